@@ -1,0 +1,48 @@
+"""The sample: what every data set yields, and the names and orders that everybody uses."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torchvision import tv_tensors
+
+LESIONS: tuple[str, ...] = ("MA", "HE", "EX", "SE")
+"""Microaneurysms, haemorrhages, hard exudates, soft exudates: always in this order."""
+
+LESION_NAMES: dict[str, str] = {
+    "MA": "microaneurysms",
+    "HE": "haemorrhages",
+    "EX": "hard exudates",
+    "SE": "soft exudates",
+}
+
+UNKNOWN = -1
+"""The grade of an image whose grade is not known."""
+
+DR_GRADES = range(5)
+"""International Clinical Diabetic Retinopathy scale: 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative."""
+
+DME_GRADES = range(3)
+"""Risk of diabetic macular edema: 0 no exudate, 1 exudates farther than one disc diameter from the fovea, 2 within."""
+
+Size = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+class Sample(TypedDict):
+    """One image with everything that is known of it.
+
+    Attributes:
+        image: uint8 (3, H, W), RGB.
+        mask: uint8 {0, 1} (L, H, W), one channel per lesion in the order that the data set was opened with. A data
+            set without masks has L = 0: there is no such thing as an unknown black mask.
+        dr: Grade of retinopathy, 0-4, or −1 where unknown.
+        dme: Risk of macular edema, 0-2, or −1 where unknown.
+        name: Name of the image, without suffix.
+    """
+
+    image: tv_tensors.Image
+    mask: tv_tensors.Mask
+    dr: int
+    dme: int
+    name: str
