@@ -1,0 +1,74 @@
+# Everything that a fresh machine with python3 and make needs: `make book`, `make test`.
+#
+#   make book                the site, from the stored outputs, into _build/html
+#   make book DATA=DIR       the same executed on the data sets under DIR, into _build/edition; committed notebooks stay
+#   make test                ruff, mypy, every test, every notebook (nbval), the site in a browser where one is found
+#   make execute             runs the notebooks whose source or library has changed and stores their outputs
+#   make lab                 JupyterLab
+#   make records             lists our recorded runs
+#   make benchmarks          times ours against the usual alternative
+#   make address             carries the repository's address from pyproject.toml to badges and Colab cells
+#   make clean               removes what was built, not .venv
+
+PYTHON ?= python3
+DATA ?=
+WORKERS ?= 2
+BIN := .venv/bin
+READY := .venv/ready
+JB := $(BIN)/jupyter-book build -W -n --keep-going --quiet
+
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export JUPYTER_PLATFORM_DIRS := 1
+
+.PHONY: book test check execute lab records benchmarks address clean
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[book,test]'
+	touch $@
+
+SOURCES := $(shell git ls-files -co --exclude-standard book fundus_lib _config.yml _toc.yml 2>/dev/null | grep -v ' ')
+
+ifeq ($(DATA),)
+book: _build/html/index.html
+else
+book: $(READY)
+	$(BIN)/python tools/notebooks.py execute --data '$(DATA)' --to _build/edition
+	rm -rf _build/edition/_build
+	$(JB) _build/edition
+	@echo "The edition on your data: _build/edition/_build/html/index.html"
+endif
+
+# An incremental build hides old warnings, so a changed source builds the whole site anew (seconds).
+_build/html/index.html: $(READY) $(SOURCES)
+	rm -rf _build/html _build/.doctrees
+	$(JB) .
+	@echo "The book: _build/html/index.html"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/notebooks.py check
+
+test: check book
+	$(BIN)/python -m pytest -n $(WORKERS) --benchmark-disable
+
+execute: $(READY)
+	$(BIN)/python tools/notebooks.py execute
+
+lab: $(READY)
+	$(BIN)/jupyter lab book
+
+records: $(READY)
+	$(BIN)/fundus records
+
+benchmarks: $(READY)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+address: $(READY)
+	$(BIN)/python tools/notebooks.py address
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache
