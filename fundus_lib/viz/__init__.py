@@ -1,0 +1,18 @@
+"""Pictures: the house style, lesions drawn on images, error maps, and sliders that need no kernel."""
+
+from fundus_lib.viz.overlays import ERROR_PALETTES, error_map, legend, overlay
+from fundus_lib.viz.slider import Slider, live_slider, slider
+from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
+
+__all__ = [
+    "ERROR_PALETTES",
+    "LESION_COLORS",
+    "Slider",
+    "error_map",
+    "gallery",
+    "legend",
+    "live_slider",
+    "overlay",
+    "slider",
+    "use_style",
+]

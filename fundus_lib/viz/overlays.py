@@ -1,0 +1,162 @@
+"""Lesions drawn on their image, and maps of where a prediction is right and wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fundus_lib.errors import ArgumentError, UnknownNameError
+from fundus_lib.viz.style import LESION_COLORS, as_rgb
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ERROR_PALETTES: dict[str, dict[str, str]] = {
+    "dual_branch": {"hit": "#FFFF00", "false alarm": "#FF0000", "miss": "#00FF00"},
+    "colorblind": {"hit": "#F0E442", "false alarm": "#D55E00", "miss": "#56B4E9"},
+}
+"""Colours of an error map. The first is dual_branch's (Figures 1 and 4-6), whose red and green look alike to one man in
+twelve; the second can be told apart by everybody."""
+
+
+def overlay(
+    image: ArrayLike,
+    mask: ArrayLike,
+    lesions: Sequence[str] = ("MA", "HE", "EX", "SE"),
+    *,
+    style: Literal["contour", "fill"] = "contour",
+    thickness: int | None = None,
+    opacity: float = 0.5,
+) -> NDArray[np.uint8]:
+    """Draw the lesions of a mask on its image, each in its colour of `LESION_COLORS`.
+
+    Args:
+        image: (H, W, 3) or (3, H, W), uint8 or floats in [0, 1].
+        mask: (L, H, W), or (H, W) for a single lesion; what is above 0 is lesion.
+        lesions: Names of the L channels, in order.
+        style: `contour` draws around each lesion and leaves what is inside to be seen; `fill` tints its pixels.
+        thickness: Width of the contour in pixels; by default 1 per 500 pixels of height, and at least 1.
+        opacity: Of the fill, between 0 and 1.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ArgumentError: Mask and image, or mask and names, do not fit together.
+        UnknownNameError: A name is not one of the four lesions.
+    """
+    picture = as_rgb(image)
+    channels = _as_channels(mask, picture.shape[:2], len(lesions))
+    thickness = max(1, round(picture.shape[0] / 500)) if thickness is None else thickness
+    for lesion, channel in zip(lesions, channels, strict=True):
+        if lesion not in LESION_COLORS:
+            raise UnknownNameError(
+                "lesions",
+                "this is not a lesion",
+                found=repr(lesion),
+                expected=", ".join(LESION_COLORS),
+                remedy="name the channels of the mask",
+            )
+        color = _rgb(LESION_COLORS[lesion])
+        if style == "fill":
+            blend = (1 - opacity) * picture[channel] + opacity * np.array(color)
+            picture[channel] = np.round(blend).astype(np.uint8)
+        else:
+            # drawn just outside the lesion, so that a lesion of one pixel is still seen
+            grown = cv2.dilate(channel.astype(np.uint8), np.ones((2 * thickness + 1,) * 2, np.uint8))
+            picture[(grown > 0) & ~channel] = color
+    return picture
+
+
+def error_map(
+    image: ArrayLike | None, pred: ArrayLike, target: ArrayLike, *, palette: str = "dual_branch"
+) -> NDArray[np.uint8]:
+    """Colour every pixel by what the prediction did there: hit, false alarm or miss.
+
+    Args:
+        image: (H, W, 3) or (3, H, W), shown behind in dark grey; None for black.
+        pred: (H, W), above 0 where lesion is predicted (threshold the scores first).
+        target: (H, W), above 0 where lesion is.
+        palette: A key of `ERROR_PALETTES`: `dual_branch` is yellow, red and green as in that paper's Figures 1 and 4-6;
+            `colorblind` is yellow, vermilion and sky blue.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ArgumentError: The sizes differ, or `pred` holds scores instead of decisions.
+        UnknownNameError: There is no such palette.
+    """
+    colors = _palette(palette)
+    if np.asarray(pred).dtype.kind == "f" and not np.isin(np.asarray(pred), (0, 1)).all():
+        raise ArgumentError(
+            "pred",
+            "an error map needs decisions, not scores",
+            found=f"{np.asarray(pred).dtype} between {np.min(pred):.3g} and {np.max(pred):.3g}",
+            expected="0 and 1, or bool",
+            remedy="pass e.g. scores > 0.5",
+        )
+    size = np.squeeze(np.asarray(target)).shape[-2:]
+    found = _as_channels(pred, size, 1)[0]
+    there = _as_channels(target, size, 1)[0]
+    if image is None:
+        picture = np.zeros((*size, 3), np.uint8)
+    else:
+        _as_channels(pred, as_rgb(image).shape[:2], 1)
+        grey = cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY) // 2
+        picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    picture[found & there] = _rgb(colors["hit"])
+    picture[found & ~there] = _rgb(colors["false alarm"])
+    picture[~found & there] = _rgb(colors["miss"])
+    return picture
+
+
+def legend(axis: Axes, names: Sequence[str] | Mapping[str, str] = ("MA", "HE", "EX", "SE"), **kwargs: Any) -> None:
+    """Put the meaning of the colours on an axis.
+
+    Args:
+        axis: A matplotlib axis.
+        names: Lesions; or any mapping of label to colour, e.g. `ERROR_PALETTES["dual_branch"]`.
+        **kwargs: For `Axes.legend`, e.g. `loc="lower right"`.
+    """
+    from matplotlib.patches import Patch
+
+    colors = names if isinstance(names, Mapping) else {name: LESION_COLORS[name] for name in names}
+    handles = [Patch(facecolor=color, edgecolor="0.3", linewidth=0.5, label=label) for label, color in colors.items()]
+    options: dict[str, Any] = {"frameon": True, "facecolor": "white", "framealpha": 0.9, "fontsize": "small"}
+    axis.legend(handles=handles, **{**options, **kwargs})
+
+
+def _palette(name: str) -> dict[str, str]:
+    if name not in ERROR_PALETTES:
+        raise UnknownNameError(
+            "palette",
+            "there is no such palette",
+            found=repr(name),
+            expected=", ".join(ERROR_PALETTES),
+            remedy="take one of these",
+        )
+    return ERROR_PALETTES[name]
+
+
+def _as_channels(mask: ArrayLike, size: tuple[int, ...], number: int) -> NDArray[np.bool_]:
+    """Check a mask against the size of its image and the number of its names; bool (L, H, W)."""
+    array = np.asarray(mask)
+    array = array[None] if array.ndim == 2 else array
+    if array.shape != (number, *size):
+        raise ArgumentError(
+            "mask",
+            "mask, image and names do not fit together",
+            found=f"mask {np.shape(mask)}",
+            expected=f"({number}, {size[0]}, {size[1]})",
+            remedy="pass the mask of this image, and one name per channel",
+        )
+    return array > 0
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

@@ -1,0 +1,213 @@
+"""Sliders that work in the page: pictures are computed beforehand, so neither kernel nor network is needed."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.viz.style import as_rgb
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    Frame = NDArray[np.uint8] | Figure
+
+MAX_BYTES = 1_000_000
+"""A slider that is larger than this slows the page down, and is refused."""
+
+# All that the page needs is in this one attribute: the frames are siblings, the n-th is shown, the rest are hidden.
+_ON_INPUT = (
+    "const box=this.closest('.fundus-slider'),i=Number(this.value);"
+    "box.querySelectorAll('img').forEach((img,k)=>{img.style.display=k===i?'block':'none'});"
+    "const text=box.querySelectorAll('img')[i].dataset.label;"
+    "box.querySelector('output').textContent=text;this.setAttribute('aria-valuetext',text)"
+)
+
+
+class Slider:
+    """A row of pictures of which a slider shows one; displays itself in a notebook and in the book.
+
+    The same pictures and labels give the same bytes: there are no generated identifiers in it.
+
+    Attributes:
+        labels: What the slider shows beside each picture.
+        html: The self-contained HTML.
+    """
+
+    def __init__(self, pictures: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int):
+        self.labels, self.html = list(labels), _html(pictures, labels, caption, name, start)
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"Slider of {len(self.labels)} pictures, from {self.labels[0]} to {self.labels[-1]}"
+
+
+def slider(
+    frames: Sequence[Frame],
+    labels: Sequence[object],
+    caption: str,
+    *,
+    name: str = "",
+    start: int = 0,
+    quality: int = 85,
+    dpi: int = 100,
+) -> Slider:
+    """Make a slider out of pictures; it works with no kernel, no network and by keyboard.
+
+    Args:
+        frames: Pictures of one size: uint8 (H, W, 3) or (3, H, W), or matplotlib figures (which are closed).
+        labels: One per picture; shown beside the slider and read out by screen readers.
+        caption: What the reader sees; shown below, and the description of the pictures for those who cannot see them.
+        name: What the slider changes, e.g. "threshold"; shown in front of it.
+        start: The picture shown first.
+        quality: Of the WebP compression, 1-100; of a figure the lossless form is taken where that is smaller.
+        dpi: At which figures are drawn.
+
+    Returns:
+        The slider; end the cell with it.
+
+    Raises:
+        ArgumentError: Labels or sizes do not fit, or the whole is larger than 1 MB.
+
+    Example:
+        >>> frames = [np.full((4, 4, 3), value, np.uint8) for value in (0, 255)]
+        >>> slider(frames, ["black", "white"], "Two grey values.")
+        Slider of 2 pictures, from black to white
+    """
+    if not len(frames) or len(frames) != len(labels) or not 0 <= start < len(frames):
+        raise ArgumentError(
+            "labels",
+            "pictures, labels and start do not fit together",
+            found=f"{len(frames)} pictures, {len(labels)} labels, start {start}",
+            expected="one label per picture, and a start among them",
+            remedy="pass one label for each picture",
+        )
+    arrays = [_as_array(frame, dpi) for frame in frames]
+    if len(sizes := {array.shape for array in arrays}) > 1:
+        raise ArgumentError(
+            "frames",
+            "the pictures differ in size, so the page would jump",
+            found=", ".join(f"{height}×{width}" for height, width, _ in sorted(sizes)),
+            expected="one size",
+            remedy="resize them, or draw all figures with one figsize",
+        )
+    pictures = [_webp(array, quality, drawn=_is_figure(frame)) for frame, array in zip(frames, arrays, strict=True)]
+    made = Slider(pictures, [str(label) for label in labels], caption, name, start)
+    if (size := len(made.html.encode())) > MAX_BYTES:
+        raise ArgumentError(
+            "frames",
+            "the slider is too large for a page",
+            found=f"{size / 1e6:.1f} MB in {len(frames)} pictures of {arrays[0].shape[0]}×{arrays[0].shape[1]}",
+            expected=f"at most {MAX_BYTES / 1e6:.0f} MB",
+            remedy=f"take {MAX_BYTES / size:.0%} of the pictures, or shrink each side to "
+            f"{(MAX_BYTES / size) ** 0.5:.0%}, or lower quality={quality}",
+        )
+    return made
+
+
+def live_slider(
+    draw: Callable[[Any], Frame],
+    values: Sequence[Any],
+    caption: str,
+    *,
+    name: str = "",
+    start: int = 0,
+    live: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Show what `draw` makes of each value: as a kernel-free slider, or drawn at the moment when it is moved.
+
+    What is stored in the book is the kernel-free one, because a widget without its kernel is dead. A runner who wants
+    many values, or pictures too large to store, says `live=True`.
+
+    Args:
+        draw: Makes the picture of one value: an array or a figure, as `slider` takes them.
+        values: The values of the slider.
+        caption: As for `slider`.
+        name: As for `slider`.
+        start: Index of the value shown first.
+        live: Draw on demand with ipywidgets (7 or 8) instead of beforehand.
+        **kwargs: `quality` and `dpi`, for `slider`.
+
+    Returns:
+        A `Slider`, or an ipywidgets box if `live`.
+
+    Raises:
+        ArgumentError: As for `slider`.
+    """
+    if not live:
+        return slider([draw(value) for value in values], values, caption, name=name, start=start, **kwargs)
+    import ipywidgets  # type: ignore[import-untyped]
+    from IPython.display import display
+
+    def show(value: Any) -> None:
+        display(Image.fromarray(_as_array(draw(value), kwargs.get("dpi", 100))))  # type: ignore[no-untyped-call]
+
+    choice = ipywidgets.SelectionSlider(
+        options=[(str(value), value) for value in values],
+        value=values[start],
+        description=name,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout={"width": "95%"},
+    )
+    return ipywidgets.VBox([ipywidgets.interactive(show, value=choice), ipywidgets.Label(caption)])
+
+
+def _is_figure(frame: Frame) -> TypeGuard[Figure]:
+    return hasattr(frame, "savefig")
+
+
+def _as_array(frame: Frame, dpi: int) -> NDArray[np.uint8]:
+    """Bring a picture or a figure to uint8 (H, W, 3); a figure is closed, so that the notebook does not show it too."""
+    if not _is_figure(frame):
+        return as_rgb(cast("NDArray[np.uint8]", frame))
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    with plt.rc_context({"savefig.bbox": "standard"}):  # a tight box would give every frame its own size
+        frame.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    plt.close(frame)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def _webp(array: NDArray[np.uint8], quality: int, *, drawn: bool) -> bytes:
+    """Compress; lines and letters are often smaller and always cleaner without loss."""
+    forms = []
+    for lossless in (False, True) if drawn else (False,):
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, format="WEBP", method=4, quality=quality, lossless=lossless)
+        forms.append(buffer.getvalue())
+    return min(forms, key=len)
+
+
+def _html(pictures: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int) -> str:
+    safe_caption, safe_name = html.escape(caption), html.escape(name)
+    images = "".join(
+        f'<img src="data:image/webp;base64,{base64.b64encode(picture).decode()}" data-label="{html.escape(label)}" '
+        f'alt="{safe_caption} {safe_name} {html.escape(label)}" '
+        f'style="display:{"block" if index == start else "none"};max-width:100%;margin:0 auto">'
+        for index, (picture, label) in enumerate(zip(pictures, labels, strict=True))
+    )
+    shown = html.escape(labels[start])
+    return (
+        f'<div class="fundus-slider" role="group" aria-label="{safe_caption}" style="max-width:100%;text-align:center">'
+        f"<div>{images}</div>"
+        '<label style="display:flex;gap:.8em;align-items:center;justify-content:center;margin:.5em 0">'
+        f"<span>{safe_name}</span>"
+        f'<input type="range" min="0" max="{len(labels) - 1}" step="1" value="{start}" '
+        f'aria-label="{safe_name or safe_caption}" aria-valuetext="{shown}" '
+        f'style="flex:0 1 24em;min-width:6em" oninput="{_ON_INPUT}">'
+        f'<output style="min-width:4em;text-align:left;font-variant-numeric:tabular-nums">{shown}</output></label>'
+        f'<div style="font-size:.9em;opacity:.85">{safe_caption}</div></div>'
+    )
