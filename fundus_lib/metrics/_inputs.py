@@ -1,0 +1,62 @@
+"""What the metrics accept: numpy arrays or torch tensors, checked once here."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+def as_tensor(values: ArrayLike | Tensor) -> Tensor:
+    """The same values as a flat tensor, without a copy where that is possible."""
+    if not isinstance(values, Tensor):
+        array = np.ascontiguousarray(values)
+        if not array.dtype.isnative:
+            array = array.astype(array.dtype.newbyteorder("="))
+        with warnings.catch_warnings():  # a read-only array is only read
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            values = torch.from_numpy(array)
+    return values.detach().reshape(-1)
+
+
+def as_binary(values: ArrayLike | Tensor, where: str) -> Tensor:
+    """The same mask as a flat bool tensor.
+
+    Raises:
+        ArgumentError: A value is neither 0 nor 1.
+    """
+    mask = as_tensor(values)
+    if mask.dtype == torch.bool:
+        return mask
+    binary = mask != 0
+    if not torch.equal(binary.to(mask.dtype), mask):
+        others = mask[(mask != 0) & (mask != 1)][:1]
+        raise ArgumentError(
+            where,
+            "a mask holds other values than 0 and 1",
+            found=f"the value {others.item()}",
+            expected="bool, or the numbers 0 and 1",
+            remedy="compare with a threshold first: mask > 0 for a palette image, scores > 0.5 for probabilities",
+        )
+    return binary
+
+
+def check_shapes(first: ArrayLike | Tensor, second: ArrayLike | Tensor, where: str) -> None:
+    """Refuse two arrays of unlike shape: broadcasting would compare pixels with pixels of another place."""
+    shapes = tuple(np.shape(first)), tuple(np.shape(second))  # type: ignore[arg-type]
+    if shapes[0] != shapes[1]:
+        raise ArgumentError(
+            where,
+            "prediction and target differ in shape",
+            found=f"{shapes[0]} and {shapes[1]}",
+            expected="the same shape",
+            remedy="resize the prediction to the target's size, or add the missing channel axis",
+        )

@@ -1,0 +1,55 @@
+"""Models by name: the one table that says which names exist and where their classes live."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fundus_lib.errors import ArgumentError, UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_CLASSES = {
+    "unet": "fundus_lib.models.unet:UNet",
+}
+"""Name (lower case, no separators) to ``module:class``; the module is imported when its model is first made."""
+
+
+def list_models() -> list[str]:
+    """Names that :func:`create_model` knows, in alphabetical order."""
+    return sorted(_CLASSES)
+
+
+def create_model(name: str, **kwargs: Any) -> nn.Module:
+    """Make a model with fresh weights.
+
+    Args:
+        name: One of :func:`list_models`.
+        **kwargs: Settings of the model's class, such as ``lesions`` (number of output channels).
+
+    Raises:
+        UnknownNameError: There is no model of that name.
+        ArgumentError: The model has no such setting, or the setting's value is not possible.
+    """
+    if name not in _CLASSES:
+        raise UnknownNameError(
+            "create_model",
+            "there is no model of that name",
+            found=repr(name),
+            expected=", ".join(list_models()),
+            remedy="names are lower case without separators, such as 'unet'",
+        )
+    module, _, attribute = _CLASSES[name].partition(":")
+    model_class = getattr(import_module(module), attribute)
+    try:
+        model: nn.Module = model_class(**kwargs)
+    except TypeError as error:
+        raise ArgumentError(
+            f"create_model({name!r})",
+            "the model cannot be made with these settings",
+            found=f"{kwargs} ({error})",
+            expected=f"the arguments of {module}.{attribute}",
+            remedy=f"see help({module}.{attribute})",
+        ) from error
+    return model

@@ -1,0 +1,65 @@
+"""The registry, and the U-Net's shape, size and ability to learn."""
+
+import pytest
+import torch
+from torch import nn
+
+from fundus_lib.errors import ArgumentError, UnknownNameError
+from fundus_lib.models import create_model, list_models
+
+
+def test_names_are_lower_case_without_separators_and_each_makes_a_model():
+    assert "unet" in list_models()
+    for name in list_models():
+        assert name == name.lower() and name.isalnum()
+        assert isinstance(create_model(name), nn.Module)
+
+
+def test_an_unknown_name_is_answered_with_the_names_that_exist():
+    with pytest.raises(UnknownNameError, match="unet"):
+        create_model("U-Net")
+
+
+@pytest.mark.parametrize("settings", [{"colour": 3}, {"width": 0}, {"prior": 1.0}])
+def test_impossible_settings_are_refused(settings):
+    with pytest.raises(ArgumentError, match=next(iter(settings))):
+        create_model("unet", **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameters"),
+    [({}, 1_093_381), ({"width": 64}, 31_037_633), ({"width": 4, "depth": 2, "lesions": 4}, 7_564)],
+)
+def test_parameter_counts(settings, parameters):
+    assert sum(p.numel() for p in create_model("unet", **settings).parameters()) == parameters
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (33, 47), (64, 32)])
+def test_logits_have_the_size_of_the_input(size):
+    model = create_model("unet", lesions=4, width=4).eval()
+    assert model(torch.randn(2, 3, *size))["logits"].shape == (2, 4, *size)
+
+
+def test_padding_leaves_a_fitting_image_alone():
+    model = create_model("unet", width=4, depth=1).eval()
+    image = torch.randn(1, 3, 32, 32)
+    far = model(image)["logits"][..., :20, :20]  # the receptive field of depth 1 ends well before the cut
+    torch.testing.assert_close(model(image[..., :31, :31])["logits"][..., :20, :20], far)
+
+
+def test_a_fresh_network_expects_the_prior():
+    model = create_model("unet", width=4, prior=0.2).eval()
+    torch.testing.assert_close(torch.sigmoid(model.head.bias), torch.tensor([0.2]))
+
+
+def test_overfits_a_batch():
+    torch.manual_seed(0)
+    model = create_model("unet", width=6, depth=2)
+    images, target = torch.randn(2, 3, 32, 32), (torch.rand(2, 1, 32, 32) > 0.9).float()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(120):
+        loss = nn.functional.binary_cross_entropy_with_logits(model(images)["logits"], target)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.02
