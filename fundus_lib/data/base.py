@@ -1,0 +1,227 @@
+"""What all data sets of this library have in common: items, sizes, the cache, and the sample that they yield."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from fundus_lib.data.cache import cached_array
+from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
+from fundus_lib.data.inventory import fingerprint_files
+from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size
+from fundus_lib.errors import UnknownNameError
+
+Transform = Callable[[Any], Any]
+"""A transform of `torchvision.transforms.v2`, or anything that takes a sample and gives one."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and where its parts are.
+
+    Attributes:
+        name: Name of the image, without suffix.
+        image: Its file.
+        masks: From lesion to the file of its mask; a lesion that is absent from the image is absent here.
+        dr: Grade of retinopathy, or −1.
+        dme: Risk of macular edema, or −1.
+    """
+
+    name: str
+    image: Path
+    masks: dict[str, Path]
+    dr: int = UNKNOWN
+    dme: int = UNKNOWN
+
+
+class FundusDataset(Dataset[Sample]):
+    """A map-style data set of photographs with masks and grades; the base of every data set on disk.
+
+    Attributes:
+        root: The folder that was opened.
+        split: The split that was opened.
+        lesions: The channels of the mask, in order.
+        size: (height, width) of what it yields, or None for the size on disk.
+        transform: Applied to each sample; may be replaced at any time.
+        items: The images.
+        title: What it is, for progress bars and records.
+    """
+
+    title = "images"
+
+    def __init__(
+        self,
+        root: Path,
+        split: str,
+        items: Sequence[Item],
+        *,
+        lesions: Sequence[str] = (),
+        size: Size | None = None,
+        transform: Transform | None = None,
+        cache: bool = True,
+    ):
+        self.root, self.split, self.items = root, split, list(items)
+        self.lesions = tuple(lesions)
+        self.size = check_size(size)
+        self.transform = transform
+        self.cache = cache and self.size is not None
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Sample:
+        item = self.items[index]
+        image = torch.from_numpy(self._image(index))
+        mask = torch.from_numpy(self.mask(index, image_size=(image.shape[1], image.shape[2])))
+        sample: Sample = {
+            "image": tv_tensors.Image(image),
+            "mask": tv_tensors.Mask(mask),
+            "dr": item.dr,
+            "dme": item.dme,
+            "name": item.name,
+        }
+        return self._finish(sample, index)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mapped arrays behind: a worker process opens them again instead of receiving a copy."""
+        return {**self.__dict__, "_arrays": {}}
+
+    def __repr__(self) -> str:
+        size = "size on disk" if self.size is None else f"{self.size[0]}×{self.size[1]}"
+        lesions = f", lesions {' '.join(self.lesions)}" if self.lesions else ""
+        return f"{type(self).__name__}({self.split}, {len(self)} images, {size}{lesions})"
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the images, in order."""
+        return [item.name for item in self.items]
+
+    @property
+    def dr(self) -> NDArray[np.int64]:
+        """Grades of retinopathy (N,), −1 where unknown; read without decoding an image."""
+        return np.array([item.dr for item in self.items], dtype=np.int64)
+
+    @property
+    def dme(self) -> NDArray[np.int64]:
+        """Risks of macular edema (N,), −1 where unknown; read without decoding an image."""
+        return np.array([item.dme for item in self.items], dtype=np.int64)
+
+    @property
+    def annotated(self) -> NDArray[np.bool_]:
+        """Whether image n has a mask file of lesion l, (N, L)."""
+        return np.array([[le in item.masks for le in self.lesions] for item in self.items], dtype=np.bool_)
+
+    def mask(self, index: int, *, image_size: Size | None = None) -> NDArray[np.uint8]:
+        """The masks of one image, uint8 {0, 1} (L, H, W), without decoding its photograph.
+
+        Args:
+            index: Which image.
+            image_size: (height, width) of the photograph, if it is known; read from its header otherwise.
+        """
+        if not self.lesions:
+            height, width = image_size or self._size_of(index)
+            return np.zeros((0, height, width), np.uint8)
+        if self.cache:
+            return np.stack([self._cached(lesion)[index] for lesion in self.lesions])
+        return np.stack([self._decode_mask(index, lesion) for lesion in self.lesions])
+
+    def prepare(self) -> None:
+        """Fill the cache now, not at the first sample: a progress bar for the photographs and one for each lesion."""
+        if self.cache:
+            for kind in ("image", *self.lesions):
+                self._cached(kind)
+
+    def fingerprint(self) -> str:
+        """Twelve digits that identify the content of all files that this data set reads; the same on every machine.
+
+        Every file is read for it: some tenths of a second for IDRiD.
+        """
+        return fingerprint_files(self.root, self._files())
+
+    def _image(self, index: int) -> NDArray[np.uint8]:
+        """The photograph, uint8 (3, H, W), the caller's own copy."""
+        if self.cache:
+            return np.array(self._cached("image")[index])
+        return self._decode_image(index)
+
+    def _cached(self, kind: str) -> NDArray[np.uint8]:
+        """The array of all photographs (`kind` "image") or of all masks of one lesion."""
+        if kind in self._arrays:
+            return self._arrays[kind]
+        assert self.size is not None
+        count, label = len(self), f"{self.title} {self.split} {kind}"
+        if kind == "image":
+            array = cached_array(
+                label, self.root, [i.image for i in self.items], (count, 3, *self.size), self._decode_image
+            )
+        else:
+            array = cached_array(
+                label,
+                self.root,
+                self._mask_sources(kind),
+                (count, *self.size),
+                lambda index: self._decode_mask(index, kind),
+            )
+        self._arrays[kind] = array
+        return array
+
+    def _mask_sources(self, lesion: str) -> list[Path | None]:
+        return [item.masks.get(lesion) for item in self.items]
+
+    def _files(self) -> list[Path]:
+        return [
+            f for item in self.items for f in (item.image, *(item.masks[le] for le in self.lesions if le in item.masks))
+        ]
+
+    def _size_of(self, index: int) -> Size:
+        return self.size or image_size(self.items[index].image)
+
+    def _decode_image(self, index: int) -> NDArray[np.uint8]:
+        pixels = read_image(self.items[index].image, self.size)  # (H, W, 3)
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, H, W)
+
+    def _decode_mask(self, index: int, lesion: str) -> Pixels:
+        item = self.items[index]
+        if lesion not in item.masks:
+            return np.zeros(self._size_of(index), np.uint8)
+        return read_mask(
+            item.masks[lesion],
+            self.size,
+            image_size=image_size(item.image),
+            may_be_empty=self._may_be_empty(item.masks[lesion]),
+        )
+
+    def _may_be_empty(self, path: Path) -> bool:
+        """Whether a mask file may be black."""
+        return True
+
+    def _finish(self, sample: Sample, index: int) -> Sample:
+        """Apply the transform; data sets with further keys add them first."""
+        return self.transform(sample) if self.transform is not None else sample
+
+
+def check_lesions(lesions: Sequence[str], known: Sequence[str] = LESIONS) -> tuple[str, ...]:
+    """The lesions as a tuple, if all are known and none comes twice.
+
+    Raises:
+        UnknownNameError: One is not known, or comes twice, or a single string was given.
+    """
+    names = (lesions,) if isinstance(lesions, str) else tuple(lesions)
+    if isinstance(lesions, str) or len(set(names)) < len(names) or not set(names) <= set(known):
+        raise UnknownNameError(
+            "lesions",
+            "these are not lesions of this data set",
+            found=repr(lesions),
+            expected=f"a tuple of names among {', '.join(known)}, each at most once",
+            remedy='write for instance lesions=("EX",)',
+        )
+    return names

@@ -1,0 +1,110 @@
+"""Where IDRiD keeps its files: the folder and file names, as published, misspellings included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fundus_lib.errors import DatasetNotFoundError, UnknownNameError
+
+PARTS: dict[str, str] = {
+    "segmentation": "A. Segmentation",
+    "grading": "B. Disease Grading",
+    "localization": "C. Localization",
+}
+"""The three parts of IDRiD, each published as an archive of its own."""
+
+SPLITS: dict[str, str] = {"train": "a. Training Set", "test": "b. Testing Set"}
+
+MASKS: dict[str, str] = {
+    "MA": "1. Microaneurysms",
+    "HE": "2. Haemorrhages",
+    "EX": "3. Hard Exudates",
+    "SE": "4. Soft Exudates",
+    "OD": "5. Optic Disc",
+}
+"""Folders of the masks: the four lesions, and the optic disc."""
+
+PUBLISHED_SIZE = (2848, 4288)
+"""(height, width) in pixels of every photograph and mask as published."""
+
+
+def image_folder(part: str, split: str) -> str:
+    """Folder of the photographs of `part`, relative to the root."""
+    return f"{PARTS[part]}/1. Original Images/{SPLITS[split]}"
+
+
+def mask_folder(lesion: str, split: str) -> str:
+    """Folder of the masks of `lesion` (one of `MASKS`), relative to the root."""
+    return f"{PARTS['segmentation']}/2. All Segmentation Groundtruths/{SPLITS[split]}/{MASKS[lesion]}"
+
+
+def grades_file(split: str) -> str:
+    """Label file of the grades, relative to the root."""
+    letter, word = ("a", "Training") if split == "train" else ("b", "Testing")
+    return f"{PARTS['grading']}/2. Groundtruths/{letter}. IDRiD_Disease Grading_{word} Labels.csv"
+
+
+def optic_disc_file(split: str) -> str:
+    """Label file of the optic disc centres, relative to the root."""
+    letter, word = ("a", "Training") if split == "train" else ("b", "Testing")
+    folder = f"{PARTS['localization']}/2. Groundtruths/1. Optic Disc Center Location"
+    return f"{folder}/{letter}. IDRiD_OD_Center_{word} Set_Markups.csv"
+
+
+def fovea_file(split: str) -> str:
+    """Label file of the fovea centres, relative to the root; its name has no leading letter."""
+    word = "Training" if split == "train" else "Testing"
+    return f"{PARTS['localization']}/2. Groundtruths/2. Fovea Center Location/IDRiD_Fovea_Center_{word} Set_Markups.csv"
+
+
+def check_split(split: str, splits: tuple[str, ...] = tuple(SPLITS)) -> str:
+    """The split, if it is one of `splits`.
+
+    Raises:
+        UnknownNameError: It is not.
+    """
+    if split in splits:
+        return split
+    raise UnknownNameError(
+        "split",
+        "there is no such split",
+        found=repr(split),
+        expected=" or ".join(map(repr, splits)),
+        remedy="name one of these; `splits.train_val_split` cuts a validation set out of a training set",
+    )
+
+
+def check_root(root: Path, part: str) -> Path:
+    """The root, if it holds `part` of IDRiD.
+
+    Raises:
+        DatasetNotFoundError: It does not; the message says what the folder holds and guesses what was meant.
+    """
+    if (root / PARTS[part]).is_dir():
+        return root
+    remedy = "name the folder that holds 'A. Segmentation', 'B. Disease Grading' and 'C. Localization'"
+    if (root / "IDRiD" / PARTS[part]).is_dir():
+        remedy = f"name {root / 'IDRiD'}"
+    elif (root.parent / PARTS[part]).is_dir():
+        remedy = f"name {root.parent}"
+    elif not root.exists():
+        remedy += "; or draw a synthetic copy with `fundus data make DIR`"
+    raise DatasetNotFoundError(
+        root,
+        f"this is not IDRiD, or its part {PARTS[part]!r} was not unpacked here",
+        found=describe_folder(root),
+        expected=f"a folder {PARTS[part]!r}",
+        remedy=remedy,
+    )
+
+
+def describe_folder(folder: Path) -> str:
+    """What a folder holds, in a few words, for error messages."""
+    if not folder.exists():
+        return "nothing: there is no such folder"
+    if not folder.is_dir():
+        return "a file, not a folder"
+    names = sorted(p.name for p in folder.iterdir())
+    if not names:
+        return "an empty folder"
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
