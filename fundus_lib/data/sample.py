@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from torchvision import tv_tensors
+if TYPE_CHECKING:  # drawing and checking files need the names below, not torch
+    from torchvision import tv_tensors
 
 LESIONS: tuple[str, ...] = ("MA", "HE", "EX", "SE")
 """Microaneurysms, haemorrhages, hard exudates, soft exudates: always in this order."""

@@ -1,0 +1,120 @@
+"""The drawn data set: photographs that are drawn when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+
+from fundus_lib.data.sample import LESIONS, Sample, Size
+from fundus_lib.data.synthetic.patient import JOINT_GRADES, Population
+from fundus_lib.data.synthetic.photograph import Fundus, draw
+from fundus_lib.errors import ArgumentError, UnknownNameError
+
+
+class SyntheticSample(Sample):
+    """A sample with two points.
+
+    Attributes:
+        optic_disc: float32 (2,), the centre (x, y) of the optic disc in pixels of the image.
+        fovea: float32 (2,), the centre (x, y) of the fovea in pixels of the image.
+    """
+
+    optic_disc: torch.Tensor
+    fovea: torch.Tensor
+
+
+class SyntheticFundus(Dataset[Sample]):
+    """Fundus photographs drawn by the program, each when it is asked for.
+
+    Number, size and place of the lesions follow the statistics of IDRiD; the grades follow from the lesions by the
+    clinical rules. Each image depends on the seed and its own number alone.
+
+    Args:
+        n: Number of images.
+        size: (height, width) in pixels; the same number is the same eye at every size.
+        seed: Another seed gives other eyes.
+        population: `"segmentation"`: as in IDRiD's part A, moderate to proliferative disease, always with
+            microaneurysms and hard exudates. `"grading"`: as in part B, one third healthy.
+        lesions: The channels of the mask, in this order.
+        transform: Applied to each sample.
+
+    Raises:
+        ArgumentError: `n` or `size` is too small.
+        UnknownNameError: There is no such population or lesion.
+
+    Example:
+        >>> data = SyntheticFundus(4, size=(240, 360))
+        >>> data[0]["mask"].shape
+        torch.Size([4, 240, 360])
+    """
+
+    def __init__(
+        self,
+        n: int,
+        size: Size = (480, 720),
+        seed: int = 0,
+        *,
+        population: Population = "segmentation",
+        lesions: Sequence[str] = LESIONS,
+        transform: Callable[[Sample], Sample] | None = None,
+    ):
+        if n < 1 or min(size) < 32:
+            raise ArgumentError(
+                "SyntheticFundus",
+                "too small to draw",
+                found=f"n={n}, size={size}",
+                expected="n of 1 or more, height and width of 32 pixels or more",
+                remedy="give a larger n or size",
+            )
+        if population not in JOINT_GRADES:
+            raise UnknownNameError(
+                "population",
+                "there is no such population",
+                found=repr(population),
+                expected=" or ".join(map(repr, JOINT_GRADES)),
+                remedy="name one of these",
+            )
+        if isinstance(lesions, str) or not set(lesions) <= set(LESIONS) or len(set(lesions)) < len(lesions):
+            raise UnknownNameError(
+                "lesions",
+                "these are not lesions that are drawn",
+                found=repr(lesions),
+                expected=f"a tuple of names among {', '.join(LESIONS)}, each at most once",
+                remedy='write for instance lesions=("EX",)',
+            )
+        self.n, self.size, self.seed, self.population = n, size, seed, population
+        self.lesions, self.transform = tuple(lesions), transform
+
+    def __len__(self) -> int:
+        return self.n
+
+    def draw(self, index: int) -> Fundus:
+        """Image `index` with all that is known of it: lesion by lesion, vessels, look-alikes, landmarks.
+
+        Raises:
+            IndexError: There is no such image.
+        """
+        if not -self.n <= index < self.n:
+            raise IndexError(f"image {index} of {self.n}")
+        return draw(self.seed, index % self.n, self.size, self.population)
+
+    def __getitem__(self, index: int) -> Sample:
+        fundus = self.draw(index)
+        empty = np.zeros(self.size, np.uint8)
+        planes = [fundus.masks.get(lesion, empty) for lesion in self.lesions]
+        sample: SyntheticSample = {
+            "image": tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(fundus.image.transpose(2, 0, 1)))),
+            "mask": tv_tensors.Mask(
+                torch.from_numpy(np.stack(planes) if planes else np.zeros((0, *self.size), np.uint8))
+            ),
+            "dr": fundus.dr,
+            "dme": fundus.dme,
+            "name": f"synthetic_{index % self.n + 1:03d}",
+            "optic_disc": torch.tensor(fundus.optic_disc, dtype=torch.float32),
+            "fovea": torch.tensor(fundus.fovea, dtype=torch.float32),
+        }
+        return self.transform(sample) if self.transform is not None else sample

@@ -1,0 +1,254 @@
+"""A synthetic data set on disk, in IDRiD's exact layout, so that the loaders of the real one read it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from os import PathLike
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from fundus_lib.data import layout
+from fundus_lib.data.inventory import write_manifest
+from fundus_lib.data.sample import Size
+from fundus_lib.data.synthetic.files import Row, write_centres, write_grades, write_palette_tif, write_rgba_tif
+from fundus_lib.data.synthetic.patient import Population, wanted_grades
+from fundus_lib.data.synthetic.photograph import draw
+from fundus_lib.errors import ArgumentError
+
+_OVERLAP_SHARE = {("train", "train"): 42 / 54, ("test", "train"): 15 / 27, ("train", "test"): 3 / 54}
+
+
+@dataclass
+class _Slot:
+    """One photograph of the grading part: which drawing it shows, and how its label departs from the drawing's grades."""
+
+    split: str
+    name: str
+    population: Population
+    index: int
+    dr_off: bool = False
+    dme_off: bool = False
+
+
+def make_idrid(
+    root: str | PathLike[str],
+    *,
+    size: Size = (960, 1440),
+    seed: int = 0,
+    segmentation: tuple[int, int] = (54, 27),
+    grading: tuple[int, int] = (413, 103),
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Draw a data set in IDRiD's layout, with its quirks, duplicates, contradictory labels and overlap between parts.
+
+    The folder appears when all is drawn; an interrupted run leaves nothing behind that looks finished.
+
+    Args:
+        root: The folder to make; it will hold `A. Segmentation`, `B. Disease Grading`, `C. Localization` and
+            `manifest.json`.
+        size: (height, width) of the photographs in pixels.
+        seed: Another seed gives other eyes.
+        segmentation: Number of training and test images with masks.
+        grading: Number of training and test images with grades.
+        workers: Number of processes; by default one per core.
+        progress: Show a progress bar.
+
+    Returns:
+        The root.
+
+    Raises:
+        ArgumentError: The folder exists and is not empty, or a number or the size is too small.
+    """
+    target = Path(root)
+    if target.exists() and any(target.iterdir()):
+        raise ArgumentError(
+            target,
+            "the folder is not empty",
+            found=layout.describe_folder(target),
+            expected="no such folder, or an empty one",
+            remedy="delete it or name another one",
+        )
+    if min(*segmentation, *grading) < 1 or min(size) < 32:
+        raise ArgumentError(
+            "make_idrid",
+            "too small to draw",
+            found=f"size={size}, segmentation={segmentation}, grading={grading}",
+            expected="at least one image per split, and 32 pixels or more",
+            remedy="give larger numbers",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial_root = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _fill(partial_root, size, seed, segmentation, grading, workers, progress)
+        partial_root.chmod(0o755)
+        if target.exists():
+            target.rmdir()
+        partial_root.rename(target)
+    finally:
+        shutil.rmtree(partial_root, ignore_errors=True)
+    return target
+
+
+def _fill(
+    root: Path,
+    size: Size,
+    seed: int,
+    segmentation: tuple[int, int],
+    grading: tuple[int, int],
+    workers: int | None,
+    progress: bool,
+) -> None:
+    for split in layout.SPLITS:
+        for part in ("segmentation", "grading"):
+            (root / layout.image_folder(part, split)).mkdir(parents=True)
+        for kind in layout.MASKS:
+            (root / layout.mask_folder(kind, split)).mkdir(parents=True)
+        for file in (layout.optic_disc_file(split), layout.fovea_file(split)):
+            (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / layout.grades_file("train")).parent.mkdir(parents=True)
+    masked = [("train" if i < segmentation[0] else "test", f"IDRiD_{i + 1:02d}") for i in range(sum(segmentation))]
+    slots, overlap, duplicates = _plan_grading(seed, masked, grading)
+    drawings: dict[tuple[Population, int], list[str]] = {}
+    for i, (split, name) in enumerate(masked):
+        drawings.setdefault(("segmentation", i), []).append(f"{layout.image_folder('segmentation', split)}/{name}.jpg")
+    for slot in slots:
+        path = f"{layout.image_folder('grading', slot.split)}/{slot.name}.jpg"
+        drawings.setdefault((slot.population, slot.index), []).append(path)
+    jobs = [(population, index, paths) for (population, index), paths in drawings.items()]
+    work = partial(_draw_one, root, size, seed, masked)
+    facts = {}
+    count = min(workers or os.cpu_count() or 1, len(jobs))
+    context = get_context("fork" if sys.platform == "linux" else "spawn")  # a fork needs no `if __name__` in scripts
+    bar = tqdm(total=len(jobs), desc="drawing fundi", unit="image", disable=not progress)
+    with bar, ProcessPoolExecutor(count, mp_context=context) as pool:
+        for key, fact in pool.map(work, jobs, chunksize=2):
+            facts[key] = fact
+            bar.update()
+    _write_labels(root, slots, facts, sum(grading))
+    write_manifest(
+        root,
+        "synthetic",
+        size=size,
+        seed=seed,
+        coordinates_size=list(size),
+        segmentation=list(segmentation),
+        grading=list(grading),
+        overlap=overlap,
+        duplicates=duplicates,
+    )
+
+
+Fact = tuple[int, int, tuple[float, float], tuple[float, float]]
+
+
+def _draw_one(
+    root: Path,
+    size: Size,
+    seed: int,
+    masked: Sequence[tuple[str, str]],
+    job: tuple[Population, int, list[str]],
+) -> tuple[tuple[Population, int], Fact]:
+    """Draw one eye and write its photograph everywhere it belongs, and its masks if it has any."""
+    cv2.setNumThreads(1)
+    population, index, paths = job
+    fundus = draw(seed, index, size, population)
+    for path in paths:
+        (root / path).write_bytes(fundus.jpeg)
+    if population == "segmentation":
+        split, name = masked[index]
+        masks = {**fundus.masks, "OD": fundus.optic_disc_mask}
+        for kind, mask in masks.items():
+            file = root / layout.mask_folder(kind, split) / f"{name}_{kind}.tif"
+            odd = kind == "EX" and index == len(masked) - 1
+            (write_rgba_tif if odd else write_palette_tif)(file, mask)
+    return (population, index), (fundus.dr, fundus.dme, fundus.optic_disc, fundus.fovea)
+
+
+def _plan_grading(
+    seed: int, masked: Sequence[tuple[str, str]], grading: tuple[int, int]
+) -> tuple[list[_Slot], list[dict[str, str]], list[dict[str, str]]]:
+    """Which drawing each photograph of the grading part shows; which are also in the other part; which are there twice."""
+    rng = np.random.default_rng([seed, 0x706C])
+    slots = []
+    for split, count, start in (("train", grading[0], 0), ("test", grading[1], grading[0])):
+        slots += [_Slot(split, f"IDRiD_{i + 1:03d}", "grading", start + i) for i in range(count)]
+    wanted = [wanted_grades(seed, slot.index, "grading") for slot in slots]
+    free = [int(k) for k in rng.permutation(len(slots))]
+    overlap = []
+    for (split, grading_split), share in _OVERLAP_SHARE.items():
+        own = [i for i, (s, _) in enumerate(masked) if s == split]
+        used = {row["segmentation"] for row in overlap}
+        for i in [i for i in own if masked[i][1] not in used][: max(1, int(share * len(own) + 0.5))]:
+            grades = wanted_grades(seed, i, "segmentation")
+            room = [k for k in free if slots[k].split == grading_split]
+            if len(room) <= 2:
+                break
+            k = min(room, key=lambda k: abs(wanted[k][0] - grades[0]) + abs(wanted[k][1] - grades[1]))
+            free.remove(k)
+            slots[k].population, slots[k].index = "segmentation", i
+            names = (masked[i][1], grading_split, slots[k].name)
+            overlap.append(
+                dict(
+                    zip(
+                        ("segmentation_split", "segmentation", "grading_split", "grading"), (split, *names), strict=True
+                    )
+                )
+            )
+    duplicates = []
+    pairs = max(1, round(5 * grading[0] / 413))
+    for number in range(pairs + 1):
+        across = number == pairs
+        here = [k for k in free if slots[k].split == "train"]
+        there = [k for k in free if slots[k].split == ("test" if across else "train") and k != (here or [-1])[0]]
+        if not here or not there:
+            break
+        first = here[0]
+        second = min(there, key=lambda k: abs(wanted[k][0] - wanted[first][0]) + abs(wanted[k][1] - wanted[first][1]))
+        first, second = (first, second) if across else sorted((first, second))
+        free = [k for k in free if k not in (first, second)]
+        one, two = slots[first], slots[second]
+        two.population, two.index = one.population, one.index
+        two.dr_off, two.dme_off = across or number in (0, 1), not across and number == 2
+        dr, dme = wanted[first]
+        labels = "the same"
+        if two.dr_off or two.dme_off:
+            labels = f"DR {dr} and {_other(dr, 4)}" if two.dr_off else f"DME {dme} and {_other(dme, 2)}"
+        names = (one.split, one.name, two.split, two.name, labels)
+        duplicates.append(dict(zip(("first_split", "first", "second_split", "second", "labels"), names, strict=True)))
+    return slots, overlap, duplicates
+
+
+def _other(grade: int, highest: int) -> int:
+    """The neighbouring grade that a second reader gave."""
+    return grade + 1 if grade < highest else grade - 1
+
+
+def _write_labels(root: Path, slots: Sequence[_Slot], facts: dict[tuple[Population, int], Fact], total: int) -> None:
+    for split in layout.SPLITS:
+        grades: list[Row] = []
+        discs: list[Row] = []
+        foveas: list[Row] = []
+        for slot in slots:
+            if slot.split == split:
+                dr, dme, disc, fovea = facts[slot.population, slot.index]
+                grades.append(
+                    (slot.name, _other(dr, 4) if slot.dr_off else dr, _other(dme, 2) if slot.dme_off else dme)
+                )
+                discs.append((slot.name, round(disc[0]), round(disc[1])))
+                foveas.append((slot.name, round(fovea[0]), round(fovea[1])))
+        blank = total - 1 - len(discs)
+        write_grades(root / layout.grades_file(split), grades, empty_columns=9 if split == "train" else 0)
+        write_centres(root / layout.optic_disc_file(split), discs, blank_rows=max(1, blank))
+        write_centres(root / layout.fovea_file(split), foveas, blank_rows=max(1, blank))

@@ -1,0 +1,145 @@
+"""One patient's eye: which grade it should have, and lesions that give exactly that grade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from fundus_lib.data.synthetic import lesions as draw
+from fundus_lib.data.synthetic.anatomy import Eye, sample_eye
+from fundus_lib.data.synthetic.exudates import hard_exudates
+from fundus_lib.data.synthetic.grades import Lesion, edema_risk, retinopathy_grade
+from fundus_lib.data.synthetic.proliferative import bead_veins, new_vessels, shunt_vessels, vitreous_haemorrhage
+from fundus_lib.data.synthetic.vessels import Vessel, grow_vessels
+
+Population = Literal["segmentation", "grading"]
+
+JOINT_GRADES: dict[str, dict[tuple[int, int], int]] = {
+    "grading": {
+        (0, 0): 168,
+        (1, 0): 25,
+        (2, 0): 16,
+        (2, 1): 36,
+        (2, 2): 116,
+        (3, 0): 6,
+        (3, 1): 7,
+        (3, 2): 80,
+        (4, 0): 7,
+        (4, 1): 8,
+        (4, 2): 47,
+    },
+    "segmentation": {(2, 1): 4, (2, 2): 33, (3, 2): 14, (4, 2): 9},
+}
+"""How many photographs have which grades (retinopathy, macular edema): the 516 of IDRiD's grading part, and the 60 of its
+segmentation part that are also in the former (one of them, graded without edema although it has exudates, counted as 1)."""
+
+
+@dataclass(frozen=True)
+class Patient:
+    """An eye with its vessels and lesions; the grades follow from the lesions.
+
+    Attributes:
+        eye: Geometry and colour.
+        vessels: Both trees.
+        lesions: All lesions.
+        dr: Grade of retinopathy, 0-4.
+        dme: Risk of macular edema, 0-2.
+    """
+
+    eye: Eye
+    vessels: list[Vessel]
+    lesions: list[Lesion]
+    dr: int
+    dme: int
+
+
+def wanted_grades(seed: int, index: int, population: Population) -> tuple[int, int]:
+    """The grades that image `index` should get: any stretch of indices has nearly the population's distribution.
+
+    Args:
+        seed: Seed of the data set.
+        index: Number of the image.
+        population: Whose distribution.
+
+    Returns:
+        (retinopathy, macular edema).
+    """
+    table = JOINT_GRADES[population]
+    start = int(np.random.default_rng([seed, 0x6772]).integers(0, 2**32))
+    spot = ((start + index * 2654435769) % 2**32) * sum(table.values()) >> 32  # additive golden-ratio sequence
+    for grades, count in table.items():
+        spot -= count
+        if spot < 0:
+            return grades
+    raise AssertionError("the counts add up to the total")
+
+
+def sample_patient(rng: np.random.Generator, grades: tuple[int, int], population: Population) -> Patient:
+    """Draw a patient with given grades.
+
+    Args:
+        rng: Source of randomness.
+        grades: (retinopathy, macular edema), a pair of `JOINT_GRADES`.
+        population: `"segmentation"` patients have more lesions, always microaneurysms and hard exudates.
+
+    Returns:
+        The patient, whose grades are computed from what was drawn.
+    """
+    dr, dme = grades
+    eye = sample_eye(rng)
+    fovea = eye.from_frame(eye.fovea)
+    vessels = grow_vessels(rng, eye, (float(fovea[0]), float(fovea[1])))
+    lesions: list[Lesion] = []
+    severe = population == "segmentation" or dr >= 3
+    if dr > 0:
+        median = 34.0 if severe else (4.0 if dr == 1 else 14.0)
+        count = int(draw.lognormal(rng, median, 0.95 if dr > 1 else 0.6, 3 if severe else 1, 150))
+        lesions += draw.microaneurysms(rng, eye, vessels, count)
+        if not lesions:
+            lesions += draw.microaneurysms(rng, eye, vessels, 20)[:1]
+    if dme > 0:
+        count = int(draw.lognormal(rng, 105.0 if severe else 40.0, 0.95, 6, 620))
+        lesions += hard_exudates(rng, eye, count, dme, richness=(count / 105) ** 0.5)
+    if dr >= 2:
+        if population == "grading" or rng.random() < 0.985:
+            found: list[Lesion] = []
+            while not found:
+                count = int(draw.lognormal(rng, 21.0 if severe else 7.0, 0.85, 1, 90))
+                found = draw.haemorrhages(rng, eye, count, scale=1.0 if severe else 0.7)
+            lesions += found
+        if rng.random() < (0.5 if severe else 0.15):
+            lesions += draw.soft_exudates(rng, eye, 1 + int(rng.poisson(2.8)))
+    if dr == 3:
+        vessels, lesions = _severe(rng, eye, vessels, lesions)
+    if dr == 4:
+        lesions += _proliferative(rng, eye)
+    return Patient(
+        eye, vessels, lesions, retinopathy_grade(lesions, eye.fovea), edema_risk(lesions, eye.fovea, eye.diameter)
+    )
+
+
+def _severe(
+    rng: np.random.Generator, eye: Eye, vessels: list[Vessel], lesions: list[Lesion]
+) -> tuple[list[Vessel], list[Lesion]]:
+    """One of the three criteria of the 4-2-1 rule; many haemorrhages already meet it now and then."""
+    if rng.random() < 0.5:
+        vessels, beading = bead_veins(rng, eye, vessels)
+        lesions = lesions + beading
+    if retinopathy_grade(lesions, eye.fovea) < 3 or rng.random() < 0.4:
+        lesions = lesions + [shunt_vessels(rng, eye) for _ in range(int(rng.integers(1, 4)))]
+    return vessels, lesions
+
+
+def _proliferative(rng: np.random.Generator, eye: Eye) -> list[Lesion]:
+    signs = []
+    if rng.random() < 0.4:
+        signs.append(new_vessels(rng, eye, on_disc=True))
+    if rng.random() < 0.6 or not signs:
+        signs += [new_vessels(rng, eye, on_disc=False) for _ in range(int(rng.integers(1, 4)))]
+    if rng.random() < 0.2:
+        signs.append(draw.preretinal(rng, eye))
+    if rng.random() < 0.15:
+        signs.append(vitreous_haemorrhage(rng, eye))
+    return signs

@@ -1,0 +1,129 @@
+"""One drawn photograph: an eye by number, with masks, grades and landmarks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.data.synthetic import camera, retina
+from fundus_lib.data.synthetic.canvas import FRAME, Canvas, Layer
+from fundus_lib.data.synthetic.grades import Lesion
+from fundus_lib.data.synthetic.look_alikes import sample_look_alikes
+from fundus_lib.data.synthetic.patient import Patient, Population, sample_patient, wanted_grades
+from fundus_lib.data.synthetic.vessels import vessel_layers
+
+
+@dataclass(frozen=True)
+class Fundus:
+    """A drawn photograph with everything that is known of it.
+
+    Attributes:
+        image: uint8 (H, W, 3), RGB, after JPEG compression.
+        jpeg: The same photograph as JPEG file.
+        masks: From lesion (MA, HE, EX, SE; only those that the eye has) to uint8 {0, 1} (H, W).
+        optic_disc_mask: uint8 {0, 1} (H, W).
+        vessels: uint8 {0, 1} (H, W).
+        look_alikes: Where something resembles a lesion and is none: uint8 {0, 1} (H, W).
+        optic_disc: Centre (x, y) of the optic disc in pixels.
+        disc_diameter: Its diameter in pixels of the image's height.
+        fovea: (x, y) in pixels.
+        side: "left" or "right" eye.
+        dr: Grade of retinopathy, 0-4; follows from `lesions`.
+        dme: Risk of macular edema, 0-2; follows from `lesions`.
+        lesions: All lesions, in units of a 1440×960 frame, those that no mask shows included.
+    """
+
+    image: Layer
+    jpeg: bytes
+    masks: dict[str, Layer]
+    optic_disc_mask: Layer
+    vessels: Layer
+    look_alikes: Layer
+    optic_disc: tuple[float, float]
+    disc_diameter: float
+    fovea: tuple[float, float]
+    side: str
+    dr: int
+    dme: int
+    lesions: tuple[Lesion, ...]
+
+
+def patient(seed: int, index: int, population: Population) -> Patient:
+    """Eye, vessels, lesions and grades of image `index`, without painting."""
+    rng = np.random.default_rng([seed, index])
+    return sample_patient(rng, wanted_grades(seed, index, population), population)
+
+
+def lesion_masks(seed: int, index: int, size: Size, population: Population) -> dict[str, Layer]:
+    """The lesion masks of image `index` alone, several times as fast as :func:`draw`.
+
+    Args:
+        seed: Seed of the data set.
+        index: Number of the image.
+        size: (height, width) in pixels.
+        population: Of what kind the patients are.
+
+    Returns:
+        From lesion (only those that the eye has) to uint8 {0, 1} (height, width).
+    """
+    canvas, subject = Canvas(size), patient(seed, index, population)
+    view = camera.field_of_view(np.random.default_rng([seed, index, 2]), canvas, subject.eye) > 127
+    masks = {}
+    for kind in LESIONS:
+        outlines = [outline for lesion in subject.lesions if lesion.kind == kind for outline in lesion.outlines]
+        if outlines:
+            surface = canvas.blank()
+            for outline in outlines:
+                canvas.polygon(surface, outline)
+            masks[kind] = canvas.mask(surface) * view
+    return masks
+
+
+def draw(seed: int, index: int, size: Size, population: Population = "segmentation") -> Fundus:
+    """Draw image `index` of the data set of a seed: the same eye at every size, the same bytes on every machine.
+
+    Args:
+        seed: Seed of the data set.
+        index: Number of the image.
+        size: (height, width) in pixels.
+        population: Of what kind the patients are.
+    """
+    subject = patient(seed, index, population)
+    eye, canvas = subject.eye, Canvas(size)
+    rng = np.random.default_rng([seed, index, 1])
+    by_kind = {kind: [le for le in subject.lesions if le.kind == kind] for kind in LESIONS}
+    painting = retina.Painting(canvas, eye.rgb)
+    retina.paint_background(rng, painting, eye)
+    disc = retina.paint_disc(rng, painting, eye)
+    marks = sample_look_alikes(rng, eye, subject.vessels, subject.dr)
+    beneath = retina.paint_look_alikes(painting, [m for m in marks if not m.above])
+    surfaces = {"EX": retina.paint_exudates(rng, painting, eye, by_kind["EX"])}
+    arteries, veins, vessels = vessel_layers(canvas, subject.vessels)
+    retina.paint_vessels(painting, arteries, veins, float(rng.uniform(0.7, 1.15)))
+    surfaces["MA"] = retina.paint_blood(rng, painting, by_kind["MA"], 1.0)
+    surfaces["HE"] = retina.paint_blood(rng, painting, by_kind["HE"], 1.9)
+    surfaces["SE"] = retina.paint_soft(rng, painting, eye, by_kind["SE"])
+    retina.paint_proliferation(painting, subject.lesions)
+    above = retina.paint_look_alikes(painting, [m for m in marks if m.above])
+    camera.illuminate(rng, painting, eye)
+    view = camera.field_of_view(np.random.default_rng([seed, index, 2]), canvas, eye)
+    jpeg = camera.encode_jpeg(camera.expose(rng, painting, view, eye, [seed, index, 3]))
+    inside = (view > 127).astype(np.uint8)
+    masks = {kind: canvas.mask(s) * inside for kind in LESIONS if (s := surfaces[kind]) is not None}
+    return Fundus(
+        camera.decode_jpeg(jpeg),
+        jpeg,
+        {kind: mask for kind, mask in masks.items() if mask.any()},
+        disc * inside,
+        vessels * inside,
+        (beneath | above) * inside,
+        canvas.pixels(eye.disc),
+        eye.diameter * size[0] / FRAME[0],
+        canvas.pixels(eye.fovea),
+        "left" if eye.temporal > 0 else "right",
+        subject.dr,
+        subject.dme,
+        tuple(subject.lesions),
+    )

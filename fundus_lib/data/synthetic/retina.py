@@ -1,0 +1,245 @@
+"""Painting the retina: pigment, choroid, nerve fibres, disc and fovea, vessels, lesions, in the order of their depth."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fundus_lib.data.synthetic.anatomy import Eye, fibre_direction
+from fundus_lib.data.synthetic.canvas import Canvas, Layer, Points, blob, stable
+from fundus_lib.data.synthetic.grades import Lesion
+from fundus_lib.data.synthetic.look_alikes import LookAlike
+
+Rgb = tuple[float, float, float]
+f32 = np.float32
+
+
+class Painting:
+    """Three planes of reflected light, red, green, blue, each float32 (height, width), 0-255."""
+
+    def __init__(self, canvas: Canvas, rgb: Points):
+        self.canvas = canvas
+        self.planes = [np.full(canvas.size, value, f32) for value in rgb.tolist()]
+
+    def absorb(self, layer: npt.NDArray[np.generic], colour: Rgb, full: float = 255.0) -> None:
+        """Let a layer absorb light.
+
+        Args:
+            layer: (height, width), `full` where it absorbs most.
+            colour: Share of red, green and blue light that it absorbs there; negative brightens.
+            full: The layer's greatest value.
+        """
+        values = layer.astype(f32, copy=False)
+        for plane, share in zip(self.planes, colour, strict=True):
+            if share:
+                plane *= f32(1) - values * f32(share / full)
+
+    def cover(self, layer: npt.NDArray[np.generic], rgb: Rgb, opacity: float = 1.0, full: float = 255.0) -> None:
+        """Cover with a colour.
+
+        Args:
+            layer: (height, width), `full` where it covers most.
+            rgb: The colour, 0-255.
+            opacity: How much it covers there, 0-1.
+            full: The layer's greatest value.
+        """
+        alpha = layer.astype(f32, copy=False) * f32(opacity / full)
+        for plane, value in zip(self.planes, rgb, strict=True):
+            plane += alpha * (f32(value) - plane)
+
+
+def paint_background(rng: np.random.Generator, painting: Painting, eye: Eye) -> None:
+    """Pigment epithelium, choroid, the dark macula and the sheen of the nerve fibres."""
+    canvas = painting.canvas
+    mottle = canvas.texture(rng, 160) * f32(rng.uniform(0.04, 0.13)) + canvas.texture(rng, 45) * f32(
+        rng.uniform(0.03, 0.07)
+    )
+    grain = canvas.texture(rng, 9) * f32(rng.uniform(0.02, 0.05)) + canvas.texture(rng, 4) * f32(
+        rng.uniform(0.02, 0.06)
+    )
+    painting.absorb(mottle + grain, (0.55, 1.0, 1.0), 1.0)
+    far = f32(1) - canvas.hill(eye.fovea, 1.9 * eye.diameter)
+    tessellation = float(rng.uniform(0, 1)) ** 2
+    choroid = canvas.blur(_choroid(rng, canvas, eye), 3.0)
+    painting.absorb(choroid * far, (-0.10 * tessellation, -0.30 * tessellation, 0.25 * tessellation))
+    painting.absorb(far, (0.10 * tessellation, 0.12 * tessellation, 0.0), 1.0)
+    depth = float(rng.uniform(0.6, 1.3))
+    painting.absorb(canvas.hill(eye.fovea, 0.85 * eye.diameter), (0.06 * depth, 0.09 * depth, 0.06), 1.0)
+    painting.absorb(canvas.hill(eye.fovea, 0.33 * eye.diameter), (0.07 * depth, 0.17 * depth, 0.12), 1.0)
+    sheen = float(rng.uniform(0, 1)) ** 1.5
+    fibres = canvas.blur(_fibres(rng, canvas, eye), 0.7)
+    painting.absorb(fibres, (-0.05 * sheen, -0.13 * sheen, -0.12 * sheen))
+    red, green, blue = (float(v) for v in eye.rgb)
+    for side in (-1, 1):  # the thick fibre bundles above and below the disc shine pale
+        at = eye.to_frame((0.45, side * 0.95))
+        pale = canvas.hill(at, 0.75 * eye.diameter, 1.2)
+        painting.cover(pale, (red * 1.04, green * 1.28, blue * 1.35 + 6), 0.55 * sheen + 0.12, 1.0)
+
+
+def _choroid(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
+    """Broad vessels of the choroid, running outwards and winding."""
+    surface = canvas.blank()
+    count = 110
+    start = np.stack([rng.uniform(40, 1300, count), rng.uniform(-40, 1000, count)], axis=1)
+    away = start - (eye.fovea + eye.disc) / 2
+    heading = stable(np.arctan2(away[:, 1], away[:, 0])) + rng.normal(0, 0.35, count)
+    paths = [start]
+    for _ in range(14):
+        heading = heading + rng.normal(0, 0.22, count)
+        paths.append(np.round(paths[-1] + 15 * np.stack([stable(np.cos(heading)), stable(np.sin(heading))], axis=1), 6))
+    lines = np.stack(paths, axis=1)
+    widths = rng.uniform(4, 11, count)
+    for line, width, value in zip(lines, widths.tolist(), rng.integers(90, 256, count).tolist(), strict=True):
+        canvas.line(surface, line, [width] * 15, value)
+    return canvas.shrink(surface)
+
+
+def _fibres(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
+    """Fine striae of the nerve-fibre layer, strongest near the disc."""
+    surface = canvas.blank()
+    count = 260
+    turns, far = rng.uniform(0, 2 * np.pi, count), rng.uniform(0.55, 2.2, count)
+    points = np.stack([stable(np.cos(turns)), stable(np.sin(turns))], axis=1) * far[:, None]
+    paths = [points]
+    for _ in range(9):
+        paths.append(np.round(paths[-1] + 0.085 * fibre_direction(paths[-1]), 9))
+    lines = eye.to_frame(np.stack(paths, axis=1))
+    values = (rng.uniform(60, 230, count) / np.maximum(far, 1.0)).astype(int).tolist()
+    for line, value in zip(lines, values, strict=True):
+        canvas.line(surface, line, [1.0] * 9, int(value))
+    return canvas.shrink(surface)
+
+
+def paint_disc(rng: np.random.Generator, painting: Painting, eye: Eye) -> Layer:
+    """The optic disc with rim and cup.
+
+    Returns:
+        The disc's mask, uint8 {0, 1} (height, width).
+    """
+    canvas, d = painting.canvas, eye.diameter
+    red, green, blue = (float(v) for v in eye.rgb)
+    area = np.pi / 4 * d * d
+    outline = blob(
+        rng, eye.disc, area, aspect=float(rng.uniform(1.02, 1.2)), angle=1.57 + float(rng.normal(0, 0.2)), rough=0.02
+    )
+    smooth = _rounded(outline)
+    around = canvas.blur(canvas.coverage([eye.disc + (smooth - eye.disc) * 1.12]), 7)
+    ring = float(rng.uniform(-0.12, 0.22))  # a dark pigment ring, or a pale halo
+    painting.absorb(around, (ring * 0.5, ring, ring * 0.4))
+    painting.absorb(canvas.hill(eye.disc, 1.15 * d), (-0.13, -0.2, -0.3), 1.0)
+    surface = canvas.blank()
+    canvas.polygon(surface, smooth)
+    whole = canvas.shrink(surface)
+    bright = float(rng.uniform(0.85, 1.15))
+    rim = (min(255.0, red * 1.38 * bright), green * 1.42 * bright, blue * 1.45 * bright + 8)
+    cup = (min(255.0, red * 1.5 * bright + 15), green * 1.95 * bright + 8, blue * 2.3 * bright + 25)
+    edge = canvas.blur(whole, float(rng.uniform(2.0, 6.0)))
+    painting.cover(edge, rim, 0.93)
+    size = float(rng.uniform(0.3, 0.62)) * d
+    middle = eye.to_frame((float(rng.uniform(0.02, 0.16)), float(rng.normal(0, 0.03))))
+    inner = _rounded(blob(rng, middle, np.pi / 4 * size * size, aspect=1.15, angle=1.57, rough=0.05))
+    painting.cover(canvas.blur(canvas.coverage([inner]), float(rng.uniform(6, 16))), cup, float(rng.uniform(0.5, 0.95)))
+    temporal = canvas.hill(eye.to_frame((0.3, 0.0)), 0.3 * d) * edge.astype(f32)
+    painting.cover(temporal, cup, 0.35)
+    return canvas.mask(surface)
+
+
+def _rounded(outline: Points) -> Points:
+    """Cut corners twice (Chaikin), so that a large outline looks smooth."""
+    for _ in range(2):
+        following = np.roll(outline, -1, axis=0)
+        outline = np.stack([0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], axis=1).reshape(
+            -1, 2
+        )
+    return np.round(outline, 6)
+
+
+def paint_vessels(painting: Painting, arteries: Layer, veins: Layer, contrast: float) -> None:
+    """Columns of blood: arteries brighter, veins darker; where they cross, the artery lies on top."""
+    arterial = arteries.astype(f32)
+    venous = veins.astype(f32) * (f32(1) - arterial * f32(0.7 / 255))
+    painting.absorb(arterial, (0.04 * contrast, 0.38 * contrast, 0.15 * contrast))
+    painting.absorb(venous, (0.19 * contrast, 0.54 * contrast, 0.18 * contrast))
+
+
+def paint_exudates(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: list[Lesion]) -> Layer | None:
+    """Hard exudates, from pale to saturated yellow.
+
+    Returns:
+        Their surface, on which every painted pixel belongs to one; None without any.
+    """
+    if not lesions:
+        return None
+    canvas = painting.canvas
+    surface = canvas.blank()
+    for lesion in lesions:
+        for outline in lesion.outlines:
+            canvas.polygon(surface, outline, int(255 * lesion.strength))
+    alpha = canvas.blur(canvas.shrink(surface), float(rng.uniform(0.5, 1.3))).astype(f32)
+    alpha *= f32(0.88) + f32(0.3) * canvas.texture(rng, 5)
+    red, green, blue = (float(v) for v in eye.rgb)
+    gain, pale = float(rng.uniform(1.55, 2.2)), float(rng.uniform(0, 1)) ** 1.5
+    colour = (
+        min(255.0, red * 1.28),
+        min(245.0, green * gain),
+        min(225.0, blue * 1.3 + 60 * pale + (green - blue) * 0.5 * pale),
+    )
+    painting.cover(np.maximum(alpha, 0), colour, float(rng.uniform(0.7, 1.0)))
+    return surface
+
+
+def paint_soft(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: list[Lesion]) -> Layer | None:
+    """Soft exudates: pale greyish patches with a feathery edge that hide the vessels in part; returns their surface."""
+    if not lesions:
+        return None
+    canvas = painting.canvas
+    surface = canvas.blank()
+    for lesion in lesions:
+        for outline in lesion.outlines:
+            canvas.polygon(surface, outline, int(255 * lesion.strength))
+    alpha = canvas.blur(canvas.shrink(surface), 4.0).astype(f32) * (f32(0.85) + f32(0.4) * canvas.texture(rng, 6))
+    red, green, blue = (float(v) for v in eye.rgb)
+    painting.cover(np.maximum(alpha, 0), (min(250.0, red * 1.12), min(235.0, green * 1.6 + 6), blue * 1.7 + 22), 0.78)
+    return surface
+
+
+def paint_blood(rng: np.random.Generator, painting: Painting, lesions: list[Lesion], blur: float) -> Layer | None:
+    """Microaneurysms or haemorrhages: absorbed light; returns their surface."""
+    if not lesions:
+        return None
+    canvas = painting.canvas
+    surface = canvas.blank()
+    for lesion in lesions:
+        for outline in lesion.outlines:
+            canvas.polygon(surface, outline, int(255 * min(1.0, lesion.strength)))
+    alpha = canvas.blur(canvas.shrink(surface), blur).astype(f32) * (f32(0.85) + f32(0.35) * canvas.texture(rng, 7))
+    painting.absorb(np.maximum(alpha, 0), (0.20, 0.44, 0.12))
+    return surface
+
+
+def paint_proliferation(painting: Painting, lesions: list[Lesion]) -> None:
+    """New vessels, shunt vessels and blood in the vitreous."""
+    canvas = painting.canvas
+    surface = canvas.blank()
+    for lesion in lesions:
+        if lesion.kind in ("NV", "IRMA"):
+            for line in lesion.outlines:
+                canvas.line(surface, line, [2.0] * len(line), int(230 * lesion.strength))
+    painting.absorb(canvas.blur(canvas.shrink(surface), 0.7), (0.08, 0.42, 0.15))
+    for lesion in lesions:
+        if lesion.kind == "VH":
+            cloud = canvas.hill(lesion.centre, 230, 0.7)
+            painting.cover(cloud, (95.0, 22.0, 6.0), 0.85 * lesion.strength, 1.0)
+
+
+def paint_look_alikes(painting: Painting, marks: list[LookAlike]) -> Layer:
+    """Things that resemble lesions and are none; returns where they are, uint8 {0, 1} (height, width)."""
+    canvas = painting.canvas
+    everything = canvas.blank()
+    for mark in marks:
+        surface = canvas.blank()
+        for outline, value in zip(mark.outlines, mark.values, strict=True):
+            canvas.polygon(surface, outline, value)
+        np.maximum(everything, surface, out=everything)
+        painting.cover(canvas.blur(canvas.shrink(surface), mark.blur), mark.rgb, mark.opacity)
+    return canvas.mask(everything)
