@@ -18,8 +18,6 @@ from fundus_lib.viz.style import as_rgb
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    Frame = NDArray[np.uint8] | Figure
-
 MAX_BYTES = 1_000_000
 """A slider that is larger than this slows the page down, and is refused."""
 
@@ -53,7 +51,7 @@ class Slider:
 
 
 def slider(
-    frames: Sequence[Frame],
+    frames: Sequence[NDArray[np.uint8] | Figure],
     labels: Sequence[object],
     caption: str,
     *,
@@ -116,7 +114,7 @@ def slider(
 
 
 def live_slider(
-    draw: Callable[[Any], Frame],
+    draw: Callable[[Any], NDArray[np.uint8] | Figure],
     values: Sequence[Any],
     caption: str,
     *,
@@ -164,11 +162,11 @@ def live_slider(
     return ipywidgets.VBox([ipywidgets.interactive(show, value=choice), ipywidgets.Label(caption)])
 
 
-def _is_figure(frame: Frame) -> TypeGuard[Figure]:
+def _is_figure(frame: NDArray[np.uint8] | Figure) -> TypeGuard[Figure]:
     return hasattr(frame, "savefig")
 
 
-def _as_array(frame: Frame, dpi: int) -> NDArray[np.uint8]:
+def _as_array(frame: NDArray[np.uint8] | Figure, dpi: int) -> NDArray[np.uint8]:
     """Bring a picture or a figure to uint8 (H, W, 3); a figure is closed, so that the notebook does not show it too."""
     if not _is_figure(frame):
         return as_rgb(cast("NDArray[np.uint8]", frame))
