@@ -11,11 +11,12 @@ Recipes and models read none of them: what a run does is written in its recipe.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from importlib.metadata import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 
@@ -55,8 +56,9 @@ def profile() -> Profile:
         ArgumentError: The variable holds neither `smoke` nor `paper`.
     """
     value = os.environ.get("FUNDUS_PROFILE") or "smoke"
-    if value == "smoke" or value == "paper":
-        return value
+    for known in get_args(Profile):
+        if value == known:
+            return cast(Profile, known)
     raise ArgumentError(
         "FUNDUS_PROFILE",
         "there is no such profile",
@@ -123,13 +125,18 @@ def edition() -> Edition:
 
 
 def synthetic_root() -> Path:
-    """The root of the synthetic stand-in for IDRiD, drawn into the cache on first use (safe for several processes)."""
+    """The root of the synthetic stand-in for IDRiD, drawn into the cache on first use.
+
+    Safe for several processes. Drawn anew when the code that draws has changed.
+    """
     from filelock import FileLock
 
-    from fundus_lib.data.synthetic import STYLE_VERSION, make_idrid
+    from fundus_lib.data.synthetic import make_idrid
 
+    sources = sorted((Path(__file__).parent / "data" / "synthetic").glob("*.py"))
+    style = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
     height, width = SYNTHETIC_SIZE
-    home = cache_home() / f"synthetic-v{STYLE_VERSION}-{height}x{width}-seed{SYNTHETIC_SEED}"
+    home = cache_home() / f"synthetic-{height}x{width}-seed{SYNTHETIC_SEED}-{style}"
     with FileLock(f"{home}.lock"):
         if not (home / "IDRiD").is_dir():
             make_idrid(home / "IDRiD", size=SYNTHETIC_SIZE, seed=SYNTHETIC_SEED)
@@ -141,7 +148,7 @@ def repository() -> str:
     for entry in metadata("fundus_lib").get_all("Project-URL") or ():
         label, _, url = entry.partition(", ")
         if label == "Repository":
-            return url
+            return str(url)
     raise RuntimeError("the installed package names no Repository in its metadata; install it again with pip")
 
 

@@ -1,0 +1,189 @@
+"""The command `fundus`: thin calls of the library, for those who do not want to write Python."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
+
+app = typer.Typer(
+    help="Data sets, runs and records of the book on diabetic retinopathy.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data = typer.Typer(help="Check, shrink, measure or draw a data set.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.", metavar="WIDTHxHEIGHT")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`"1440x960"`, width first as photographers write it, to (960, 1440), height first as arrays are.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    width, cross, height = text.lower().replace("×", "x").partition("x")
+    if cross and width.isdecimal() and height.isdecimal() and int(width) and int(height):
+        return int(height), int(width)
+    raise ArgumentError(
+        "--size", "not a size", found=repr(text), expected="WIDTHxHEIGHT", remedy="write for instance --size 1440x960"
+    )
+
+
+@data.command("make")
+def make(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to make.")],
+    size: SizeOption = "1440x960",
+    seed: Annotated[int, typer.Option(help="Another seed gives other eyes.")] = 0,
+    segmentation: Annotated[tuple[int, int], typer.Option(help="Training and test photographs with masks.")] = (54, 27),
+    grading: Annotated[tuple[int, int], typer.Option(help="Training and test photographs with grades.")] = (413, 103),
+) -> None:
+    """Draw a data set in IDRiD's layout."""
+    from fundus_lib.data.synthetic import make_idrid
+
+    typer.echo(make_idrid(directory, size=parse_size(size), seed=seed, segmentation=segmentation, grading=grading))
+
+
+@data.command("check")
+def check(directory: Annotated[Path, typer.Argument(metavar="DIR", help="IDRiD/, DDR/ or DiaRetDB1/.")]) -> None:
+    """Say what a copy of a data set is: complete, resized, altered or incomplete, and what to know about it.
+
+    Exit code 0: as published, or as the library made it; 1: usable, but not as published; 2: not usable.
+    """
+    from fundus_lib.data import doctor
+
+    report = doctor.check(directory)
+    typer.echo(str(report))
+    raise typer.Exit(report.exit_code)
+
+
+@data.command("shrink")
+def shrink(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A copy of IDRiD.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to make.")],
+    size: SizeOption = "1440x960",
+) -> None:
+    """Write a small copy in the same layout, for a machine with little room or a slow disk."""
+    from fundus_lib.data.shrink import shrink as shrink_copy
+
+    typer.echo(shrink_copy(source, target, parse_size(size)))
+
+
+@data.command("stats")
+def statistics(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A copy of IDRiD.")],
+    size: SizeOption = "1440x960",
+    plot: Annotated[Path | None, typer.Option(help="Where to write the figure (.png, .svg or .pdf).")] = None,
+    full: Annotated[Path | None, typer.Option("--json", help="Where to write everything that the book shows.")] = None,
+) -> None:
+    """Print how rare and how large the lesions are: dual_branch's Table 1 for all four."""
+    from fundus_lib.data import stats, summary
+
+    datasets = stats.open_all(directory, size=parse_size(size))
+    table = stats.lesion_statistics(*datasets)
+    formats = {"mean_area": "{:.3%}", "ratio": "{:.0f}", "p10": "{:.1e}", "p90": "{:.1e}"}
+    typer.echo(table.to_string(formatters={column: form.format for column, form in formats.items()}))
+    if plot is not None:
+        stats.plot_statistics(*datasets).savefig(plot)
+        typer.echo(plot)
+    if full is not None:
+        full.write_text(json.dumps(summary.summarise(directory), indent=1) + "\n", encoding="utf-8")
+        typer.echo(full)
+
+
+@app.command("run")
+def run(
+    paper: Annotated[str, typer.Argument(help="Name of the paper or chapter, e.g. first_segmenter.")],
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    row: Annotated[str | None, typer.Option(help="Only this row.")] = None,
+    seeds: Annotated[int, typer.Option(help="How many seeds of each row.")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; the next call goes on.")] = None,
+    shard: Annotated[str, typer.Option(help="i/n: the i-th of n machines that share the work.")] = "1/1",
+    devices: Annotated[int, typer.Option(help="GPUs, or processes on a CPU, for one run.")] = 1,
+    nodes: Annotated[int, typer.Option(help="Machines for one run.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    precision: Annotated[str, typer.Option(help="32, bf16, or auto.")] = "auto",
+    root: Annotated[
+        Path | None, typer.Option("--data", help="A copy of IDRiD; default: FUNDUS_DATA/IDRiD, or else drawn.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where checkpoints and records go.")] = Path("runs"),
+    smoke: Annotated[bool, typer.Option("--smoke", help="Shrink every run to seconds.")] = False,
+) -> None:
+    """Train and test what has no record in OUT yet, row by row; go on with what was interrupted."""
+    from fundus_lib import settings
+    from fundus_lib.run import run_table
+
+    if root is None:
+        edition = settings.edition()
+        typer.echo(f"data: {edition.name} ({edition.root})")
+        root = edition.root
+    options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
+    sharing = {"shard": shard, "devices": devices, "nodes": nodes}
+    run_table(paper, root, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
+
+
+@app.command("records")
+def list_records(
+    folder: Annotated[Path | None, typer.Argument(help="More records, e.g. runs.")] = None,
+    paper: Annotated[str | None, typer.Option(help="Only this paper.")] = None,
+) -> None:
+    """List the recorded runs, those of the package and those in FOLDER."""
+    from fundus_lib import records
+
+    table = records.load(*([folder] if folder else []))
+    if paper is not None:
+        table = table[table["paper"] == paper]
+    shown = table.drop(columns=["file", "precision", "images", "split"]).dropna(axis=1, how="all")
+    typer.echo(shown.to_string(index=False, float_format="{:.4g}".format) if len(table) else "no records")
+
+
+@app.command("predict")
+def predict(
+    image: Annotated[Path, typer.Argument(help="A fundus photograph.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="model.pt of a run; the newest under runs/ if not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where mask, overlay and counts go.")] = Path("prediction"),
+    threshold: Annotated[float, typer.Option(help="Score from which a pixel is called lesion.")] = 0.5,
+) -> None:
+    """Find lesions in a photograph of your own: writes masks, an overlay and a table of counts."""
+    from fundus_lib.predict import predict as predict_image
+
+    prediction = predict_image(image, checkpoint or newest_model(Path("runs")), threshold=threshold)
+    prediction.save(out)
+    typer.echo(prediction.counts.to_string(index=False))
+    typer.echo(f"written to {out}/")
+
+
+def newest_model(runs: Path) -> Path:
+    """The `model.pt` under a folder of runs that was written last.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    models = sorted(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
+    if models:
+        return models[-1]
+    raise CheckpointError(
+        runs,
+        "no trained model here",
+        found="no file */model.pt" if runs.is_dir() else "no such folder",
+        expected="the output of `fundus run`",
+        remedy="train one with `fundus run first_segmenter --row unet`, or name one with --checkpoint",
+    )
+
+
+def main() -> None:
+    """Entry point: what is wrong with an input is said in four lines, without a traceback."""
+    try:
+        app()
+    except FundusError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,129 @@
+"""What a copy of IDRiD is like, in numbers; and these numbers as measured on the real files.
+
+The measured numbers let a page made from drawn photographs show the real distributions beside its own. They hold no
+pixel of a photograph. `fundus data stats DIR --json FILE` makes them.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from os import PathLike
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.images import resize_mask
+from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS
+from fundus_lib.data.stats import components, lesion_statistics, open_all
+from fundus_lib.errors import UnknownNameError
+
+SURVIVAL_ROWS = (1440, 960, 640, 480, 320, 240)
+"""Heights in pixels at which the survival of lesions is measured."""
+
+
+def measured(name: str = "IDRiD") -> dict[str, Any]:
+    """The summary of a real data set, as measured on its published files.
+
+    Args:
+        name: Name of the data set.
+
+    Returns:
+        What `summarise` returns, and `fingerprint`, that of the segmentation part which was measured.
+
+    Raises:
+        UnknownNameError: We have measured no data set of that name.
+    """
+    file = resources.files("fundus_lib.data").joinpath(f"{name.lower()}_summary.json")
+    if not file.is_file():
+        raise UnknownNameError(
+            "measured", "no numbers for this data set", found=repr(name), expected="'IDRiD'", remedy="name that one"
+        )
+    summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return summary
+
+
+def summarise(root: str | PathLike[str]) -> dict[str, Any]:
+    """Measure a copy of IDRiD; for the real files this takes a few minutes, spent on masks at full size.
+
+    Args:
+        root: Root of a copy with all parts.
+
+    Returns:
+        Plain numbers and lists:
+
+        - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
+        - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a share of the image;
+        - `pixels_in_small_exudates`: share of the hard exudates' pixels in components up to the 90th percentile;
+        - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest photographs;
+        - `grades`: by split, counts of retinopathy (5 rows) by edema (3 columns);
+        - `survival`: by lesion, `rows` and `share`, see `survivors`.
+
+    Raises:
+        FundusError: As `IDRiDSegmentation` and `IDRiDGrading`.
+    """
+    small = open_all(root)
+    parts = components(*small)
+    exudates = parts.area[parts.lesion == "EX"].to_numpy()
+    per_image = np.sort([float(small[1].mask(i)[LESIONS.index("EX")].mean()) for i in range(len(small[1]))])[::-1]
+    return {
+        "lesions": lesion_statistics(*small).to_dict("index"),
+        "area_percentiles": {
+            lesion: [float(f"{v:.4g}") for v in np.percentile(parts.area[parts.lesion == lesion], np.arange(101))]
+            for lesion in LESIONS
+        },
+        "pixels_in_small_exudates": float(exudates[exudates <= np.percentile(exudates, 90)].sum() / exudates.sum()),
+        "test_exudates_cumulated": [round(float(v), 2) for v in 100 * per_image.cumsum() / per_image.sum()],
+        "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
+        "survival": _survival(root),
+    }
+
+
+def grade_table(graded: IDRiDGrading) -> NDArray[np.int64]:
+    """How many photographs have which grades: (5, 3), retinopathy by risk of macular edema."""
+    table = np.zeros((len(DR_GRADES), len(DME_GRADES)), np.int64)
+    np.add.at(table, (graded.dr, graded.dme), 1)
+    return table
+
+
+def survivors(mask: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, int]:
+    """How many lesions of a mask are left when it is shrunk.
+
+    A lesion, that is an 8-connected component, is left if a pixel of the shrunk mask, enlarged again, meets it.
+
+    Args:
+        mask: uint8 {0, 1} (H, W).
+        size: (height, width) to shrink to, by area averaging as in `images.resize_mask`.
+
+    Returns:
+        Those left, and all.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=8)
+    enlarged = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    left = np.unique(labels[enlarged > 0])
+    return int(np.count_nonzero(left)), count - 1
+
+
+def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
+    """By lesion, the share of the lesions of all photographs that is left at each of `SURVIVAL_ROWS`."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for lesion in LESIONS:
+        datasets = [IDRiDSegmentation(root, split, lesions=(lesion,)) for split in ("train", "test")]
+        jobs = [(data, i) for data in datasets for i in np.flatnonzero(data.annotated[:, 0])]
+        height = datasets[0].mask(int(jobs[0][1])).shape[1]
+        rows = [n for n in SURVIVAL_ROWS if n < height]
+
+        def count(job: tuple[IDRiDSegmentation, int], rows: list[int] = rows) -> list[tuple[int, int]]:
+            mask = job[0].mask(int(job[1]))[0]
+            return [survivors(mask, (n, round(n * mask.shape[1] / mask.shape[0]))) for n in rows]
+
+        with ThreadPoolExecutor() as pool:
+            counts = np.array(list(tqdm(pool.map(count, jobs), f"{lesion} shrunk", len(jobs), unit="image")))
+        left, total = counts.sum(axis=0).T  # (rows,) each
+        found[lesion] = {"rows": [float(n) for n in rows], "share": np.round(left / total, 4).tolist()}
+    return found
