@@ -1,0 +1,51 @@
+"""What each row of each table is: one file per paper, holding its rows as :class:`Recipe` objects."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from fundus_lib.errors import UnknownNameError
+from fundus_lib.recipes.base import Recipe
+
+__all__ = ["PAPERS", "Recipe", "find", "recipes"]
+
+PAPERS = ("first_segmenter",)
+"""Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
+
+
+def recipes(paper: str, table: str | None = None, row: str | None = None) -> list[Recipe]:
+    """The recipes of a paper, in the order of its tables.
+
+    Args:
+        paper: One of `PAPERS`.
+        table: Only those of this table.
+        row: Only this row.
+
+    Raises:
+        UnknownNameError: There is no such paper, table or row.
+    """
+    if paper not in PAPERS:
+        raise _unknown("paper", paper, PAPERS)
+    found: list[Recipe] = list(import_module(f"fundus_lib.recipes.{paper}").RECIPES)
+    for kind, wanted in (("table", table), ("row", row)):
+        if wanted is not None:
+            names = tuple(dict.fromkeys(getattr(recipe, kind) for recipe in found))
+            found = [recipe for recipe in found if getattr(recipe, kind) == wanted]
+            if not found:
+                raise _unknown(kind, wanted, names)
+    return found
+
+
+def find(paper: str, row: str) -> Recipe:
+    """The first recipe of that paper and row."""
+    return recipes(paper, row=row)[0]
+
+
+def _unknown(kind: str, found: str, names: tuple[str, ...]) -> UnknownNameError:
+    return UnknownNameError(
+        "recipes",
+        f"there are no recipes for this {kind}",
+        found=repr(found),
+        expected=", ".join(names),
+        remedy="choose one of these",
+    )

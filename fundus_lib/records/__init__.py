@@ -1,0 +1,143 @@
+"""Our recorded runs: one JSON file per run, and a table of them all.
+
+A record holds the recipe in full, data set and fingerprint, seed, metrics with their protocol, curve, seconds, peak
+memory, device, versions and commit. It holds numbers and curves only, no picture.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fundus_lib.atomic import write_atomically
+from fundus_lib.errors import RecordError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REQUIRED: dict[str, type | tuple[type, ...]] = {
+    "paper": str,
+    "table": str,
+    "row": str,
+    "dataset": str,
+    "dataset_fingerprint": str,
+    "trained_on": str,
+    "split": str,
+    "images": int,
+    "seed": int,
+    "recipe": dict,
+    "metrics": dict,
+    "protocol": str,
+    "curve": list,
+    "seconds": dict,
+    "device": str,
+    "versions": dict,
+    "commit": (str, type(None)),
+    "date": str,
+}
+"""Fields that every record has, and their types."""
+
+_COLUMNS = ["paper", "table", "row", "dataset", "trained_on", "split", "images", "seed", "device", "precision"]
+_LATER_COLUMNS = ["peak_memory_mb", "commit", "dirty", "date"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """One record.
+
+    Raises:
+        RecordError: It is not JSON, or a field is missing or of another type.
+    """
+    remedy = "delete the file and run its recipe again, or restore it from the repository"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RecordError(
+            path, "this record cannot be read", found=error, expected="a JSON object", remedy=remedy
+        ) from error
+    bad = [name for name in REQUIRED if not isinstance(record, dict) or name not in record]
+    if bad:
+        raise RecordError(
+            path,
+            "this record lacks a field",
+            found=f"no {', '.join(bad)}",
+            expected=", ".join(REQUIRED),
+            remedy=remedy,
+        )
+    bad = [name for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
+    bad += [f"metrics.{name}" for name, value in record["metrics"].items() if not isinstance(value, int | float)]
+    if bad:
+        raise RecordError(
+            path,
+            "a field of this record is of the wrong type",
+            found=f"{bad[0]}: {record.get(bad[0])!r}",
+            expected="what `fundus run` writes: texts, numbers, lists and objects in their places",
+            remedy=remedy,
+        )
+    return dict(record)
+
+
+def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
+    """All records as a table, one run per row.
+
+    Args:
+        *folders: Folders whose `*.json` are read besides.
+        packaged: Whether to read the records that come with the library.
+
+    Returns:
+        Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
+        metric (such as `EX_aupr`), train_seconds, evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the
+        path, for :func:`read`). Sorted by paper, table, row, dataset and seed.
+
+    Raises:
+        RecordError: A folder does not exist, or a record is damaged.
+    """
+    import pandas as pd
+
+    paths: list[Path] = []
+    if packaged:
+        paths += sorted(Path(str(resources.files("fundus_lib.records"))).glob("*.json"))
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise RecordError(
+                folder,
+                "there is no such folder of records",
+                found="no folder",
+                expected="a folder that `fundus run` wrote into",
+                remedy="run a recipe first, or correct the path",
+            )
+        paths += sorted(folder.glob("*.json"))
+    rows: list[dict[str, Any]] = []
+    metrics: dict[str, None] = {}
+    for path in paths:
+        record = read(path)
+        metrics |= dict.fromkeys(record["metrics"])
+        rows.append(
+            {name: record.get(name) for name in _COLUMNS + _LATER_COLUMNS}
+            | record["metrics"]
+            | {f"{name}_seconds": value for name, value in record["seconds"].items()}
+            | {"file": str(path)}
+        )
+    columns = [*_COLUMNS, *metrics, "train_seconds", "evaluate_seconds", *_LATER_COLUMNS, "file"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.sort_values(["paper", "table", "row", "dataset", "seed"], ignore_index=True)
+
+
+def save(record: Mapping[str, Any], path: Path) -> Path:
+    """Write a record atomically; NaN is written as JSON's readers in Python know it."""
+    write_atomically(path, (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def curve(record: Mapping[str, Any] | pd.Series[Any]) -> pd.DataFrame:
+    """The training curve of a record, or of a row of :func:`load`'s table.
+
+    Returns:
+        One row per epoch: epoch, step, loss, seconds and, where there was validation, `validation_…`.
+    """
+    import pandas as pd
+
+    points = record["curve"] if "curve" in record else read(Path(record["file"]))["curve"]
+    return pd.DataFrame(points)

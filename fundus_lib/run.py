@@ -1,0 +1,286 @@
+"""Run a recipe: train, evaluate, record. What was computed is never lost: a killed run goes on from its last epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import pickle
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+
+from fundus_lib import records
+from fundus_lib.checkpoints import save_model
+from fundus_lib.devices import choose_device, choose_precision
+from fundus_lib.errors import ArgumentError, CheckpointError
+from fundus_lib.provenance import provenance
+from fundus_lib.recipes import Recipe, recipes
+from fundus_lib.tasks.arrays import Arrays, CropsModule, read_arrays
+from fundus_lib.tasks.callbacks import Curve, Deadline
+from fundus_lib.tasks.segmentation import THRESHOLD, Segmentation, evaluate
+
+
+def run(
+    recipe: Recipe,
+    data: str | Path,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    minutes: float | None = None,
+    progress: bool = True,
+) -> dict[str, Any] | None:
+    """Train a recipe's model, test it on whole images, and write a record.
+
+    In `out` it makes a folder named after the run (paper, table, row, seed, and digits of recipe and data) with
+    `last.ckpt` (during training) and `model.pt` (the trained model), and beside it the record, a JSON file of that
+    name. A run that was killed or ran out of time goes on from `last.ckpt` when it is called again, to the same result.
+
+    Args:
+        recipe: What to run.
+        data: Root of a copy of IDRiD, real or drawn (`settings.edition().root`).
+        out: Folder for runs and records.
+        device: `"cpu"`, `"cuda"`, or `"auto"`: a GPU if there is one.
+        devices: Processes on this machine, one per GPU (on a CPU: gloo processes). The batch is shared out among them.
+        nodes: Machines. Start the same command on each, as Lightning's documentation says for your cluster.
+        precision: `"bf16"` (mixed), `"32"`, or `"auto"`: bf16 where the hardware has it.
+        minutes: Time for this call. Training stops after the last epoch that fits.
+        progress: Show progress bars.
+
+    Returns:
+        The record. None where time ran out before the end of training, and in all processes but the first.
+
+    Raises:
+        ArgumentError: Device or precision do not exist, or the batch does not divide by the processes.
+        CheckpointError: `last.ckpt` is damaged.
+    """
+    deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
+    target, precision = choose_device(device), choose_precision(precision, choose_device(device))
+    training, validation, test = read_arrays(recipe, Path(data))
+    name = _name(recipe, training, test)
+    folder = Path(out) / name
+    curve = Curve(validation)
+    checkpoint = ModelCheckpoint(
+        folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    last = folder / "last.ckpt"
+    with _quiet(), torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        task = Segmentation(recipe)
+        trainer = L.Trainer(
+            accelerator="gpu" if target.type == "cuda" else "cpu",
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            max_epochs=recipe.epochs,
+            reload_dataloaders_every_n_epochs=1,
+            gradient_clip_val=recipe.clip,
+            callbacks=[curve, deadline, checkpoint] + ([TQDMProgressBar(refresh_rate=10)] if progress else []),
+            default_root_dir=folder,
+            logger=False,
+            enable_model_summary=False,
+            enable_progress_bar=progress,
+        )
+        if target.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        _fit(trainer, task, CropsModule(recipe, training), last if last.is_file() else None)
+        if not trainer.is_global_zero or len(curve.points) < recipe.epochs:
+            return None
+        task.to(target)
+        start = time.perf_counter()
+        metrics = evaluate(task, test)
+        evaluate_seconds = round(time.perf_counter() - start, 2)
+        save_model(
+            folder / "model.pt",
+            task,
+            field_width=training.field_width,
+            statistics=training.statistics[0] if recipe.normalise_by == "training set" else None,
+            trained_on=training.title,
+        )
+        record = {
+            "paper": recipe.paper,
+            "table": recipe.table,
+            "row": recipe.row,
+            "dataset": test.title,
+            "dataset_fingerprint": test.fingerprint,
+            "trained_on": training.title,
+            "trained_on_fingerprint": training.fingerprint,
+            "split": "test",
+            "images": len(test),
+            "seed": recipe.seed,
+            "recipe": recipe.to_dict(),
+            "metrics": metrics,
+            "protocol": _protocol(recipe, test),
+            "curve": curve.points,
+            "seconds": {"train": curve.points[-1]["seconds"], "evaluate": evaluate_seconds},
+            "resumed_from_epoch": curve.resumed,
+            "precision": precision,
+            "processes": devices * nodes,
+            **provenance(target),
+        }
+        records.save(record, Path(out) / f"{name}.json")
+        last.unlink(missing_ok=True)
+    return record
+
+
+def run_table(
+    paper: str,
+    data: str | Path,
+    out: str | Path,
+    *,
+    table: str | None = None,
+    row: str | None = None,
+    seeds: int = 1,
+    shard: str = "1/1",
+    minutes: float | None = None,
+    smoke: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Work through the recipes of a paper that have no record in `out` yet.
+
+    Args:
+        paper: Name of the paper.
+        data: See :func:`run`.
+        out: See :func:`run`.
+        table: Only this table.
+        row: Only this row.
+        seeds: How many seeds each row has: 0, 1, …
+        shard: `"i/n"`: the i-th of n parts of the work, to be started on n machines, with a common `out` or not.
+        minutes: Time for this call: none is started after it, and the one that is under way stops at an epoch's end.
+        smoke: Run the small versions of the recipes.
+        device: See :func:`run`.
+        devices: See :func:`run`.
+        nodes: See :func:`run`.
+        precision: See :func:`run`.
+        progress: See :func:`run`.
+
+    Returns:
+        The records that this call made, in order.
+
+    Raises:
+        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, or `seeds` is below 1.
+        UnknownNameError: There is no such paper, table or row.
+    """
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    made = []
+    for recipe in _jobs(paper, table, row, seeds, shard, smoke):
+        left = None if end is None else (end - time.monotonic()) / 60
+        if left is not None and left <= 0:
+            break
+        title = f"{recipe.paper} {recipe.table} {recipe.row} seed {recipe.seed}"
+        known = _known(recipe, Path(data), Path(out))
+        if known:
+            print(f"{title}: done before, see {known}")
+            continue
+        print(f"{title}: running")
+        record = run(
+            recipe,
+            data,
+            out,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            minutes=left,
+            progress=progress,
+        )
+        if record:
+            made.append(record)
+            print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in record["metrics"].items()))
+    return made
+
+
+def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool) -> list[Recipe]:
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)) or seeds < 1:
+        raise ArgumentError(
+            "run",
+            "shard or seeds are out of range",
+            found=f"shard={shard!r}, seeds={seeds}",
+            expected="a shard such as '2/8' (the second of eight), and at least one seed",
+            remedy="count shards from 1",
+        )
+    rows = recipes(paper, table, row)
+    jobs = [recipe.replace(seed=recipe.seed + seed) for seed in range(seeds) for recipe in rows]
+    return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
+
+
+def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
+    """The record of this recipe on this data in `out`, if there is one."""
+    from fundus_lib.data.idrid import IDRiDSegmentation
+
+    candidates = sorted(out.glob(f"{_stem(recipe)}-*.json"))
+    if not candidates:
+        return None
+    fingerprint = IDRiDSegmentation(data, "test", lesions=recipe.lesions, size=recipe.size).fingerprint()
+    for path in candidates:
+        record = records.read(path)
+        if record["recipe"] == recipe.to_dict() and record["dataset_fingerprint"] == fingerprint:
+            return path
+    return None
+
+
+def _fit(trainer: L.Trainer, task: Segmentation, crops: CropsModule, last: Path | None) -> None:
+    try:
+        trainer.fit(task, crops, ckpt_path=last, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+        if last is None or trainer.global_step:
+            raise
+        raise CheckpointError(
+            last,
+            "this run cannot go on from its checkpoint",
+            found=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
+            expected="the checkpoint that the same version of the library wrote",
+            remedy="delete this file to start the run afresh",
+        ) from error
+
+
+def _stem(recipe: Recipe) -> str:
+    return f"{recipe.paper}-{recipe.table}-{recipe.row}-seed{recipe.seed}"
+
+
+def _name(recipe: Recipe, training: Arrays, test: Arrays) -> str:
+    """Name of a run: other recipe or other data, other name, so that no run goes on from another's checkpoint."""
+    content = f"{recipe.digest} {training.fingerprint} {test.fingerprint}"
+    return f"{_stem(recipe)}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+
+
+def _protocol(recipe: Recipe, test: Arrays) -> str:
+    height, width = recipe.size
+    flips = "logits averaged over 4 mirror images, " if recipe.test_flips else ""
+    return (
+        f"{len(test)} whole test images of {test.title} at {height}×{width} (lesion: at least half of a pixel), "
+        f"weights after the last epoch, {flips}no selection on the test images. aupr: exact average precision, all "
+        f"pixels of all images pooled; aupr_image_mean: mean over the images that have the lesion; f1, iou, "
+        f"sensitivity, ppv: at probability {THRESHOLD}, pooled."
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's advice to itself; its errors still come through."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,142 @@
+"""Predictions on photographs of one's own, whatever their size and border."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from fundus_lib.checkpoints import load_model, save_model
+from fundus_lib.data.field_of_view import bounding_box, field_of_view
+from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
+from fundus_lib.predict import predict
+from fundus_lib.recipes import Recipe
+from fundus_lib.tasks.segmentation import Segmentation
+
+RECIPE = Recipe(paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2})
+WIDTH = 120
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A network with weights as they were drawn: where it looks is what is tested, not what it knows."""
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    torch.manual_seed(0)
+    save_model(path, Segmentation(RECIPE), field_width=WIDTH, trained_on="nothing")
+    return path
+
+
+def photograph(border: int = 0, scale: int = 1) -> np.ndarray:
+    """A disc with smooth colours and two bright spots, RGB."""
+    rows, columns = np.mgrid[:WIDTH, :WIDTH] + 0.5
+    image = np.stack([150 + columns / 3, 80 + rows / 4, 40 + 20 * np.sin(rows / 9)], axis=-1)
+    for row, column in ((40, 50), (80, 90)):
+        image[(rows - row) ** 2 + (columns - column) ** 2 < 60] = (250, 240, 120)
+    image[(rows - WIDTH / 2) ** 2 + (columns - WIDTH / 2) ** 2 > (WIDTH / 2) ** 2] = 0
+    image = image.astype(np.uint8).repeat(scale, 0).repeat(scale, 1)
+    return np.pad(image, ((border, border), (border * 2, border), (0, 0)))
+
+
+def write(path, image):
+    cv2.imwrite(str(path), image[..., ::-1])
+    return path
+
+
+def test_scores_follow_the_retina_through_border_and_size(checkpoint, tmp_path):
+    plain = predict(write(tmp_path / "a.png", photograph()), checkpoint, device="cpu")
+    framed = predict(write(tmp_path / "b.png", photograph(border=20)), checkpoint, device="cpu")
+    large = predict(write(tmp_path / "c.png", photograph(scale=3)), checkpoint, device="cpu")
+    assert plain.scores.shape == (2, WIDTH, WIDTH)
+    np.testing.assert_array_equal(framed.scores[:, 20:-20, 40:-20], plain.scores)
+    assert large.scores.shape == (2, 3 * WIDTH, 3 * WIDTH)
+    small = large.scores[:, 1::3, 1::3]
+    assert np.corrcoef(small.ravel(), plain.scores.ravel())[0, 1] > 0.99
+    field = field_of_view(photograph())
+    assert not plain.scores[:, field == 0].any() and plain.scores[:, field > 0].all()
+
+
+def test_at_the_scale_of_training_it_is_the_network_itself(checkpoint, tmp_path):
+    from fundus_lib.data.field_of_view import statistics
+
+    image = photograph()
+    box = bounding_box(field_of_view(image))
+    assert image[box].shape[:2] == (WIDTH, WIDTH)
+    logits = load_model(checkpoint).task.logits(torch.from_numpy(image).permute(2, 0, 1), statistics(image))
+    found = predict(write(tmp_path / "a.png", image), checkpoint, device="cpu").scores
+    np.testing.assert_allclose(found, logits.sigmoid().numpy() * field_of_view(image), rtol=1e-5)
+
+
+def test_counts_are_those_of_the_mask(checkpoint, tmp_path):
+    path = write(tmp_path / "a.png", photograph(border=5))
+    scores = predict(path, checkpoint, device="cpu").scores
+    threshold = float(np.quantile(scores[1][scores[1] > 0], 0.9))
+    prediction = predict(path, checkpoint, threshold=threshold, device="cpu")
+    assert list(prediction.counts["lesion"]) == ["HE", "EX"]
+    row = prediction.counts.iloc[1]
+    assert row["area_px"] == (prediction.scores[1] >= np.float32(threshold)).sum() > 0
+    assert row["area_percent"] == pytest.approx(10, abs=0.2)
+    assert row["components"] == cv2.connectedComponents(prediction.mask[1].astype(np.uint8))[0] - 1
+    assert prediction.overlay.shape == (*prediction.mask.shape[1:], 3)
+    assert predict(path, checkpoint, threshold=0, device="cpu").counts["area_percent"].tolist() == [100, 100]
+
+
+def test_save_writes_pictures_and_counts(checkpoint, tmp_path):
+    prediction = predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=0.01, device="cpu")
+    files = prediction.save(tmp_path / "out")
+    assert sorted(p.name for p in files) == sorted(p.name for p in (tmp_path / "out").iterdir())
+    mask = cv2.imread(str(tmp_path / "out" / "EX_mask.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(mask > 0, prediction.mask[1])
+    overlay = cv2.imread(str(tmp_path / "out" / "overlay.png"))[..., ::-1]
+    np.testing.assert_array_equal(overlay, prediction.overlay)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "counts.csv"), prediction.counts)
+
+
+def test_bad_photographs(checkpoint, tmp_path):
+    with pytest.raises(MissingFileError):
+        predict(tmp_path / "none.png", checkpoint)
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(UnreadableImageError, match=r"text\.jpg"):
+        predict(tmp_path / "text.jpg", checkpoint)
+    with pytest.raises(UnreadableImageError, match="no retina"):
+        predict(write(tmp_path / "black.png", np.zeros((30, 40, 3), np.uint8)), checkpoint)
+    with pytest.raises(ArgumentError, match="probability"):
+        predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=1.2)
+
+
+class Code:
+    """What a hostile file would hold."""
+
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"no checkpoint", "damaged"),
+        ({"state_dict": {}, "epoch": 3}, "another kind"),
+        ([1, 2], "another kind"),
+        (Code(), "damaged"),
+        ("other width", "does not fit"),
+        ("other setting", "does not fit"),
+    ],
+)
+def test_bad_checkpoints(content, says, checkpoint, tmp_path, capsys):
+    path = tmp_path / "bad.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        if isinstance(content, str):
+            good = torch.load(checkpoint, weights_only=True)
+            change = {"model_args": {"width": 8, "depth": 2}} if content == "other width" else {"colour": 1}
+            content = {**good, "recipe": {**good["recipe"], **change}}
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        load_model(path)
+    assert "bad.pt" in str(caught.value)
+    assert "must not run" not in capsys.readouterr().out
+
+
+def test_a_missing_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        load_model(tmp_path / "model.pt")

@@ -1,0 +1,80 @@
+"""Records: saved, loaded as a table, and refused when damaged."""
+
+import json
+
+import pytest
+
+from fundus_lib import records
+from fundus_lib.errors import RecordError
+
+RECORD = {
+    "paper": "p",
+    "table": "2",
+    "row": "unet",
+    "dataset": "IDRiD",
+    "dataset_fingerprint": "ab",
+    "trained_on": "IDRiD",
+    "split": "test",
+    "images": 27,
+    "seed": 1,
+    "recipe": {"lr": 0.1},
+    "metrics": {"EX_aupr": 0.5, "EX_ppv": float("nan")},
+    "protocol": "as told",
+    "curve": [{"epoch": 1, "step": 10, "loss": 0.3, "seconds": 1.0}],
+    "seconds": {"train": 1.0, "evaluate": 0.5},
+    "device": "CPU",
+    "versions": {},
+    "commit": None,
+    "date": "2026-01-01",
+}
+
+
+def test_saved_records_become_a_sorted_table(tmp_path):
+    records.save({**RECORD, "seed": 2, "metrics": {"SE_aupr": 0.1}}, tmp_path / "a.json")
+    records.save(RECORD, tmp_path / "b.json")
+    table = records.load(tmp_path, packaged=False)
+    assert list(table["seed"]) == [1, 2]
+    assert table.loc[0, "EX_aupr"] == 0.5 and table.loc[1, "SE_aupr"] == 0.1
+    assert table.loc[0, "train_seconds"] == 1.0
+    assert {"paper", "table", "row", "dataset", "seed", "device", "commit"} <= set(table.columns)
+    assert not [p for p in tmp_path.iterdir() if p.suffix != ".json"]
+
+
+def test_no_record_is_an_empty_table_with_columns(tmp_path):
+    table = records.load(tmp_path, packaged=False)
+    assert table.empty and "paper" in table.columns
+
+
+def test_packaged_records_can_be_read():
+    table = records.load()
+    assert len(table) == len(records.load(packaged=True))
+    assert {"paper", "table", "row", "dataset", "seed", "device", "commit"} <= set(table.columns)
+
+
+def test_curve_of_a_record_and_of_a_row(tmp_path):
+    records.save(RECORD, tmp_path / "a.json")
+    row = records.load(tmp_path, packaged=False).iloc[0]
+    for source in (RECORD, row):
+        assert records.curve(source).to_dict("records") == RECORD["curve"]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "lacks"),
+        (json.dumps({k: v for k, v in RECORD.items() if k != "curve"}), "no curve"),
+        (json.dumps({**RECORD, "seed": "one"}), "seed: 'one'"),
+        (json.dumps({**RECORD, "metrics": {"EX_aupr": "high"}}), r"metrics\.EX_aupr"),
+    ],
+)
+def test_damaged_records_are_named(content, says, tmp_path):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(RecordError, match=says) as caught:
+        records.load(tmp_path, packaged=False)
+    assert "bad.json" in str(caught.value)
+
+
+def test_a_folder_that_does_not_exist(tmp_path):
+    with pytest.raises(RecordError, match="nowhere"):
+        records.load(tmp_path / "nowhere")
