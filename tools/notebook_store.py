@@ -105,11 +105,11 @@ def outputs_hash(notebook: NotebookNode) -> str:
     return _hash(json.dumps(cell.get("outputs", []), sort_keys=True) for cell in notebook.cells)
 
 
-def inputs_hash(files: Iterable[str], root: Path = ROOT) -> str:
+def inputs_hash(files: Iterable[str]) -> str:
     """Changes with the content of any of the files; a missing file counts as empty."""
     parts = []
     for name in files:
-        file = root / name
+        file = ROOT / name
         parts += [name, hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"]
     return _hash(parts)
 

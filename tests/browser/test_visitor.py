@@ -1,0 +1,49 @@
+"""The visitor catches each fault that it is there for: planted in a site of two pages."""
+
+import pytest
+from site_visitor import Visitor, serve
+
+PAGE = "<!doctype html><html lang='en'><title>t</title><link rel='icon' href='data:,'><main>{}</main>"
+
+
+def visit(browser, folder, body, width=1300):
+    (folder / "index.html").write_text(PAGE.format(f"<a href='other.html#here'>other</a>{body}"))
+    (folder / "other.html").write_text(PAGE.format("<p id='here'>other</p>"))
+    with serve(folder) as base:
+        context = browser.new_context(viewport={"width": width, "height": 800})
+        visitor = Visitor(context, base)
+        seen = visitor.crawl()
+        wide = visitor.overflow("index.html")
+        context.close()
+    return visitor.problems, seen, wide
+
+
+def test_a_sound_site_has_no_problems(browser, tmp_path):
+    problems, seen, wide = visit(browser, tmp_path, "<p>fine</p>")
+    assert problems == []
+    assert set(seen) == {"index.html", "other.html"}
+    assert wide == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("<a href='nowhere.html'>x</a>", "nowhere.html answers 404"),
+        ("<a href='other.html#nowhere'>x</a>", "broken anchor other.html#nowhere"),
+        ("<a href='#nowhere'>x</a>", "broken anchor index.html#nowhere"),
+        ("<script>console.error('planted')</script>", "console error: planted"),
+        ("<script>planted()</script>", "script error: planted is not defined"),
+        ("<script src='nowhere.js'></script>", "nowhere.js answers 404"),
+        ("<script src='http://127.0.0.1:9/x.js'></script>", "external request: http://127.0.0.1:9/x.js"),
+        ("<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>", "picture without description"),
+        ("<img alt='x' src='data:image/gif;base64,AAAA'>", "picture that does not load"),
+    ],
+    ids=["link", "anchor", "own anchor", "console", "script", "request", "external", "alt", "image"],
+)
+def test_a_planted_fault_is_caught(browser, tmp_path, body, problem):
+    problems, _, _ = visit(browser, tmp_path, body)
+    assert any(problem in line for line in problems), problems
+
+
+def test_a_page_wider_than_the_window_is_caught(browser, tmp_path):
+    assert visit(browser, tmp_path, "<div style='width:900px'>wide</div>", width=400)[2] > 400
