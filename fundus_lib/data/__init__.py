@@ -6,16 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fundus_lib.data.ddr import DDRGrading as DDRGrading
+    from fundus_lib.data.ddr import DDRSegmentation as DDRSegmentation
+    from fundus_lib.data.diaretdb1 import DiaRetDB1 as DiaRetDB1
     from fundus_lib.data.idrid import IDRiDGrading as IDRiDGrading
     from fundus_lib.data.idrid import IDRiDSegmentation as IDRiDSegmentation
+    from fundus_lib.data.sample import LESION_NAMES as LESION_NAMES
+    from fundus_lib.data.sample import LESIONS as LESIONS
+    from fundus_lib.data.sample import Sample as Sample
 
 _HOME = {
     "IDRiDSegmentation": "idrid",
     "IDRiDGrading": "idrid",
-    "SyntheticFundus": "synthetic",
+    "DDRSegmentation": "ddr",
+    "DDRGrading": "ddr",
+    "DiaRetDB1": "diaretdb1",
     "LESIONS": "sample",
     "LESION_NAMES": "sample",
     "Sample": "sample",
+    "SyntheticFundus": "synthetic",
 }
 
 __all__ = list(_HOME)

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -98,7 +99,7 @@ def _fill(target: Path, label: str, shape: tuple[int, ...], decode: Callable[[in
         )
     partial = target.with_suffix(".partial")
     try:
-        array: NDArray[np.uint8] = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+        array: Any = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
 
         def work(i: int) -> None:
             array[i] = decode(i)

@@ -91,8 +91,8 @@ class IDRiDSegmentation(FundusDataset):
 class IDRiDGrading(FundusDataset):
     """Photographs with grades and the centres of optic disc and fovea: parts B and C of IDRiD.
 
-    The grades are those of the label file, contradictions between duplicates included; `splits.grading_leaks` lists what
-    a fair experiment leaves out. The mask has no channel (L = 0).
+    The grades are those of the label file, contradictions between duplicates included; `splits.grading_leaks` lists
+    what a fair experiment leaves out. The mask has no channel (L = 0).
 
     Args:
         root: The folder that holds `B. Disease Grading` and `C. Localization`.

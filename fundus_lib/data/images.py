@@ -88,14 +88,7 @@ def read_mask(
         MaskValueError: It holds more than background and lesion, or no lesion where there must be one.
     """
     with _opened(path) as picture:
-        if image_size is not None and (picture.height, picture.width) != image_size:
-            raise MaskSizeError(
-                path,
-                "mask and image differ in size",
-                found=f"{picture.height}×{picture.width}",
-                expected=f"{image_size[0]}×{image_size[1]}, the size of its image",
-                remedy="unpack the archive again, or shrink image and mask together with `fundus data shrink`",
-            )
+        _check_mask_size(path, picture, image_size)
         pixels = _decoded(path, picture, None)
     channel = pixels if pixels.ndim == 2 else pixels[..., 0]
     colours = pixels[..., 1:3] if pixels.ndim == 3 and pixels.shape[-1] >= 3 else None
@@ -114,6 +107,19 @@ def read_mask(
         )
     mask: Pixels = (channel > 0).view(np.uint8)
     return resize_mask(mask, size)
+
+
+def read_levels(path: Path, image_size: Size) -> Pixels:
+    """A grey image of confidence, uint8 (H, W): DiaRetDB1 1.1 says with it how sure the experts were.
+
+    Raises:
+        MissingFileError: There is no such file.
+        UnreadableImageError: It is not an image, or is cut short.
+        MaskSizeError: It does not have the size of its photograph.
+    """
+    with _opened(path) as picture:
+        _check_mask_size(path, picture, image_size)
+        return _decoded(path, picture, "L")
 
 
 def resize_image(image: Pixels, size: Size | None) -> Pixels:
@@ -148,6 +154,17 @@ def _opened(path: Path) -> Image.Image:
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise _unreadable(path, error) from error
+
+
+def _check_mask_size(path: Path, picture: Image.Image, image_size: Size | None) -> None:
+    if image_size is not None and (picture.height, picture.width) != image_size:
+        raise MaskSizeError(
+            path,
+            "mask and image differ in size",
+            found=f"{picture.height}×{picture.width}",
+            expected=f"{image_size[0]}×{image_size[1]}, the size of its image",
+            remedy="unpack the archive again, or shrink image and mask together with `fundus data shrink`",
+        )
 
 
 def _decoded(path: Path, picture: Image.Image, mode: str | None) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 In IDRiD a lesion that an image does not have is a file that is not there. A loader therefore cannot tell an absent
 lesion from a lost or misspelt file by looking at the folder; it needs a list. For a copy of the published data set the
-list ships with the library; a copy that the library made (drawn or shrunk) carries its own, `manifest.json` at its root.
+list ships with the library; a copy that the library made (drawn or shrunk) carries its own, `manifest.json`.
 """
 
 from __future__ import annotations

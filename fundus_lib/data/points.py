@@ -28,7 +28,7 @@ def point(xy: tuple[float, float], canvas: Size) -> torch.Tensor:
         canvas: (height, width) of the image that it lies on.
 
     Returns:
-        `tv_tensors.KeyPoints`; before torchvision 0.23, which brought them, a plain tensor, which transforms leave alone.
+        `tv_tensors.KeyPoints`; before torchvision 0.23 a plain tensor, which transforms leave alone.
     """
     point = torch.tensor([xy], dtype=torch.float32)
     if hasattr(tv_tensors, "KeyPoints"):
