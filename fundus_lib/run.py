@@ -122,7 +122,11 @@ def run(
             "metrics": metrics,
             "protocol": _protocol(recipe, test),
             "curve": curve.points,
-            "seconds": {"train": curve.points[-1]["seconds"], "evaluate": evaluate_seconds},
+            "seconds": {
+                "train": curve.points[-1]["seconds"],
+                "train_cpu": curve.points[-1]["cpu_seconds"],
+                "evaluate": evaluate_seconds,
+            },
             "resumed_from_epoch": curve.resumed,
             "precision": precision,
             "processes": devices * nodes,

@@ -21,7 +21,7 @@ RECORD = {
     "metrics": {"EX_aupr": 0.5, "EX_ppv": float("nan")},
     "protocol": "as told",
     "curve": [{"epoch": 1, "step": 10, "loss": 0.3, "seconds": 1.0}],
-    "seconds": {"train": 1.0, "evaluate": 0.5},
+    "seconds": {"train": 1.0, "train_cpu": 2.0, "evaluate": 0.5},
     "device": "CPU",
     "versions": {},
     "commit": None,
@@ -35,7 +35,7 @@ def test_saved_records_become_a_sorted_table(tmp_path):
     table = records.load(tmp_path, packaged=False)
     assert list(table["seed"]) == [1, 2]
     assert table.loc[0, "EX_aupr"] == 0.5 and table.loc[1, "SE_aupr"] == 0.1
-    assert table.loc[0, "train_seconds"] == 1.0
+    assert table.loc[0, ["train_seconds", "train_cpu_seconds", "evaluate_seconds"]].tolist() == [1.0, 2.0, 0.5]
     assert {"paper", "table", "row", "dataset", "seed", "device", "commit"} <= set(table.columns)
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".json"]
 

@@ -88,7 +88,8 @@ def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
-        metric (such as `EX_aupr`), train_seconds, evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the
+        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads: what the run cost on a
+        busy machine), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the
         path, for :func:`read`). Sorted by paper, table, row, dataset and seed.
 
     Raises:
@@ -120,8 +121,8 @@ def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
             | {f"{name}_seconds": value for name, value in record["seconds"].items()}
             | {"file": str(path)}
         )
-    columns = [*_COLUMNS, *metrics, "train_seconds", "evaluate_seconds", *_LATER_COLUMNS, "file"]
-    table = pd.DataFrame(rows, columns=columns)
+    columns = [*_COLUMNS, *metrics, "train_seconds", "train_cpu_seconds", "evaluate_seconds", *_LATER_COLUMNS, "file"]
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
     return table.sort_values(["paper", "table", "row", "dataset", "seed"], ignore_index=True)
 
 

@@ -20,7 +20,8 @@ class Curve(L.Callback):
         validation: Images to score after each epoch; none if there are none.
 
     Attributes:
-        points: One per epoch: `epoch`, `step`, `loss`, `seconds` of training so far, and `validation_<metric>`.
+        points: One per epoch: `epoch`, `step`, `loss`, `seconds` and `cpu_seconds` (of all threads) of training so
+            far, and `validation_<metric>`.
         resumed: Epochs that were read from a checkpoint and not trained in this process.
     """
 
@@ -28,21 +29,22 @@ class Curve(L.Callback):
         self.validation = validation
         self.points: list[dict[str, float]] = []
         self.resumed = 0
-        self._since = 0.0
+        self._since = self._cpu_since = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
-        self._since = time.perf_counter()
+        """Start the clocks."""
+        self._since, self._cpu_since = time.perf_counter(), time.process_time()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a point."""
         loss = float(trainer.callback_metrics["loss"])  # the one wait for the device in an epoch
-        before = self.points[-1]["seconds"] if self.points else 0.0
+        before = self.points[-1] if self.points else {"seconds": 0.0, "cpu_seconds": 0.0}
         point = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
             "loss": loss,
-            "seconds": round(before + time.perf_counter() - self._since, 2),
+            "seconds": round(before["seconds"] + time.perf_counter() - self._since, 2),
+            "cpu_seconds": round(before["cpu_seconds"] + time.process_time() - self._cpu_since, 2),
         }
         if self.validation and isinstance(pl_module, Segmentation):
             scores = evaluate(pl_module, self.validation)
