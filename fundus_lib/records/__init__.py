@@ -88,9 +88,8 @@ def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
-        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads: what the run cost on a
-        busy machine), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the
-        path, for :func:`read`). Sorted by paper, table, row, dataset and seed.
+        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads; other work on the machine does not
+        add to it), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the path, for :func:`read`). Sorted by paper, table, row, dataset and seed.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
@@ -136,7 +135,7 @@ def curve(record: Mapping[str, Any] | pd.Series[Any]) -> pd.DataFrame:
     """The training curve of a record, or of a row of :func:`load`'s table.
 
     Returns:
-        One row per epoch: epoch, step, loss, seconds and, where there was validation, `validation_…`.
+        One row per epoch, with epoch, step, loss, seconds and, where there was validation, `validation_…`.
     """
     import pandas as pd
 

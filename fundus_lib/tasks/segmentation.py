@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -56,7 +57,8 @@ class Segmentation(L.LightningModule):
 
     def on_train_batch_start(self, batch: dict[str, Tensor], index: int) -> None:
         """Make what is random in a step depend on seed and step alone, so that a killed run goes on alike."""
-        torch.manual_seed(hash((self.recipe.seed, self.global_step, self.global_rank)) % 2**63)
+        step = np.random.SeedSequence([self.recipe.seed, self.global_step, self.global_rank])
+        torch.manual_seed(int(step.generate_state(1)[0]))
 
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule over the whole run."""
@@ -115,7 +117,7 @@ def evaluate(task: Segmentation, arrays: Arrays) -> dict[str, float]:
     """Score whole images, lesion by lesion.
 
     Returns:
-        Per lesion, e.g. EX: `EX_aupr` (exact average precision, pixels of all images pooled), `EX_aupr_image_mean`
+        For each lesion, say EX, `EX_aupr` (exact average precision, pixels of all images pooled), `EX_aupr_image_mean`
         (mean over the images that have the lesion), `EX_prevalence` (the AUPR of guessing), and at a probability of
         0.5, pooled, `EX_f1`, `EX_iou`, `EX_sensitivity`, `EX_ppv`.
     """
