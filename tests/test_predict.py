@@ -66,6 +66,19 @@ def test_at_the_scale_of_training_it_is_the_network_itself(checkpoint, tmp_path)
     np.testing.assert_allclose(found, logits.sigmoid().numpy() * field_of_view(image), rtol=1e-5)
 
 
+def test_a_model_normalised_by_its_training_set_keeps_brightness_as_a_clue(checkpoint, tmp_path):
+    common = torch.tensor([[150.0, 90, 45], [40, 40, 20]])
+    other = tmp_path / "model.pt"
+    save_model(other, load_model(checkpoint).task, field_width=WIDTH, trained_on="nothing", statistics=common)
+    bright, dark = photograph(), (photograph() * 0.5).astype(np.uint8)
+
+    def change(model):
+        first, second = (predict(write(tmp_path / "a.png", i), model, device="cpu").scores for i in (bright, dark))
+        return np.abs(first - second).max() / first.max()
+
+    assert change(other) > 5 * change(checkpoint)
+
+
 def test_counts_are_those_of_the_mask(checkpoint, tmp_path):
     path = write(tmp_path / "a.png", photograph(border=5))
     scores = predict(path, checkpoint, device="cpu").scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,12 +66,14 @@ def read_arrays(recipe: Recipe, root: Path) -> tuple[Arrays, Arrays, Arrays]:
 
 def _training(recipe: Recipe, root: Path) -> Arrays:
     if recipe.train_on == "SyntheticFundus":
-        from fundus_lib.data.synthetic import STYLE_VERSION, SyntheticFundus
+        from fundus_lib.data.synthetic import SyntheticFundus
 
         count = recipe.train_images or 0
         drawn = SyntheticFundus(count, size=recipe.size, seed=recipe.seed, lesions=recipe.lesions)
-        name = f"style {STYLE_VERSION}, seed {recipe.seed}, {count} images"
-        return _read(drawn, None, "SyntheticFundus", name)
+        arrays = _read(drawn, None, "SyntheticFundus", "")
+        content = hashlib.sha256(arrays.images.numpy())
+        content.update(arrays.masks.numpy())
+        return replace(arrays, fingerprint=content.hexdigest()[:12])
     return _idrid(recipe, root, "train", recipe.train_images)
 
 
