@@ -1,0 +1,289 @@
+"""DiaRetDB1 2.1 and 1.1, on small files in their real layouts; areas of regions against geometry."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fundus_lib.data import DiaRetDB1
+from fundus_lib.data.regions import Ellipse, Polygon, paint, read_markings
+from fundus_lib.errors import (
+    ArgumentError,
+    DatasetNotFoundError,
+    LabelFormatError,
+    MaskSizeError,
+    MissingFileError,
+    UnexpectedFileError,
+    UnknownNameError,
+)
+
+SIZE = (115, 150)
+CIRCLE = (
+    "<circleregion><centroid><coords2d>{x},{y}</coords2d></centroid><radius direction='x'>{r}</radius></circleregion>"
+)
+ELLIPSE = (
+    "<ellipseregion><centroid><coords2d>{x},{y}</coords2d></centroid><radius direction='x'>{a}</radius>"
+    "<radius direction='y'>{b}</radius><angle>{angle}</angle></ellipseregion>"
+)
+
+
+def polygon(*corners):
+    x, y = np.mean(corners, axis=0)
+    points = "".join(f"<coords2d>{cx},{cy}</coords2d>" for cx, cy in corners)
+    return f"<polygonregion><centroid><coords2d>{x:.0f},{y:.0f}</coords2d></centroid>{points}</polygonregion>"
+
+
+def marking(region, confidence="High", kind="Hard_exudates"):
+    return (
+        f"<marking>{region}<representativepoint><coords2d>1,1</coords2d></representativepoint>"
+        f"<confidencelevel>{confidence}</confidencelevel><markingtype>{kind}</markingtype></marking>"
+    )
+
+
+def xml(*markings):
+    head = "<?xml version='1.0' encoding='UTF-8'?><imgannotooldata><header><creator>ImgAnnoTool</creator></header>"
+    return f"{head}<markinglist>{''.join(markings)}</markinglist></imgannotooldata>"
+
+
+def disc(x, y, r):
+    rows, columns = np.ogrid[: SIZE[0], : SIZE[1]]
+    return (rows - y) ** 2 + (columns - x) ** 2 <= r**2
+
+
+@pytest.fixture
+def v21(tmp_path):
+    """Two photographs for training, one for testing. On the first, expert e marks what `EXPERTS` says."""
+    root = tmp_path / "ddb1_v02_01"
+    (root / "images").mkdir(parents=True)
+    (root / "groundtruth").mkdir()
+    for split, numbers in (("train", (1, 3)), ("test", (2,))):
+        rows = []
+        for n in numbers:
+            name = f"diaretdb1_image{n:03d}"
+            Image.fromarray(np.full((*SIZE, 3), n, np.uint8)).save(root / "images" / f"{name}.png")
+            marks = [f"groundtruth/{name}_{e:02d}_plain.xml" for e in range(1, 5)]
+            for e, path in enumerate(marks):
+                (root / path).write_text(EXPERTS[e] if n == 1 else xml())
+            rows.append(" ".join([f"images/{name}.png", *marks]))
+        (root / f"ddb1_v02_01_{split}_plain.txt").write_text("\n".join(rows) + "\n")
+    return root
+
+
+SURE, LIKELY, HARDLY = (CIRCLE.format(x=x, y=40, r=9) for x in (20, 60, 100))
+EXPERTS = [
+    xml(marking(SURE), marking(LIKELY, "Medium"), marking(HARDLY, "Low"), marking(SURE, kind="Disc")),
+    xml(marking(SURE), marking(LIKELY, "Medium"), marking(HARDLY), marking(SURE, kind="Haemorrhages")),
+    xml(marking(SURE), marking(LIKELY, "Medium"), marking(HARDLY), marking(LIKELY, "High", "Red_small_dots")),
+    xml(marking(LIKELY, "Low"), marking(LIKELY, "Medium"), marking(HARDLY, "Low")),
+]
+
+
+def test_a_pixel_is_lesion_where_the_mean_confidence_is_three_quarters(v21):
+    data = DiaRetDB1(v21, "train", lesions=("EX",))
+    assert data.names == ["diaretdb1_image001", "diaretdb1_image003"]
+    confidence = data.confidence(0, "EX")
+    # Three are sure; four are likely, of whom one also drew it with less; and (0.25 + 1 + 1 + 0.25) / 4.
+    assert confidence[40, 20] == pytest.approx(0.75)
+    assert confidence[40, 60] == pytest.approx(0.75)
+    assert confidence[40, 100] == pytest.approx(0.625)
+    assert confidence[5, 5] == 0
+    expected = disc(20, 40, 9) | disc(60, 40, 9)
+    assert np.array_equal(data[0]["mask"][0].numpy(), expected)
+    assert not data[1]["mask"].any()
+
+
+@pytest.mark.parametrize(("agreement", "discs"), [(0.25, 3), (0.6, 3), (0.75, 2), (0.8, 0)])
+def test_agreement_may_be_chosen(v21, agreement, discs):
+    for size in (None, SIZE):  # decoded and cached: no array is shared between agreements
+        mask = DiaRetDB1(v21, "train", lesions=("EX",), agreement=agreement, size=size)[0]["mask"][0].numpy()
+        assert mask.sum() == discs * disc(20, 40, 9).sum()
+
+
+def test_lesions_and_their_order(v21):
+    mask = DiaRetDB1(v21, "train", lesions=("MA", "HE", "EX", "SE"), agreement=0.25)[0]["mask"].numpy()
+    assert np.array_equal(mask[0], disc(60, 40, 9))
+    assert np.array_equal(mask[1], disc(20, 40, 9))
+    assert not mask[3].any()
+
+
+def test_sample(v21):
+    sample = DiaRetDB1(v21, "test", size=(23, 30))[0]
+    assert sample["name"] == "diaretdb1_image002"
+    assert sample["image"].shape == (3, 23, 30)
+    assert sample["mask"].shape == (4, 23, 30)
+    assert (sample["dr"], sample["dme"]) == (-1, -1)
+    assert (sample["image"] == 2).all()
+
+
+def test_changed_mark_is_seen_by_the_cache(v21):
+    assert DiaRetDB1(v21, "train", size=(23, 30))[0]["mask"].any()
+    for path in (v21 / "groundtruth").glob("*001_0*"):
+        path.write_text(xml())
+    assert not DiaRetDB1(v21, "train", size=(23, 30))[0]["mask"].any()
+
+
+def area(shape, size=(400, 500)):
+    canvas = np.zeros(size, np.float32)
+    paint(canvas, shape, 1.0)
+    return canvas.sum()
+
+
+@pytest.mark.parametrize("centre", [(250, 200), (250.3, 199.6)])
+@pytest.mark.parametrize("radius", [3, 10, 57.5])
+def test_area_of_a_circle(centre, radius):
+    assert area(Ellipse(centre, (radius, radius))) == pytest.approx(np.pi * radius**2, rel=0.03)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 137])
+def test_area_of_an_ellipse_whatever_its_angle(angle):
+    assert area(Ellipse((250, 200), (90, 25), angle)) == pytest.approx(np.pi * 90 * 25, rel=0.005)
+
+
+def test_ellipse_turns_anticlockwise_on_the_screen():
+    canvas = np.zeros((400, 500), np.float32)
+    paint(canvas, Ellipse((250, 200), (90, 20), 45), 1.0)
+    assert canvas[200 - 55, 250 + 55] == 1  # up and to the right
+    assert canvas[200 + 55, 250 + 55] == 0
+
+
+@pytest.mark.parametrize("shift", [0, 0.4])
+def test_area_of_polygons(shift):
+    triangle = np.array([(30, 40), (230, 90), (80, 300)]) + shift
+    star = (
+        np.array([(100, 10), (130, 100), (220, 110), (140, 160), (160, 260), (100, 190), (30, 250), (60, 150)]) + shift
+    )
+    for corners in (triangle, star, star[::-1]):
+        x, y = corners.T
+        exact = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+        assert area(Polygon(tuple(map(tuple, corners)))) == pytest.approx(exact, rel=0.005)
+
+
+def test_square_of_whole_corners_has_its_exact_area():
+    assert area(Polygon(((10, 10), (30, 10), (30, 25), (10, 25)))) == 20 * 15
+
+
+def test_region_beyond_the_edge_is_cut():
+    assert area(Ellipse((0, 0), (50, 50))) == pytest.approx(np.pi * 50**2 / 4, rel=0.05)
+    assert area(Ellipse((-300, 0), (50, 50))) == 0
+
+
+def test_smallest_mark_is_a_pixel():
+    assert area(Ellipse((20, 20), (0, 0))) == 1
+
+
+def test_first_point_of_a_polygon_is_its_centroid_and_no_corner(tmp_path):
+    corners = [(10, 10), (60, 10), (60, 40), (10, 40)]
+    nested = marking(polygon(*corners))
+    flat = nested.replace("<centroid>", "").replace("</centroid>", "")
+    for text in (nested, flat):
+        (tmp_path / "a.xml").write_text(xml(text))
+        (found,) = read_markings(tmp_path / "a.xml")
+        assert found.shape == Polygon(tuple((float(x), float(y)) for x, y in corners))
+
+
+def test_ellipse_is_read(tmp_path):
+    (tmp_path / "a.xml").write_text(
+        xml(marking(ELLIPSE.format(x=70, y=50, a=30, b=10, angle=25), "Low", "Soft_exudates"))
+    )
+    (found,) = read_markings(tmp_path / "a.xml")
+    assert (found.lesion, found.confidence) == ("SE", 0.25)
+    assert found.shape == Ellipse((70, 50), (30, 10), 25)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not XML"),
+        ("<a><b></a>", "not XML"),
+        ("<html></html>", "markinglist"),
+        (xml(marking(SURE, "Certain")), "'Certain'"),
+        (xml(marking(SURE, kind="")), "kind ''"),
+        (xml(marking("<squareregion/>")), "no region"),
+        (xml(marking(SURE.replace("20,40", "20;40"))), "marking 1"),
+        (xml(marking(SURE.replace("9</radius>", "</radius>"))), "marking 1"),
+        (xml(marking(polygon((1, 1), (5, 5)))), "3 points"),
+        (xml(marking(ELLIPSE.format(x=1, y=1, a=3, b=2, angle="").replace("<angle></angle>", ""))), "marking 1"),
+    ],
+)
+def test_marks_with_a_fault(v21, text, words):
+    path = v21 / "groundtruth" / "diaretdb1_image003_02_plain.xml"
+    path.write_text(text)
+    with pytest.raises(LabelFormatError, match=words) as caught:
+        DiaRetDB1(v21, "train")[1]
+    assert path.name in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["images/diaretdb1_image003.png", "groundtruth/diaretdb1_image003_04_plain.xml"])
+def test_missing_file(v21, file):
+    (v21 / file).unlink()
+    with pytest.raises(MissingFileError, match=file.rpartition("/")[2]):
+        DiaRetDB1(v21, "train")
+
+
+def test_photograph_in_no_list(v21):
+    (v21 / "images" / "diaretdb1_image099.png").touch()
+    with pytest.raises(UnexpectedFileError, match=r"diaretdb1_image099\.png"):
+        DiaRetDB1(v21, "train")
+
+
+@pytest.mark.parametrize("text", ["", "images/diaretdb1_image001.png\n", "a b c d e\n"])
+def test_list_with_a_fault(v21, text):
+    (v21 / "ddb1_v02_01_train_plain.txt").write_text(text)
+    with pytest.raises(LabelFormatError, match="ddb1_v02_01_train_plain"):
+        DiaRetDB1(v21, "train")
+
+
+def test_wrong_root_version_split_and_agreement(v21, v11, tmp_path):
+    with pytest.raises(DatasetNotFoundError, match=f"name {v21}"):
+        DiaRetDB1(tmp_path, "train")
+    with pytest.raises(DatasetNotFoundError, match=r"pass version='1\.1'"):
+        DiaRetDB1(v11, "train")
+    with pytest.raises(DatasetNotFoundError, match="no such folder"):
+        DiaRetDB1(tmp_path / "nowhere", "train")
+    with pytest.raises(UnknownNameError):
+        DiaRetDB1(v21, "val")
+    for wrong in ({"agreement": 0}, {"agreement": 1.5}, {"version": "2.0"}):
+        with pytest.raises(ArgumentError):
+            DiaRetDB1(v21, "train", **wrong)
+
+
+@pytest.fixture
+def v11(tmp_path):
+    """Version 1.1: exudates in three columns of rising confidence, 0.5, 0.75 (stored as 191) and 1."""
+    root = tmp_path / "diaretdb1_v_1_1"
+    for split, names in (("train", ["image001.png"]), ("test", ["image002.png", "image005.png"])):
+        lists = root / "resources" / f"{split}datasets"
+        lists.mkdir(parents=True)
+        (lists / f"{split}set.txt").write_text("\n".join(names) + "\n")
+        for name in names:
+            write(root / "resources/images/ddb1_fundusimages" / name, np.full((*SIZE, 3), 9, np.uint8))
+            for folder in ("hardexudates", "softexudates", "hemorrhages", "redsmalldots"):
+                levels = np.zeros(SIZE, np.uint8)
+                if folder == "hardexudates":
+                    levels[:, 30:60], levels[:, 60:90], levels[:, 90:120] = 127, 191, 255
+                write(root / "resources/images/ddb1_groundtruth" / folder / name, levels)
+    return root
+
+
+def write(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def test_version_1_1(v11):
+    data = DiaRetDB1(v11, "test", version="1.1")
+    assert data.names == ["image002", "image005"]
+    mask = data[0]["mask"].numpy()
+    assert mask[2].all(axis=0).nonzero()[0].tolist() == list(range(60, 120))
+    assert not mask[[0, 1, 3]].any()
+    half = DiaRetDB1(v11, "test", version="1.1", lesions=("EX",), agreement=0.5, size=(23, 30))[1]["mask"].numpy()
+    assert half[0].all(axis=0).nonzero()[0].tolist() == list(range(6, 24))
+
+
+def test_version_1_1_with_a_fault(v11):
+    levels = v11 / "resources/images/ddb1_groundtruth/hemorrhages"
+    write(levels / "image002.png", np.zeros((9, 9), np.uint8))
+    with pytest.raises(MaskSizeError, match=r"hemorrhages/image002\.png"):
+        DiaRetDB1(v11, "test", version="1.1")[0]
+    (levels / "image002.png").unlink()
+    with pytest.raises(MissingFileError, match=r"hemorrhages/image002\.png"):
+        DiaRetDB1(v11, "test", version="1.1")

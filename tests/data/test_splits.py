@@ -1,0 +1,99 @@
+"""What leaks between IDRiD's parts and splits."""
+
+import pytest
+import small_idrid as small
+
+from fundus_lib.data import splits
+from fundus_lib.errors import ArgumentError, UnknownNameError
+
+OVERLAP = [
+    {"segmentation_split": "test", "segmentation": "IDRiD_04", "grading_split": "train", "grading": "IDRiD_003"},
+    {"segmentation_split": "train", "segmentation": "IDRiD_01", "grading_split": "test", "grading": "IDRiD_002"},
+    {"segmentation_split": "train", "segmentation": "IDRiD_02", "grading_split": "train", "grading": "IDRiD_001"},
+]
+
+
+def pair(first, second, labels="the same", splits=("train", "train")):
+    return {"first_split": splits[0], "first": first, "second_split": splits[1], "second": second, "labels": labels}
+
+
+def test_published_overlap():
+    table = splits.overlap()
+    counts = table.groupby(["segmentation_split", "grading_split"]).size().to_dict()
+    assert counts == {("train", "train"): 42, ("test", "train"): 15, ("train", "test"): 3}
+    crossing = table[(table.segmentation_split == "train") & (table.grading_split == "test")]
+    assert dict(zip(crossing.segmentation, crossing.grading, strict=True)) == {
+        "IDRiD_09": "IDRiD_091",
+        "IDRiD_22": "IDRiD_088",
+        "IDRiD_31": "IDRiD_089",
+    }
+    assert not table.duplicated(["segmentation_split", "segmentation"]).any()
+
+
+def test_published_leaks():
+    train = splits.grading_leaks(split="train")
+    assert list(train.columns) == ["name", "reason"]
+    assert len(train) == 23  # 15 of the segmentation test set, 10 of five pairs (two of them counted already), 118
+    assert train.name.is_unique
+    assert train.name.is_monotonic_increasing
+    reasons = dict(zip(train.name, train.reason, strict=True))
+    assert "IDRiD_064 of the grading test set" in reasons["IDRiD_118"]
+    assert "IDRiD_69 of the segmentation test set" in reasons["IDRiD_028"]
+    assert "contradictory labels (DR 1 and 2)" in reasons["IDRiD_021"]
+    assert "contradictory labels (DR 1 and 2)" in reasons["IDRiD_391"]
+    assert "same labels" in reasons["IDRiD_279"]
+    assert "IDRiD_079" not in reasons
+    test = splits.grading_leaks(split="test")
+    assert set(test.name) == {"IDRiD_091", "IDRiD_088", "IDRiD_089"}
+    assert set(splits.segmentation_leaks(split="train").name) == {"IDRiD_09", "IDRiD_22", "IDRiD_31"}
+    assert len(splits.segmentation_leaks(split="test")) == 15
+
+
+def test_drawn_copy_answers_for_itself(tmp_path):
+    silent = small.write(tmp_path / "silent")
+    assert len(splits.overlap(silent)) == len(splits.duplicates(silent)) == len(splits.grading_leaks(silent)) == 0
+    root = small.write(tmp_path / "IDRiD", overlap=OVERLAP, duplicates=[pair("IDRiD_001", "IDRiD_004")])
+    assert splits.overlap(root).to_dict("records") == OVERLAP
+    assert splits.grading_leaks(root).name.tolist() == ["IDRiD_003", "IDRiD_004"]
+    assert splits.grading_leaks(root, "test").name.tolist() == ["IDRiD_002"]
+    assert splits.segmentation_leaks(root).name.tolist() == ["IDRiD_01"]
+    assert splits.segmentation_leaks(root, "test").name.tolist() == ["IDRiD_04"]
+
+
+@pytest.mark.parametrize(
+    ("duplicate", "dropped"),
+    [
+        (pair("IDRiD_001", "IDRiD_004"), ["IDRiD_004"]),
+        (pair("IDRiD_001", "IDRiD_004", "DR 0 and 4"), ["IDRiD_001", "IDRiD_004"]),
+        (pair("IDRiD_001", "IDRiD_003"), ["IDRiD_001"]),  # 003 is in the segmentation test set: so is its twin
+        (pair("IDRiD_004", "IDRiD_001", splits=("train", "test")), ["IDRiD_004"]),
+        (pair("IDRiD_001", "IDRiD_004", splits=("test", "train")), ["IDRiD_004"]),
+        (pair("IDRiD_001", "IDRiD_003", splits=("test", "test")), []),
+    ],
+)
+def test_twins_are_left_out(tmp_path, duplicate, dropped):
+    root = small.write(tmp_path / "IDRiD", overlap=OVERLAP, duplicates=[duplicate])
+    assert splits.grading_leaks(root).name.tolist() == sorted({"IDRiD_003", *dropped})
+
+
+def test_split_that_does_not_exist():
+    for helper in (splits.grading_leaks, splits.segmentation_leaks):
+        with pytest.raises(UnknownNameError):
+            helper(split="val")
+
+
+def test_validation_set_is_a_share_and_the_same_every_time():
+    names = [f"IDRiD_{i:02d}" for i in range(1, 55)]
+    train, val = splits.train_val_split(names, 0.2, seed=3)
+    assert len(val) == 11
+    assert sorted(train + val) == list(range(54))
+    assert splits.train_val_split(names, 0.2, seed=3) == (train, val)
+    assert splits.train_val_split(names, 0.2, seed=4)[1] != val
+    chosen = {names[i] for i in val}
+    assert {names[::-1][i] for i in splits.train_val_split(names[::-1], 0.2, seed=3)[1]} == chosen
+
+
+@pytest.mark.parametrize(("names", "val"), [("abc", 0), ("abc", 1), ("abc", 0.1), ("aabc", 0.5), ("", 0.5)])
+def test_validation_set_that_cannot_be(names, val):
+    with pytest.raises(ArgumentError):
+        splits.train_val_split(list(names), val)
