@@ -281,3 +281,26 @@ def test_a_failing_cell_leaves_the_stored_outputs_alone(path):
     with pytest.raises(cli.typer.Exit):
         cli.execute([path])
     assert path.read_bytes() == before
+
+
+def test_another_edition_is_executed_elsewhere_and_the_committed_notebook_stays(path, tmp_path, monkeypatch):
+    root, data, copies = tmp_path / "root", tmp_path / "data", tmp_path / "edition"
+    (root / "book").mkdir(parents=True)
+    data.mkdir()
+    for name in ("_config.yml", "_toc.yml", "jupytext.toml"):
+        shutil.copy(store.ROOT / name, root)
+    edit(path, lambda notebook: notebook.cells[5].update(source="import os\n\nprint(os.environ['FUNDUS_DATA'])"))
+    committed = shutil.copy(path, root / "book")
+    before = committed.read_bytes()
+    monkeypatch.setattr(store, "ROOT", root)
+    with pytest.raises(cli.typer.Exit) as end:
+        cli.execute(data=data, to=copies)
+    assert end.value.exit_code == 0
+    assert committed.read_bytes() == before
+    assert store.read(copies / "book" / path.name).cells[5].outputs[0].text == f"{data}\n"
+    assert (copies / "_toc.yml").is_file()
+
+
+def test_real_data_is_never_executed_in_place(tmp_path):
+    with pytest.raises(cli.typer.BadParameter):
+        cli.execute(data=tmp_path)
