@@ -290,7 +290,8 @@ def test_another_edition_is_executed_elsewhere_and_the_committed_notebook_stays(
     for name in ("_config.yml", "_toc.yml", "jupytext.toml"):
         shutil.copy(store.ROOT / name, root)
     edit(path, lambda notebook: notebook.cells[5].update(source="import os\n\nprint(os.environ['FUNDUS_DATA'])"))
-    committed = shutil.copy(path, root / "book")
+    committed = root / "book" / path.name
+    shutil.copy(path, committed)
     before = committed.read_bytes()
     monkeypatch.setattr(store, "ROOT", root)
     with pytest.raises(cli.typer.Exit) as end:
