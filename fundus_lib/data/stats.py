@@ -137,10 +137,10 @@ def plot_statistics(*datasets: FundusDataset) -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
 
     bars = left.barh(names, per_lesion["ratio"], color=colours)
-    left.bar_label(bars, fmt="%.0f", padding=3)
+    left.bar_label(bars, fmt="%.4g", padding=3)
     left.set(xscale="log", xlabel="background pixels for each lesion pixel", title="How rare")
     left.invert_yaxis()
-    left.margins(x=0.15)
+    left.set_xlim(1, 4 * np.nanmax([10, *per_lesion["ratio"]]))
 
     bins = np.geomspace(parts.area.min(), parts.area.max() * 1.0001, 40) if len(parts) else 10
     for lesion, name, colour in zip(per_lesion.index, names, colours, strict=True):
@@ -153,7 +153,8 @@ def plot_statistics(*datasets: FundusDataset) -> Figure:
             right.axvline(share, color=colour, lw=1, ls=":" if mark < 50 else "--")
     right.set(xscale="log", xlabel="area of a component, share of the image", ylabel="share of components")
     right.set_title("How large (dotted: 10th percentile, dashed: 90th)")
-    right.legend()
+    right.set_ylim(top=1.3 * right.get_ylim()[1])  # room for the legend
+    right.legend(ncols=2, fontsize="small")
     return figure
 
 
