@@ -88,8 +88,9 @@ def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
-        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads; other work on the machine does not
-        add to it), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the path, for :func:`read`). Sorted by paper, table, row, dataset and seed.
+        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads; waiting for other work on the
+        machine does not add to it), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the path, for
+        :func:`read`). Sorted by paper, table, row, dataset and seed.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.

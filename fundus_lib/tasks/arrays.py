@@ -71,8 +71,8 @@ def _training(recipe: Recipe, root: Path) -> Arrays:
         count = recipe.train_images or 0
         drawn = SyntheticFundus(count, size=recipe.size, seed=recipe.seed, lesions=recipe.lesions)
         arrays = _read(drawn, None, "SyntheticFundus", "")
-        content = hashlib.sha256(arrays.images.numpy())
-        content.update(arrays.masks.numpy())
+        content = hashlib.sha256(arrays.images.numpy().data)
+        content.update(arrays.masks.numpy().data)
         return replace(arrays, fingerprint=content.hexdigest()[:12])
     return _idrid(recipe, root, "train", recipe.train_images)
 
