@@ -52,14 +52,14 @@ class Eye:
         p = np.asarray(points, np.float64)
         cos, sin = float(stable(np.cos(self.tilt))), float(stable(np.sin(self.tilt)))
         x, y = p[..., 0] * cos - p[..., 1] * sin, p[..., 0] * sin + p[..., 1] * cos
-        return np.round(self.disc + self.diameter * np.stack([self.temporal * x, y], axis=-1), 6)
+        return np.asarray(np.round(self.disc + self.diameter * np.stack([self.temporal * x, y], axis=-1), 6))
 
     def from_frame(self, points: npt.ArrayLike) -> Points:
         """Inverse of :meth:`to_frame`."""
         p = (np.asarray(points, np.float64) - self.disc) / self.diameter
         cos, sin = float(stable(np.cos(self.tilt))), float(stable(np.sin(self.tilt)))
         x, y = p[..., 0] * self.temporal, p[..., 1]
-        return np.round(np.stack([x * cos + y * sin, -x * sin + y * cos], axis=-1), 6)
+        return np.asarray(np.round(np.stack([x * cos + y * sin, -x * sin + y * cos], axis=-1), 6))
 
     def in_view(self, points: Points, margin: float = 12.0) -> npt.NDArray[np.bool_]:
         """Which points (..., 2) lie in the field of view, at least `margin` units from its edge."""

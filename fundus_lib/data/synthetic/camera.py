@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from fundus_lib.data.synthetic.anatomy import Eye
-from fundus_lib.data.synthetic.canvas import Canvas, Field, Layer, Points, stable
+from fundus_lib.data.synthetic.canvas import Canvas, Layer, rounded, stable
 from fundus_lib.data.synthetic.retina import Painting
 
 f32 = np.float32
@@ -21,12 +20,12 @@ def illuminate(rng: np.random.Generator, painting: Painting, eye: Eye) -> None:
     cx, cy = (eye.view_centre + rng.normal(0, 70, 2)).tolist()
     dx, dy = (x - f32(cx)) / f32(eye.view_radius), (y - f32(cy)) / f32(eye.view_radius)
     square = dx * dx + dy * dy
-    fall = float(np.clip(rng.normal(0.26, 0.13), 0, 0.6))
+    fall = float(np.clip(rng.normal(0.29, 0.13), 0, 0.6))
     shade = f32(1) - f32(fall) * square
     slope = rng.normal(0, 0.09, 2).tolist()
     shade = shade + f32(slope[0]) * dx + f32(slope[1]) * dy
     shade = np.clip(shade, f32(0.25), f32(1.5)) * f32(1 + 0.42 * fall)
-    weights = (0.75, 1.0, 0.6)
+    weights = (0.95, 1.0, 0.6)
     for plane, weight in zip(painting.planes, weights, strict=True):
         plane *= f32(1) + f32(weight) * (shade - f32(1))
     red, green, blue = (float(v) for v in eye.rgb)
@@ -34,8 +33,8 @@ def illuminate(rng: np.random.Generator, painting: Painting, eye: Eye) -> None:
         turn = float(rng.uniform(0, 2 * np.pi))
         reach = eye.view_radius * float(rng.uniform(1.0, 1.15))
         at = eye.view_centre + reach * np.array([stable(np.cos(turn)), stable(np.sin(turn))])
-        tone = (red * 0.9 + 15, green * 1.2 + 15, blue + float(rng.uniform(10, 90)))
-        painting.cover(canvas.hill(at, float(rng.uniform(110, 280))), tone, float(rng.uniform(0.2, 0.7)), 1.0)
+        glare = (red * 0.9 + 15, green * 1.2 + 15, blue + float(rng.uniform(10, 90)))
+        painting.cover(canvas.hill(at, float(rng.uniform(110, 280))), glare, float(rng.uniform(0.2, 0.7)), 1.0)
     if rng.random() < 0.3:  # cataract and other haze: less contrast everywhere
         for plane, tone in zip(painting.planes, (red, green, blue), strict=True):
             plane += (f32(tone) - plane) * f32(rng.uniform(0.1, 0.4))
@@ -48,11 +47,8 @@ def field_of_view(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
     outlines = [circle]
     if rng.random() < 0.9:
         r = eye.view_radius / 568
-        for points in (
-            ((460, -350), (474, -330), (503, -319), (498, -290), (480, -280)),
-            ((490, -300), (498, -290), (524, -280), (518, -252), (500, -245)),
-        ):
-            outlines.append(eye.view_centre + r * np.array(points, np.float64))
+        teeth = [(440, -345), (470, -322), (503, -319), (498, -290), (524, -280), (518, -252), (500, -230), (400, -250)]
+        outlines.append(eye.view_centre + r * rounded(np.array(teeth, np.float64)))
     return canvas.coverage(np.round(o, 6) for o in outlines)
 
 
@@ -108,6 +104,3 @@ def decode_jpeg(data: bytes) -> Layer:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert pixels is not None
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-_ = (npt, Field, Points)

@@ -1,6 +1,6 @@
-"""Drawing surface: shapes in units of a 1440×960 frame become layers of an image of any size, the same bytes everywhere.
+"""Drawing surface: shapes in units of a 1440×960 frame become layers of an image of any size, bit by bit.
 
-Floating-point results of vectorised code differ in the last bit between processors. Everything here is therefore integer
+Floating-point results of vectorised code differ in the last bit between processors. Everything here is integer
 arithmetic (polygons with fixed-point corners, 8- and 16-bit filters that OpenCV computes exactly) or elementwise
 ``+ − × ÷ √``, which IEEE 754 fixes to the bit. The few transcendental functions are rounded before they are used.
 """
@@ -8,6 +8,7 @@ arithmetic (polygons with fixed-point corners, 8- and 16-bit filters that OpenCV
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from fundus_lib.data.sample import Size
 FRAME: Size = (960, 1440)
 """Height and width of the frame in the units that all anatomy is described in."""
 
-Layer = npt.NDArray[np.uint8]
+Layer = npt.NDArray[Any]
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
@@ -34,7 +35,7 @@ def stable(values: npt.ArrayLike) -> Points:
     Returns:
         float64, rounded to nine decimals.
     """
-    return np.round(np.asarray(values, dtype=np.float64), 9)
+    return np.asarray(np.round(np.asarray(values, dtype=np.float64), 9), np.float64)
 
 
 class Canvas:
@@ -117,9 +118,9 @@ class Canvas:
         reduction = max(1, int(pixels // 4))
         if reduction > 1:
             small = (max(1, self.size[1] // reduction), max(1, self.size[0] // reduction))
-            layer = cv2.resize(layer, small, interpolation=cv2.INTER_LINEAR_EXACT)
-        blurred = cv2.GaussianBlur(layer, (0, 0), pixels / reduction, borderType=cv2.BORDER_REPLICATE)
-        return self._enlarge(blurred) if reduction > 1 else np.asarray(blurred)
+            layer = np.asarray(cv2.resize(layer, small, interpolation=cv2.INTER_LINEAR_EXACT))
+        blurred = np.asarray(cv2.GaussianBlur(layer, (0, 0), pixels / reduction, borderType=cv2.BORDER_REPLICATE))
+        return self._enlarge(blurred) if reduction > 1 else blurred
 
     def texture(self, rng: np.random.Generator, cell: float) -> Field:
         """Smooth noise.
@@ -132,10 +133,10 @@ class Canvas:
             float32 (height, width), in −1 to 1, standard deviation about 0.35.
         """
         rows, columns = (max(2, round(length / cell)) + 1 for length in FRAME)
-        grid = rng.integers(0, 65536, (rows, columns), dtype=np.uint16)
+        grid: npt.NDArray[Any] = rng.integers(0, 65536, (rows, columns), dtype=np.uint16)
         if cell > 20:  # few cells: round off the diamonds of linear interpolation
-            grid = cv2.resize(grid, (columns * 4, rows * 4), interpolation=cv2.INTER_LINEAR_EXACT)
-            grid = cv2.GaussianBlur(grid, (0, 0), 2, borderType=cv2.BORDER_REPLICATE)
+            grid = np.asarray(cv2.resize(grid, (columns * 4, rows * 4), interpolation=cv2.INTER_LINEAR_EXACT))
+            grid = np.asarray(cv2.GaussianBlur(grid, (0, 0), 2, borderType=cv2.BORDER_REPLICATE))
         values: Field = self._enlarge(grid).astype(np.float32)
         return (values - np.float32(32768)) * np.float32(1 / 32768)
 
@@ -189,24 +190,35 @@ def blob(
         rough: Size of the irregularities relative to the radius.
 
     Returns:
-        (16, 2) corners in frame units.
+        (16, 2) corners in frame units; (64, 2) if it is so large that corners would show.
     """
     turns = np.arange(16) * (2 * np.pi / 16)
     waves, phase = rng.uniform(-1, 1, 5), rng.uniform(0, 2 * np.pi, 5)
     radius = np.ones(16)
     for order, (wave, shift) in enumerate(zip(waves, phase, strict=True), start=2):
-        radius = radius + rough * wave / order**0.5 * stable(np.cos(order * turns + shift))
+        radius = radius + rough * wave / order**0.9 * stable(np.cos(order * turns + shift))
     radius = np.maximum(radius, 0.25)
     x, y = radius * stable(np.cos(turns)) * aspect**0.5, radius * stable(np.sin(turns)) / aspect**0.5
     tilt = float(rng.uniform(0, np.pi)) if angle is None else angle
     cos, sin = float(stable(np.cos(tilt))), float(stable(np.sin(tilt)))
     points = np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
+    if area > 120:
+        points = rounded(points)
     scale = (area / max(polygon_area(points), 1e-9)) ** 0.5
-    return np.round(np.asarray(centre, np.float64) + points * scale, 6)
+    return np.asarray(np.round(np.asarray(centre, np.float64) + points * scale, 6), np.float64)
+
+
+def rounded(outline: Points) -> Points:
+    """Cut the corners of a closed outline twice (Chaikin), so that it looks smooth: (N, 2) to (4·N, 2)."""
+    for _ in range(2):
+        following = np.roll(outline, -1, axis=0)
+        pair = [0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following]
+        outline = np.stack(pair, axis=1).reshape(-1, 2)
+    return np.asarray(np.round(outline, 6), np.float64)
 
 
 def polygon_area(outline: Points) -> float:
     """Area of a polygon in square units of its corners' coordinates (shoelace formula)."""
     x, y = outline[:, 0].tolist(), outline[:, 1].tolist()
     twice = sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))
-    return round(abs(twice) / 2, 9)
+    return float(round(abs(twice) / 2, 9))

@@ -24,7 +24,7 @@ def hard_exudates(rng: np.random.Generator, eye: Eye, count: int, risk: int, *, 
         The deposits, at least one.
     """
     lesions: list[Lesion] = []
-    brightness = float(rng.uniform(0.5, 1.0))
+    brightness = float(rng.uniform(0.35, 1.0))
     while len(lesions) < count:
         size = int(min(count - len(lesions), 4 + rng.poisson(count * float(rng.uniform(0.08, 0.4)))))
         centre = _cluster_centre(rng, eye, risk)
@@ -63,10 +63,10 @@ def _cluster(
     tilt, aspect = float(rng.uniform(0, np.pi)), float(rng.uniform(1, 2.6))
     rays = rng.uniform(0, 2 * np.pi, int(rng.integers(3, 9)))
     if form == "plaque":
-        made.append(_plaque(rng, centre, lognormal(rng, 1500 * richness, 1.05, 220, 26000), brightness))
+        made.append(_plaque(rng, centre, lognormal(rng, 2600 * richness, 1.2, 220, 36000), brightness))
     for _ in range(size):
         angle, lengthwise = None, 1.0 + float(rng.uniform(0, 1.0))
-        area = lognormal(rng, 17, 0.95, 4, 420)
+        area = lognormal(rng, 27, 1.15, 6, 900)
         if form == "ring":
             turn = gap + float(rng.uniform(0, arc))
             far = radius * (1 + float(rng.normal(0, 0.13)))
@@ -81,7 +81,7 @@ def _cluster(
             cos, sin = float(stable(np.cos(tilt))), float(stable(np.sin(tilt)))
             at = centre + np.array([along * cos - across * sin, along * sin + across * cos])
             if form == "dust":
-                area = lognormal(rng, 8, 0.5, 3, 40)
+                area = lognormal(rng, 9.5, 0.5, 4, 40)
             elif form == "plaque":
                 area *= 1.5
         if clear_of_disc(eye, at, 0.75):
@@ -104,7 +104,9 @@ def _deposit(
         for _ in range(int(rng.integers(2, 6))):
             at = centre + rng.normal(0, radius * 0.8, 2)
             outlines.append(blob(rng, at, area * float(rng.uniform(0.08, 0.3)), aspect=1.5, rough=0.3))
-    strength = float(np.clip(brightness * rng.uniform(0.55, 1.25) * (0.8 if area < 12 else 1.0), 0.25, 1.0))
+    strength = float(
+        np.clip(brightness * rng.uniform(0.55, 1.25) * (0.75 if area < 14 else 1.0 if area < 90 else 1.25), 0.25, 1.0)
+    )
     return Lesion("EX", form, centre, tuple(outlines), strength)
 
 

@@ -1,7 +1,7 @@
 """Clinical rules: from the lesions of an eye to the grade of retinopathy and the risk of macular edema.
 
-Retinopathy: the International Clinical Diabetic Retinopathy scale (Wilkinson et al., Ophthalmology 110:1677, 2003), severe
-retinopathy by its 4-2-1 rule. Macular edema: the rule of IDRiD (Porwal et al., Data 3(3):25, 2018).
+Retinopathy: the International Clinical Diabetic Retinopathy scale (Wilkinson et al., Ophthalmology 110:1677, 2003),
+severe retinopathy by its 4-2-1 rule. Macular edema: the rule of IDRiD (Porwal et al., Data 3(3):25, 2018).
 """
 
 from __future__ import annotations

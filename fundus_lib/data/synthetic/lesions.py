@@ -62,7 +62,7 @@ def microaneurysms(rng: np.random.Generator, eye: Eye, vessels: list[Vessel], co
             centre = somewhere(rng, eye, 1.35)
         if not clear_of_disc(eye, centre):
             continue
-        area = lognormal(rng, 20.5, 0.62, 6, 90)
+        area = lognormal(rng, 23.5, 0.66, 6, 110)
         shape = blob(rng, centre, area, aspect=float(rng.uniform(1, 1.35)), rough=0.12)
         lesions.append(Lesion("MA", "dot", np.round(centre, 6), (shape,), float(rng.uniform(0.35, 1.0))))
     return lesions
@@ -85,7 +85,7 @@ def haemorrhages(rng: np.random.Generator, eye: Eye, count: int, *, scale: float
             centre = foci[int(rng.integers(len(foci)))] + rng.normal(0, 55, 2)
         if not clear_of_disc(eye, centre):
             continue
-        area = lognormal(rng, 118 * scale, 1.05, 26, 9000)
+        area = lognormal(rng, 190 * scale, 1.25, 40, 20000)
         strength = float(rng.uniform(0.4, 1.0))
         chance = rng.random()
         local = eye.from_frame(centre)
@@ -157,7 +157,7 @@ def soft_exudates(rng: np.random.Generator, eye: Eye, count: int) -> list[Lesion
                 break
         else:
             continue
-        area = lognormal(rng, 620, 0.85, 130, 5200)
+        area = lognormal(rng, 1200, 0.8, 280, 7500)
         main = blob(rng, centre, area * 0.75, aspect=float(rng.uniform(1, 1.8)), rough=0.16)
         radius = (area / np.pi) ** 0.5
         outlines = [main]

@@ -31,7 +31,7 @@ _OVERLAP_SHARE = {("train", "train"): 42 / 54, ("test", "train"): 15 / 27, ("tra
 
 @dataclass
 class _Slot:
-    """One photograph of the grading part: which drawing it shows, and how its label departs from the drawing's grades."""
+    """One photograph of the grading part: which drawing it shows, and where its label departs from the grades."""
 
     split: str
     name: str
@@ -179,14 +179,14 @@ def _draw_one(
 def _plan_grading(
     seed: int, masked: Sequence[tuple[str, str]], grading: tuple[int, int]
 ) -> tuple[list[_Slot], list[dict[str, str]], list[dict[str, str]]]:
-    """Which drawing each photograph of the grading part shows; which are also in the other part; which are there twice."""
+    """Which drawing each photograph of the grading part shows, which are also in the other part, which come twice."""
     rng = np.random.default_rng([seed, 0x706C])
     slots = []
     for split, count, start in (("train", grading[0], 0), ("test", grading[1], grading[0])):
         slots += [_Slot(split, f"IDRiD_{i + 1:03d}", "grading", start + i) for i in range(count)]
     wanted = [wanted_grades(seed, slot.index, "grading") for slot in slots]
     free = [int(k) for k in rng.permutation(len(slots))]
-    overlap = []
+    overlap: list[dict[str, str]] = []
     for (split, grading_split), share in _OVERLAP_SHARE.items():
         own = [i for i, (s, _) in enumerate(masked) if s == split]
         used = {row["segmentation"] for row in overlap}
@@ -225,8 +225,8 @@ def _plan_grading(
         labels = "the same"
         if two.dr_off or two.dme_off:
             labels = f"DR {dr} and {_other(dr, 4)}" if two.dr_off else f"DME {dme} and {_other(dme, 2)}"
-        names = (one.split, one.name, two.split, two.name, labels)
-        duplicates.append(dict(zip(("first_split", "first", "second_split", "second", "labels"), names, strict=True)))
+        pair = {"first_split": one.split, "first": one.name, "second_split": two.split, "second": two.name}
+        duplicates.append({**pair, "labels": labels})
     return slots, overlap, duplicates
 
 

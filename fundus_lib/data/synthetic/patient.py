@@ -32,8 +32,8 @@ JOINT_GRADES: dict[str, dict[tuple[int, int], int]] = {
     },
     "segmentation": {(2, 1): 4, (2, 2): 33, (3, 2): 14, (4, 2): 9},
 }
-"""How many photographs have which grades (retinopathy, macular edema): the 516 of IDRiD's grading part, and the 60 of its
-segmentation part that are also in the former (one of them, graded without edema although it has exudates, counted as 1)."""
+"""How many photographs have which grades (retinopathy, macular edema): the 516 of IDRiD's grading part, and the 60
+of its segmentation part that are in both (one, graded 0 for edema although it has exudates, is counted as 1)."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,15 @@ def sample_patient(rng: np.random.Generator, grades: tuple[int, int], population
         if not lesions:
             lesions += draw.microaneurysms(rng, eye, vessels, 20)[:1]
     if dme > 0:
-        count = int(draw.lognormal(rng, 105.0 if severe else 40.0, 0.95, 6, 620))
+        count = int(draw.lognormal(rng, 130.0 if severe else 40.0, 1.15, 6, 800))
         lesions += hard_exudates(rng, eye, count, dme, richness=(count / 105) ** 0.5)
     if dr >= 2:
         if population == "grading" or rng.random() < 0.985:
             found: list[Lesion] = []
             while not found:
-                count = int(draw.lognormal(rng, 21.0 if severe else 7.0, 0.85, 1, 90))
-                found = draw.haemorrhages(rng, eye, count, scale=1.0 if severe else 0.7)
+                count = int(draw.lognormal(rng, 20.0 if severe else 7.0, 0.8, 1, 80))
+                scale = draw.lognormal(rng, 1.1 if severe else 0.7, 0.75, 0.2, 6)
+                found = draw.haemorrhages(rng, eye, count, scale=scale)
             lesions += found
         if rng.random() < (0.5 if severe else 0.15):
             lesions += draw.soft_exudates(rng, eye, 1 + int(rng.poisson(2.8)))

@@ -102,8 +102,8 @@ def draw(seed: int, index: int, size: Size, population: Population = "segmentati
     surfaces = {"EX": retina.paint_exudates(rng, painting, eye, by_kind["EX"])}
     arteries, veins, vessels = vessel_layers(canvas, subject.vessels)
     retina.paint_vessels(painting, arteries, veins, float(rng.uniform(0.7, 1.15)))
-    surfaces["MA"] = retina.paint_blood(rng, painting, by_kind["MA"], 1.0)
-    surfaces["HE"] = retina.paint_blood(rng, painting, by_kind["HE"], 1.9)
+    surfaces["MA"] = retina.paint_blood(rng, painting, by_kind["MA"], 1.0, (0.09, 0.40, 0.12))
+    surfaces["HE"] = retina.paint_blood(rng, painting, by_kind["HE"], 2.2, (0.14, 0.44, 0.04))
     surfaces["SE"] = retina.paint_soft(rng, painting, eye, by_kind["SE"])
     retina.paint_proliferation(painting, subject.lesions)
     above = retina.paint_look_alikes(painting, [m for m in marks if m.above])

@@ -14,7 +14,7 @@ from fundus_lib.data.synthetic.vessels import Vessel
 def _wandering(rng: np.random.Generator, start: Points, steps: int, length: float, curl: float) -> Points:
     headings = np.cumsum(rng.normal(0, curl, steps)) + float(rng.uniform(0, 2 * np.pi))
     moves = np.stack([stable(np.cos(headings)), stable(np.sin(headings))], axis=1) * length
-    return np.round(start + np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)]), 6)
+    return np.asarray(np.round(start + np.concatenate([np.zeros((1, 2)), np.cumsum(moves, axis=0)]), 6))
 
 
 def new_vessels(rng: np.random.Generator, eye: Eye, *, on_disc: bool) -> Lesion:

@@ -1,4 +1,4 @@
-"""Painting the retina: pigment, choroid, nerve fibres, disc and fovea, vessels, lesions, in the order of their depth."""
+"""Painting the retina: pigment, choroid, nerve fibres, disc and fovea, vessels, lesions, in the order of depth."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fundus_lib.data.synthetic.anatomy import Eye, fibre_direction
-from fundus_lib.data.synthetic.canvas import Canvas, Layer, Points, blob, stable
+from fundus_lib.data.synthetic.canvas import Canvas, Layer, Points, blob, rounded, stable
 from fundus_lib.data.synthetic.grades import Lesion
 from fundus_lib.data.synthetic.look_alikes import LookAlike
 
@@ -58,11 +58,13 @@ def paint_background(rng: np.random.Generator, painting: Painting, eye: Eye) -> 
         rng.uniform(0.02, 0.06)
     )
     painting.absorb(mottle + grain, (0.55, 1.0, 1.0), 1.0)
+    hue = canvas.texture(rng, 230)
+    painting.absorb(hue, (float(rng.uniform(0, 0.08)), float(rng.uniform(0.05, 0.2)), float(rng.uniform(0, 0.3))), 1.0)
     far = f32(1) - canvas.hill(eye.fovea, 1.9 * eye.diameter)
     tessellation = float(rng.uniform(0, 1)) ** 2
-    choroid = canvas.blur(_choroid(rng, canvas, eye), 3.0)
-    painting.absorb(choroid * far, (-0.10 * tessellation, -0.30 * tessellation, 0.25 * tessellation))
-    painting.absorb(far, (0.10 * tessellation, 0.12 * tessellation, 0.0), 1.0)
+    choroid = canvas.blur(_choroid(rng, canvas, eye), 4.5)
+    painting.absorb(choroid * far, (-0.24 * tessellation, -0.26 * tessellation, 0.25 * tessellation))
+    painting.absorb(far, (0.14 * tessellation, 0.14 * tessellation, 0.0), 1.0)
     depth = float(rng.uniform(0.6, 1.3))
     painting.absorb(canvas.hill(eye.fovea, 0.85 * eye.diameter), (0.06 * depth, 0.09 * depth, 0.06), 1.0)
     painting.absorb(canvas.hill(eye.fovea, 0.33 * eye.diameter), (0.07 * depth, 0.17 * depth, 0.12), 1.0)
@@ -79,16 +81,16 @@ def paint_background(rng: np.random.Generator, painting: Painting, eye: Eye) -> 
 def _choroid(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
     """Broad vessels of the choroid, running outwards and winding."""
     surface = canvas.blank()
-    count = 110
+    count = 200
     start = np.stack([rng.uniform(40, 1300, count), rng.uniform(-40, 1000, count)], axis=1)
     away = start - (eye.fovea + eye.disc) / 2
-    heading = stable(np.arctan2(away[:, 1], away[:, 0])) + rng.normal(0, 0.35, count)
+    heading = stable(np.arctan2(away[:, 1], away[:, 0])) + rng.normal(0, 0.6, count)
     paths = [start]
     for _ in range(14):
-        heading = heading + rng.normal(0, 0.22, count)
+        heading = heading + rng.normal(0, 0.35, count)
         paths.append(np.round(paths[-1] + 15 * np.stack([stable(np.cos(heading)), stable(np.sin(heading))], axis=1), 6))
     lines = np.stack(paths, axis=1)
-    widths = rng.uniform(4, 11, count)
+    widths = rng.uniform(5, 13, count)
     for line, width, value in zip(lines, widths.tolist(), rng.integers(90, 256, count).tolist(), strict=True):
         canvas.line(surface, line, [width] * 15, value)
     return canvas.shrink(surface)
@@ -122,7 +124,7 @@ def paint_disc(rng: np.random.Generator, painting: Painting, eye: Eye) -> Layer:
     outline = blob(
         rng, eye.disc, area, aspect=float(rng.uniform(1.02, 1.2)), angle=1.57 + float(rng.normal(0, 0.2)), rough=0.02
     )
-    smooth = _rounded(outline)
+    smooth = rounded(outline)
     around = canvas.blur(canvas.coverage([eye.disc + (smooth - eye.disc) * 1.12]), 7)
     ring = float(rng.uniform(-0.12, 0.22))  # a dark pigment ring, or a pale halo
     painting.absorb(around, (ring * 0.5, ring, ring * 0.4))
@@ -131,35 +133,25 @@ def paint_disc(rng: np.random.Generator, painting: Painting, eye: Eye) -> Layer:
     canvas.polygon(surface, smooth)
     whole = canvas.shrink(surface)
     bright = float(rng.uniform(0.85, 1.15))
-    rim = (min(255.0, red * 1.38 * bright), green * 1.42 * bright, blue * 1.45 * bright + 8)
-    cup = (min(255.0, red * 1.5 * bright + 15), green * 1.95 * bright + 8, blue * 2.3 * bright + 25)
+    rim = (min(255.0, red * 1.42 * bright), green * 1.62 * bright, blue * 1.5 * bright + 8)
+    cup = (255.0, min(240.0, green * 2.25 * bright + 10), min(215.0, blue * 2.2 * bright + 25))
     edge = canvas.blur(whole, float(rng.uniform(2.0, 6.0)))
     painting.cover(edge, rim, 0.93)
     size = float(rng.uniform(0.3, 0.62)) * d
     middle = eye.to_frame((float(rng.uniform(0.02, 0.16)), float(rng.normal(0, 0.03))))
-    inner = _rounded(blob(rng, middle, np.pi / 4 * size * size, aspect=1.15, angle=1.57, rough=0.05))
+    inner = rounded(blob(rng, middle, np.pi / 4 * size * size, aspect=1.15, angle=1.57, rough=0.05))
     painting.cover(canvas.blur(canvas.coverage([inner]), float(rng.uniform(6, 16))), cup, float(rng.uniform(0.5, 0.95)))
     temporal = canvas.hill(eye.to_frame((0.3, 0.0)), 0.3 * d) * edge.astype(f32)
     painting.cover(temporal, cup, 0.35)
     return canvas.mask(surface)
 
 
-def _rounded(outline: Points) -> Points:
-    """Cut corners twice (Chaikin), so that a large outline looks smooth."""
-    for _ in range(2):
-        following = np.roll(outline, -1, axis=0)
-        outline = np.stack([0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following], axis=1).reshape(
-            -1, 2
-        )
-    return np.round(outline, 6)
-
-
 def paint_vessels(painting: Painting, arteries: Layer, veins: Layer, contrast: float) -> None:
     """Columns of blood: arteries brighter, veins darker; where they cross, the artery lies on top."""
     arterial = arteries.astype(f32)
     venous = veins.astype(f32) * (f32(1) - arterial * f32(0.7 / 255))
-    painting.absorb(arterial, (0.04 * contrast, 0.38 * contrast, 0.15 * contrast))
-    painting.absorb(venous, (0.19 * contrast, 0.54 * contrast, 0.18 * contrast))
+    painting.absorb(arterial, (0.03 * contrast, 0.33 * contrast, 0.12 * contrast))
+    painting.absorb(venous, (0.15 * contrast, 0.48 * contrast, 0.12 * contrast))
 
 
 def paint_exudates(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: list[Lesion]) -> Layer | None:
@@ -178,11 +170,11 @@ def paint_exudates(rng: np.random.Generator, painting: Painting, eye: Eye, lesio
     alpha = canvas.blur(canvas.shrink(surface), float(rng.uniform(0.5, 1.3))).astype(f32)
     alpha *= f32(0.88) + f32(0.3) * canvas.texture(rng, 5)
     red, green, blue = (float(v) for v in eye.rgb)
-    gain, pale = float(rng.uniform(1.55, 2.2)), float(rng.uniform(0, 1)) ** 1.5
+    gain, pale = float(rng.uniform(1.65, 2.5)), float(rng.uniform(0, 1)) ** 3
     colour = (
         min(255.0, red * 1.28),
         min(245.0, green * gain),
-        min(225.0, blue * 1.3 + 60 * pale + (green - blue) * 0.5 * pale),
+        min(225.0, blue * 1.15 + 6 + 60 * pale + (green - blue) * 0.5 * pale),
     )
     painting.cover(np.maximum(alpha, 0), colour, float(rng.uniform(0.7, 1.0)))
     return surface
@@ -199,11 +191,13 @@ def paint_soft(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: 
             canvas.polygon(surface, outline, int(255 * lesion.strength))
     alpha = canvas.blur(canvas.shrink(surface), 4.0).astype(f32) * (f32(0.85) + f32(0.4) * canvas.texture(rng, 6))
     red, green, blue = (float(v) for v in eye.rgb)
-    painting.cover(np.maximum(alpha, 0), (min(250.0, red * 1.12), min(235.0, green * 1.6 + 6), blue * 1.7 + 22), 0.78)
+    painting.cover(np.maximum(alpha, 0), (min(250.0, red * 1.12), min(235.0, green * 1.65 + 6), blue * 1.3 + 12), 0.8)
     return surface
 
 
-def paint_blood(rng: np.random.Generator, painting: Painting, lesions: list[Lesion], blur: float) -> Layer | None:
+def paint_blood(
+    rng: np.random.Generator, painting: Painting, lesions: list[Lesion], blur: float, absorbed: Rgb
+) -> Layer | None:
     """Microaneurysms or haemorrhages: absorbed light; returns their surface."""
     if not lesions:
         return None
@@ -213,7 +207,7 @@ def paint_blood(rng: np.random.Generator, painting: Painting, lesions: list[Lesi
         for outline in lesion.outlines:
             canvas.polygon(surface, outline, int(255 * min(1.0, lesion.strength)))
     alpha = canvas.blur(canvas.shrink(surface), blur).astype(f32) * (f32(0.85) + f32(0.35) * canvas.texture(rng, 7))
-    painting.absorb(np.maximum(alpha, 0), (0.20, 0.44, 0.12))
+    painting.absorb(np.maximum(alpha, 0), absorbed)
     return surface
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fundus_lib.data.synthetic.anatomy import _SINK_STRENGTH, _SINKS, Eye
+from fundus_lib.data.synthetic.anatomy import Eye
 from fundus_lib.data.synthetic.canvas import Canvas, Layer, Points
 
 _STEP = 0.05  # disc diameters
 _THINNEST = 0.0095
 _FOVEAL_ZONE = 0.32  # radius without vessels
 _CELL = 0.07
+_POOL = 16384  # random numbers drawn at once
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,21 @@ class _Tip:
     width: float
     vein: bool
     order: int
-    tree: int
+    parent: int  # number of the tip that it branched from
     reach: float  # length that it may still grow
+    bow: float = 0.0  # how wide a temporal trunk arches around the macula, 1 on average; 0 for all other vessels
 
 
-def _flow_heading(x: float, y: float) -> float:
-    """Scalar twin of `anatomy.fibre_direction`: growing tips ask one point at a time."""
-    square = max(x * x + y * y, 1e-4)
-    u, v = x / square, y / square
-    for sink in (2.6, 3.4, 4.4, 5.6, 7.0):
-        dx = x - sink
-        square = max(dx * dx + y * y, 0.04)
-        u, v = u - _SINK_STRENGTH * dx / square, v - _SINK_STRENGTH * y / square
-    return math.atan2(v, u)
+def _arcade_heading(tip: _Tip, fovea: tuple[float, float]) -> float:
+    """Where a temporal trunk goes next: along an ellipse about the macula, back to it if it has strayed."""
+    long, short = 2.75, 1.72 * tip.bow
+    dx, dy = (tip.x - fovea[0] - 0.05) / long, (tip.y - 0.6 * fovea[1]) / short
+    nx, ny = dx / long, dy / short
+    length = max(math.hypot(nx, ny), 1e-9)
+    nx, ny = nx / length, ny / length
+    sense = 1.0 if tip.y < 0.6 * fovea[1] else -1.0
+    stray = max(-0.8, min(0.8, 1.6 * (math.hypot(dx, dy) - 1)))
+    return math.atan2(sense * nx - stray * ny, -sense * ny - stray * nx)
 
 
 def _turn(heading: float, towards: float, share: float) -> float:
@@ -74,79 +77,84 @@ def grow_vessels(rng: np.random.Generator, eye: Eye, fovea: tuple[float, float])
         The pieces, trunks first.
     """
     tips = _trunks(rng)
-    noise = rng.normal(0, 1, 16384).tolist()
-    chance = rng.random(16384).tolist()
-    wind = float(rng.uniform(0.06, 0.16))
+    noise = rng.normal(0, 1, _POOL).tolist()
+    chance = rng.random(_POOL).tolist()
+    wind = float(rng.uniform(0.10, 0.24))
     taken: dict[tuple[int, int, bool], int] = {}
-    pieces, drawn = [], 0
-    while tips and drawn < 5200:
-        tip = tips.pop(0)
-        path, widths, drift = [(tip.x, tip.y)], [tip.width], 0.0
-        since, gap = 0.0, 0.12 + 0.5 * chance[drawn % 16384]
-        start = drawn
-        macular_branch = tip.order > 0 and abs(tip.y) < 2.4 and tip.x > 0.4
-        outward = tip.heading
+    pieces: list[Vessel] = []
+    drawn = 0
+    for number, tip in enumerate(tips):  # grows while it is walked through: branches queue up behind the trunks
+        path, widths, wiggle, since = [(tip.x, tip.y)], [tip.width], 0.0, 0.0
+        gap = (0.5 if tip.order == 0 else 0.25) + 0.5 * chance[drawn % _POOL]
+        outward, start = tip.heading, drawn
+        macular = tip.order > 0 and tip.x > 0.5 and _towards(tip, fovea) < 1.75
         while tip.width > _THINNEST and tip.reach > 0:
-            k = drawn % 16384
+            k = drawn % _POOL
             drawn += 1
-            drift = 0.8 * drift + wind * (1.25 if tip.vein else 1.0) * noise[k] * (1 + 0.35 * tip.order)
-            to_fovea = math.hypot(tip.x - fovea[0], tip.y - fovea[1])
-            if tip.order == 0:
-                goal, share = _flow_heading(tip.x, tip.y), 0.14
-            elif macular_branch and to_fovea < 2.2:
-                goal, share = math.atan2(fovea[1] - tip.y, fovea[0] - tip.x), 0.035
+            if tip.bow:
+                goal, share = _arcade_heading(tip, fovea), 0.2
+            elif tip.order == 0:
+                goal, share = math.atan2(tip.y, tip.x), 0.06
+            elif macular:
+                goal, share = math.atan2(fovea[1] - tip.y, fovea[0] - tip.x), 0.03
             else:
-                goal, share = _turn(outward, math.atan2(tip.y, tip.x), 0.4), 0.05
-            tip.heading = _turn(tip.heading, goal, share) + drift * 0.55
-            tip.x = round(tip.x + _STEP * math.cos(tip.heading), 7)
-            tip.y = round(tip.y + _STEP * math.sin(tip.heading), 7)
-            tip.width *= 0.993 if tip.order else 0.9955
+                goal, share = _turn(outward, math.atan2(tip.y, tip.x), 0.35), 0.05
+            tip.heading = _turn(tip.heading, goal, share) + 0.02 * noise[(k + 901) % _POOL]
+            wiggle = 0.87 * wiggle + 0.49 * wind * (1.2 if tip.vein else 1.0) * (1 + 0.3 * tip.order) * noise[k]
+            tip.x = round(tip.x + _STEP * math.cos(tip.heading + wiggle), 7)
+            tip.y = round(tip.y + _STEP * math.sin(tip.heading + wiggle), 7)
+            tip.width *= 0.994 if tip.order else 0.996
             tip.reach -= _STEP
             since += _STEP
+            from_disc = math.hypot(tip.x, tip.y)
             cell = (math.floor(tip.x / _CELL), math.floor(tip.y / _CELL), tip.vein)
-            if taken.setdefault(cell, tip.tree) != tip.tree and drawn - start > 6 and math.hypot(tip.x, tip.y) > 0.7:
+            owner = taken.setdefault(cell, number)
+            crossing = owner not in (number, tip.parent) and drawn - start > 5 and from_disc > 0.6
+            if crossing and tip.width < 0.03:  # two vessels of one kind do not cross; a large one goes on
                 break
-            if math.hypot(tip.x - fovea[0], tip.y - fovea[1]) < _FOVEAL_ZONE:
+            if _towards(tip, fovea) < _FOVEAL_ZONE or from_disc > 6.5:
                 break
             path.append((tip.x, tip.y))
             widths.append(tip.width)
-            if math.hypot(tip.x, tip.y) > 6.5:
-                break
-            if since > gap and tip.order < 4 and tip.width > 0.013 and math.hypot(tip.x, tip.y) > 0.45:
-                side = 1 if chance[(k + 77) % 16384] < 0.5 else -1
-                share = 0.42 + 0.38 * chance[(k + 191) % 16384]
-                angle = side * (0.55 + 0.6 * chance[(k + 333) % 16384])
+            if since > gap and tip.order < 4 and tip.width > 0.0125 and from_disc > 0.7 and len(tips) < 170:
+                side = 1 if chance[(k + 77) % _POOL] < 0.5 else -1
+                share = 0.40 + 0.38 * chance[(k + 191) % _POOL]
+                angle = side * (0.6 + 0.55 * chance[(k + 333) % _POOL])
                 child = tip.width * share
-                reach = (2.6 if tip.order == 0 else 1.5) * (0.35 + chance[(k + 444) % 16384])
-                tips.append(_Tip(tip.x, tip.y, tip.heading + angle, child, tip.vein, tip.order + 1, tip.tree, reach))
+                reach = (2.6, 1.5, 0.9, 0.6)[tip.order] * (0.4 + chance[(k + 444) % _POOL])
+                tips.append(_Tip(tip.x, tip.y, tip.heading + angle, child, tip.vein, tip.order + 1, number, reach))
                 tip.width = (tip.width**3 - 0.7 * child**3) ** (1 / 3)
                 tip.heading -= angle * 0.22 * share
-                since, gap = 0.0, 0.16 + 0.55 * chance[(k + 555) % 16384]
+                since, gap = 0.0, 0.3 + 0.6 * chance[(k + 555) % _POOL]
         if len(path) > 3:
-            smooth = eye.to_frame(path)
-            pieces.append(Vessel(smooth, np.round(np.array(widths) * eye.diameter, 6), tip.vein, tip.order))
+            across = np.array(widths) * eye.diameter
+            across[-12:] *= np.linspace(1, 0.45, len(across[-12:]))
+            pieces.append(Vessel(eye.to_frame(path), np.round(across, 6), tip.vein, tip.order))
     return pieces
+
+
+def _towards(tip: _Tip, fovea: tuple[float, float]) -> float:
+    """Distance from a tip to the fovea."""
+    return math.hypot(tip.x - fovea[0], tip.y - fovea[1])
 
 
 def _trunks(rng: np.random.Generator) -> list[_Tip]:
     """Four trunks each of arteries and veins, and small vessels across the disc's temporal margin."""
     tips = []
-    tree = 0
     for vein in (True, False):
         root_x, width = (0.02, 0.082) if vein else (-0.06, 0.06)
         for side in (-1, 1):
-            for heading, share, reach in ((1.35, 1.0, 6.5), (2.1, 0.8, 4.0)):
+            for heading, share, reach in ((1.45, 1.0, 7.0), (2.2, 0.75, 4.0)):
                 angle = side * (heading + float(rng.normal(0, 0.14)) + (0.12 if vein else -0.1))
+                bow = float(rng.uniform(0.86, 1.14)) if heading < 2 else 0.0
                 size = width * share * float(rng.uniform(0.85, 1.15))
                 x, y = root_x + float(rng.normal(0, 0.03)) - 0.08, side * float(rng.uniform(0.02, 0.1))
-                tips.append(_Tip(round(x, 7), round(y, 7), angle, size, vein, 0, tree, reach))
-                tree += 1
+                tips.append(_Tip(round(x, 7), round(y, 7), angle, size, vein, 0, -1, reach, bow))
         for _ in range(int(rng.integers(1, 4))):  # cilioretinal and small nasal vessels
             angle = float(rng.normal(0, 0.5)) + (0 if rng.random() < 0.55 else math.pi)
             x, y = 0.3 * math.cos(angle), 0.3 * math.sin(angle)
             size = width * float(rng.uniform(0.22, 0.42))
-            tips.append(_Tip(round(x, 7), round(y, 7), angle, size, vein, 1, tree, float(rng.uniform(1.2, 2.4))))
-            tree += 1
+            tips.append(_Tip(round(x, 7), round(y, 7), angle, size, vein, 1, -1, float(rng.uniform(1.2, 2.4))))
     return tips
 
 
@@ -177,6 +185,3 @@ def vessel_layers(canvas: Canvas, vessels: list[Vessel]) -> tuple[Layer, Layer, 
                 canvas.line(surface, vessel.points[:count], vessel.widths[:count] * 0.26, 175 if vein else 120)
         layers.append(canvas.blur(canvas.shrink(surface), 0.8))
     return layers[0], layers[1], canvas.mask(whole)
-
-
-assert _SINKS.size == 5
