@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import small_idrid as small
+from tqdm import tqdm
 
 from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.data.cache import cached_array
@@ -139,7 +141,7 @@ def test_file_that_vanished(home, files):
 
 
 def test_progress_bar_on_the_first_read_only(home, files, capsys, monkeypatch):
-    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setattr("fundus_lib.data.cache.tqdm", partial(tqdm, disable=False))  # also under TQDM_DISABLE
     Decoder(files).open()
     assert "small: 100%" in capsys.readouterr().err
     Decoder(files).open()
