@@ -10,6 +10,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,6 +20,7 @@ from tqdm import tqdm
 
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
+from fundus_lib.data.inventory import fingerprint
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS
 from fundus_lib.data.stats import components, lesion_statistics, open_all
 from fundus_lib.errors import UnknownNameError
@@ -34,7 +36,7 @@ def measured(name: str = "IDRiD") -> dict[str, Any]:
         name: Name of the data set.
 
     Returns:
-        What `summarise` returns, and `fingerprint`, that of the segmentation part which was measured.
+        What `summarise` returns.
 
     Raises:
         UnknownNameError: We have measured no data set of that name.
@@ -57,6 +59,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
     Returns:
         Plain numbers and lists:
 
+        - `fingerprint`: that of the segmentation part which was measured;
         - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
         - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a share of the image;
         - `pixels_in_small_exudates`: share of the hard exudates' pixels in components up to the 90th percentile;
@@ -72,6 +75,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
     exudates = parts.area[parts.lesion == "EX"].to_numpy()
     per_image = np.sort([float(small[1].mask(i)[LESIONS.index("EX")].mean()) for i in range(len(small[1]))])[::-1]
     return {
+        "fingerprint": fingerprint(Path(root), "segmentation"),
         "lesions": lesion_statistics(*small).to_dict("index"),
         "area_percentiles": {
             lesion: [float(f"{v:.4g}") for v in np.percentile(parts.area[parts.lesion == lesion], np.arange(101))]
