@@ -139,7 +139,7 @@ def _proliferative(rng: np.random.Generator, eye: Eye) -> list[Lesion]:
         signs.append(new_vessels(rng, eye, on_disc=True))
     if rng.random() < 0.6 or not signs:
         signs += [new_vessels(rng, eye, on_disc=False) for _ in range(int(rng.integers(1, 4)))]
-    if rng.random() < 0.2:
+    if rng.random() < 0.12:
         signs.append(draw.preretinal(rng, eye))
     if rng.random() < 0.15:
         signs.append(vitreous_haemorrhage(rng, eye))

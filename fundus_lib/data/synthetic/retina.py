@@ -54,7 +54,8 @@ def paint_background(rng: np.random.Generator, painting: Painting, eye: Eye) -> 
     mottle = canvas.texture(rng, 160) * f32(rng.uniform(0.04, 0.13)) + canvas.texture(rng, 45) * f32(
         rng.uniform(0.03, 0.07)
     )
-    grain = canvas.texture(rng, 9) * f32(rng.uniform(0.02, 0.05)) + canvas.texture(rng, 4) * f32(
+    grain = canvas.texture(rng, 2.5) * f32(rng.uniform(0.02, 0.05))
+    grain += canvas.texture(rng, 9) * f32(rng.uniform(0.02, 0.05)) + canvas.texture(rng, 4) * f32(
         rng.uniform(0.02, 0.06)
     )
     painting.absorb(mottle + grain, (0.55, 1.0, 1.0), 1.0)
@@ -146,12 +147,18 @@ def paint_disc(rng: np.random.Generator, painting: Painting, eye: Eye) -> Layer:
     return canvas.mask(surface)
 
 
-def paint_vessels(painting: Painting, arteries: Layer, veins: Layer, contrast: float) -> None:
+def blue_share(eye: Eye) -> float:
+    """How much of the blue light blood can absorb, 0-1: in orange eyes, the little there is comes from the lens."""
+    return min(1.0, float(eye.rgb[2]) / 45)
+
+
+def paint_vessels(painting: Painting, eye: Eye, arteries: Layer, veins: Layer, contrast: float) -> None:
     """Columns of blood: arteries brighter, veins darker; where they cross, the artery lies on top."""
+    bluish = blue_share(eye)
     arterial = arteries.astype(f32)
     venous = veins.astype(f32) * (f32(1) - arterial * f32(0.7 / 255))
-    painting.absorb(arterial, (0.03 * contrast, 0.33 * contrast, 0.12 * contrast))
-    painting.absorb(venous, (0.15 * contrast, 0.48 * contrast, 0.12 * contrast))
+    painting.absorb(arterial, (0.03 * contrast, 0.33 * contrast, 0.30 * contrast * bluish))
+    painting.absorb(venous, (0.15 * contrast, 0.48 * contrast, 0.42 * contrast * bluish))
 
 
 def paint_exudates(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: list[Lesion]) -> Layer | None:
@@ -167,15 +174,16 @@ def paint_exudates(rng: np.random.Generator, painting: Painting, eye: Eye, lesio
     for lesion in lesions:
         for outline in lesion.outlines:
             canvas.polygon(surface, outline, int(255 * lesion.strength))
-    alpha = canvas.blur(canvas.shrink(surface), float(rng.uniform(0.5, 1.3))).astype(f32)
-    alpha *= f32(0.88) + f32(0.3) * canvas.texture(rng, 5)
+    sharp = canvas.shrink(surface)
+    alpha = canvas.blur(sharp, float(rng.uniform(0.6, 1.3))).astype(f32) * f32(0.68)
+    alpha += canvas.blur(sharp, 3.5).astype(f32) * f32(0.5)  # large deposits are brightest in the middle
+    alpha *= f32(0.95) + f32(0.22) * canvas.texture(rng, 3) + f32(0.2) * canvas.texture(rng, 12)
+    alpha = np.minimum(alpha, f32(255))
     red, green, blue = (float(v) for v in eye.rgb)
-    gain, pale = float(rng.uniform(1.65, 2.5)), float(rng.uniform(0, 1)) ** 3
-    colour = (
-        min(255.0, red * 1.28),
-        min(245.0, green * gain),
-        min(225.0, blue * 1.15 + 6 + 60 * pale + (green - blue) * 0.5 * pale),
-    )
+    pale = float(rng.uniform(0, 1)) ** 3
+    bright = min(255.0, red * 1.3)
+    yellow = min(0.93 * bright, max(green * float(rng.uniform(1.65, 2.5)), 0.62 * red))
+    colour = (bright, yellow, min(blue * 1.55 + 6 + 80 * pale, 0.85 * yellow))
     painting.cover(np.maximum(alpha, 0), colour, float(rng.uniform(0.7, 1.0)))
     return surface
 
@@ -191,7 +199,7 @@ def paint_soft(rng: np.random.Generator, painting: Painting, eye: Eye, lesions: 
             canvas.polygon(surface, outline, int(255 * lesion.strength))
     alpha = canvas.blur(canvas.shrink(surface), 4.0).astype(f32) * (f32(0.85) + f32(0.4) * canvas.texture(rng, 6))
     red, green, blue = (float(v) for v in eye.rgb)
-    painting.cover(np.maximum(alpha, 0), (min(250.0, red * 1.12), min(235.0, green * 1.65 + 6), blue * 1.3 + 12), 0.8)
+    painting.cover(np.maximum(alpha, 0), (min(250.0, red * 1.12), min(red, green * 1.65 + 6), blue * 1.3 + 12), 0.8)
     return surface
 
 

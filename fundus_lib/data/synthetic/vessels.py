@@ -175,13 +175,13 @@ def vessel_layers(canvas: Canvas, vessels: list[Vessel]) -> tuple[Layer, Layer, 
         surface = canvas.blank()
         for vessel in vessels:
             if vessel.vein == vein:
-                value = 255 if vessel.widths[0] > 5 else 205
+                value = 110 + int(145 * min(1.0, float(vessel.widths[0]) / 6.5))
                 canvas.line(surface, vessel.points, vessel.widths, value)
         np.maximum(whole, surface, out=whole)
         for vessel in vessels:
             if vessel.vein == vein and vessel.widths[0] > 4.5:
                 wide = vessel.widths > 4.0
                 count = int(np.count_nonzero(wide))
-                canvas.line(surface, vessel.points[:count], vessel.widths[:count] * 0.26, 175 if vein else 120)
+                canvas.line(surface, vessel.points[:count], vessel.widths[:count] * 0.28, 150 if vein else 95)
         layers.append(canvas.blur(canvas.shrink(surface), 0.8))
     return layers[0], layers[1], canvas.mask(whole)
