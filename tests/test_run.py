@@ -43,7 +43,7 @@ run(Recipe.from_dict(arguments.pop("recipe")), device="cpu", precision="32", pro
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """Sums in another order round differently: equal results need equal numbers of threads."""
     before = torch.get_num_threads()
