@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
 from os import PathLike
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
 from fundus_lib.data import layout
 from fundus_lib.data.inventory import write_manifest
 from fundus_lib.data.sample import Size
-from fundus_lib.data.synthetic.files import Row, write_centres, write_grades, write_palette_tif, write_rgba_tif
+from fundus_lib.data.synthetic.files import Row, write_centres, write_grades
 from fundus_lib.data.synthetic.patient import Population, wanted_grades
-from fundus_lib.data.synthetic.photograph import draw
+from fundus_lib.data.synthetic.workers import Fact, Job, draw_files
 from fundus_lib.errors import ArgumentError
 
 _OVERLAP_SHARE = {("train", "train"): 42 / 54, ("test", "train"): 15 / 27, ("train", "test"): 3 / 54}
@@ -126,16 +121,12 @@ def _fill(
     for slot in slots:
         path = f"{layout.image_folder('grading', slot.split)}/{slot.name}.jpg"
         drawings.setdefault((slot.population, slot.index), []).append(path)
-    jobs = [(population, index, paths) for (population, index), paths in drawings.items()]
-    work = partial(_draw_one, root, size, seed, masked)
-    facts = {}
-    count = min(workers or os.cpu_count() or 1, len(jobs))
-    context = get_context("fork" if sys.platform == "linux" else "spawn")  # a fork needs no `if __name__` in scripts
-    bar = tqdm(total=len(jobs), desc="drawing fundi", unit="image", disable=not progress)
-    with bar, ProcessPoolExecutor(count, mp_context=context) as pool:
-        for key, fact in pool.map(work, jobs, chunksize=2):
-            facts[key] = fact
-            bar.update()
+    jobs = [
+        Job(population, index, paths, *_masks_of(population, masked, index))
+        for (population, index), paths in drawings.items()
+    ]
+    with tqdm(total=len(jobs), desc="drawing fundi", unit="image", disable=not progress) as bar:
+        facts = draw_files(root, size, seed, jobs, workers or os.cpu_count() or 1, bar.update)
     _write_labels(root, slots, facts, sum(grading))
     write_manifest(
         root,
@@ -150,30 +141,13 @@ def _fill(
     )
 
 
-Fact = tuple[int, int, tuple[float, float], tuple[float, float]]
-
-
-def _draw_one(
-    root: Path,
-    size: Size,
-    seed: int,
-    masked: Sequence[tuple[str, str]],
-    job: tuple[Population, int, list[str]],
-) -> tuple[tuple[Population, int], Fact]:
-    """Draw one eye and write its photograph everywhere it belongs, and its masks if it has any."""
-    cv2.setNumThreads(1)
-    population, index, paths = job
-    fundus = draw(seed, index, size, population)
-    for path in paths:
-        (root / path).write_bytes(fundus.jpeg)
-    if population == "segmentation":
-        split, name = masked[index]
-        masks = {**fundus.masks, "OD": fundus.optic_disc_mask}
-        for kind, mask in masks.items():
-            file = root / layout.mask_folder(kind, split) / f"{name}_{kind}.tif"
-            odd = kind == "EX" and index == len(masked) - 1
-            (write_rgba_tif if odd else write_palette_tif)(file, mask)
-    return (population, index), (fundus.dr, fundus.dme, fundus.optic_disc, fundus.fovea)
+def _masks_of(population: Population, masked: Sequence[tuple[str, str]], index: int) -> tuple[dict[str, str], bool]:
+    """Where the masks of a drawing go, and whether its exudates go to the one odd file."""
+    if population == "grading":
+        return {}, False
+    split, name = masked[index]
+    files = {kind: f"{layout.mask_folder(kind, split)}/{name}_{kind}.tif" for kind in layout.MASKS}
+    return files, index == len(masked) - 1
 
 
 def _plan_grading(
@@ -242,12 +216,12 @@ def _write_labels(root: Path, slots: Sequence[_Slot], facts: dict[tuple[Populati
         foveas: list[Row] = []
         for slot in slots:
             if slot.split == split:
-                dr, dme, disc, fovea = facts[slot.population, slot.index]
-                grades.append(
-                    (slot.name, _other(dr, 4) if slot.dr_off else dr, _other(dme, 2) if slot.dme_off else dme)
-                )
-                discs.append((slot.name, round(disc[0]), round(disc[1])))
-                foveas.append((slot.name, round(fovea[0]), round(fovea[1])))
+                fact = facts[slot.population, slot.index]
+                dr = _other(fact.dr, 4) if slot.dr_off else fact.dr
+                dme = _other(fact.dme, 2) if slot.dme_off else fact.dme
+                grades.append((slot.name, dr, dme))
+                discs.append((slot.name, round(fact.disc[0]), round(fact.disc[1])))
+                foveas.append((slot.name, round(fact.fovea[0]), round(fact.fovea[1])))
         blank = total - 1 - len(discs)
         write_grades(root / layout.grades_file(split), grades, empty_columns=9 if split == "train" else 0)
         write_centres(root / layout.optic_disc_file(split), discs, blank_rows=max(1, blank))
