@@ -1,7 +1,7 @@
 """Drawing many files in several processes.
 
-They are started as programs of their own (this module, with `python -m`), not by `multiprocessing`: a fork of a process in
-which OpenCV has threads can hang, and a spawn needs `if __name__ == "__main__"` in the reader's script.
+They are started as programs of their own (this module, with `python -m`), not by `multiprocessing`: a fork of a process
+in which OpenCV has threads can hang, and a spawn needs `if __name__ == "__main__"` in the reader's script.
 """
 
 from __future__ import annotations
