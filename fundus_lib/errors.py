@@ -24,9 +24,19 @@ class FundusError(Exception):
         remedy: What to do about it.
     """
 
-    def __init__(self, where: str | PathLike[str], problem: str, *, found: object, expected: object, remedy: str):
+    def __init__(
+        self,
+        where: str | PathLike[str],
+        problem: str = "",
+        *,
+        found: object = "",
+        expected: object = "",
+        remedy: str = "",
+    ):
         self.where, self.problem, self.found, self.expected, self.remedy = str(where), problem, found, expected, remedy
-        super().__init__(f"{where}: {problem}\n  found:    {found}\n  expected: {expected}\n  remedy:   {remedy}")
+        message = f"{where}: {problem}\n  found:    {found}\n  expected: {expected}\n  remedy:   {remedy}"
+        # a worker of torch's DataLoader passes on an error as its type and one text, which is then the whole message
+        super().__init__(message if problem else str(where))
 
     def __reduce__(self):  # type: ignore[no-untyped-def]
         """Survive the trip back from a data-loading worker process, which pickles what it raises."""

@@ -1,0 +1,67 @@
+"""Every exercise: its stub says "not answered yet", its folded solution is right, and a wrong answer is called wrong."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import jupytext
+import numpy as np
+import pandas as pd
+import pytest
+
+BOOK = Path(__file__).parents[2] / "book"
+WRONG = {
+    "def eye": 'def eye(disc, fovea):\n    return "left" if disc[0] > fovea[0] else "right"',
+    "def edema_risk": (
+        "def edema_risk(mask, fovea, diameter):\n"
+        "    y, x = np.nonzero(mask)\n"
+        "    return 0 if not len(x) else 1 + int(np.hypot(y - fovea[0], x - fovea[1]).min() <= diameter)"
+    ),
+    "def pixel_share": "def pixel_share(areas):\n    return (areas <= np.percentile(areas, 90)).mean()",
+    "sensitivity, ppv": "sensitivity, ppv, f1 = 20 / 40, 20 / 30, (20 / 40 + 20 / 30) / 2",
+    "def my_average_precision": (
+        "def my_average_precision(scores, target):\n"
+        "    hits = np.asarray(target)[np.argsort(scores)]\n"
+        "    return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits == 1].mean()"
+    ),
+}
+
+
+def exercises() -> list[tuple[str, str, str, str]]:
+    """(name, stub, check, solution) of every exercise with a check in the book."""
+    found = []
+    for path in sorted(BOOK.rglob("*.ipynb")):
+        cells = jupytext.read(path).cells
+        for stub, check, after in zip(cells, cells[1:], cells[2:], strict=False):
+            if "exercise" in stub.metadata.get("tags", ()):
+                solution = re.search(r"<summary>.*?```python\n(.*?)```", after.source, re.S)
+                assert "check" in check.metadata.get("tags", ()), f"{path.name}: no check after {stub.source[:40]!r}"
+                assert solution, f"{path.name}: no folded solution after {stub.source[:40]!r}"
+                found.append((f"{path.stem}: {stub.source.splitlines()[0]}", stub.source, check.source, solution[1]))
+    return found
+
+
+def said(answer: str, check: str) -> str:
+    """What the check cell prints after the answer."""
+    from fundus_lib.metrics import average_precision
+
+    names = {"np": np, "pd": pd, "average_precision": average_precision}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(answer, names)
+        exec(check, names)
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize(("stub", "check", "solution"), [e[1:] for e in exercises()], ids=[e[0] for e in exercises()])
+def test_exercise(stub: str, check: str, solution: str) -> None:
+    assert said(stub, check) == "not answered yet\n"
+    assert said(solution, check).startswith("right")
+    wrong = [answer for start, answer in WRONG.items() if stub.startswith(start)]
+    assert wrong, "give WRONG an answer with the likely mistake"
+    assert said(wrong[0], check).startswith("wrong")
+
+
+def test_there_are_exercises() -> None:
+    assert len(exercises()) >= 5

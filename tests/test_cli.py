@@ -1,0 +1,71 @@
+"""The command `fundus`, as a user calls it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from fundus_lib.cli import app, newest_model, parse_size
+from fundus_lib.errors import ArgumentError, CheckpointError
+
+call = CliRunner().invoke
+
+
+def test_size_is_width_first_for_people_and_height_first_for_arrays() -> None:
+    assert parse_size("1440x960") == parse_size("1440×960") == (960, 1440)
+    for text in ("1440", "1440x", "x960", "0x960", "a x b", "960,1440"):
+        with pytest.raises(ArgumentError, match="WIDTHxHEIGHT"):
+            parse_size(text)
+
+
+def test_make_check_stats_shrink(tmp_path: Path) -> None:
+    drawn, small = tmp_path / "IDRiD", tmp_path / "small"
+    options = ["--size", "144x96", "--segmentation", "3", "2", "--grading", "4", "3"]
+    assert call(app, ["data", "make", str(drawn), *options]).exit_code == 0
+    checked = call(app, ["data", "check", str(drawn)])
+    assert checked.exit_code == 0, checked.output
+    assert "Synthetic data" in checked.output
+    measured = call(app, ["data", "stats", str(drawn), "--size", "144x96", "--plot", str(tmp_path / "plot.png")])
+    assert measured.exit_code == 0, measured.output
+    assert "ratio" in measured.output
+    assert Image.open(tmp_path / "plot.png").width > 500
+    assert call(app, ["data", "shrink", str(drawn), str(small), "--size", "72x48"]).exit_code == 0
+    assert Image.open(next(small.rglob("IDRiD_01.jpg"))).size == (72, 48)
+    next(small.rglob("IDRiD_01.jpg")).unlink()
+    broken = call(app, ["data", "check", str(small)])
+    assert broken.exit_code == 2
+    assert "IDRiD_01.jpg" in broken.output
+
+
+def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
+    out = tmp_path / "runs"
+    options = ["--row", "unet", "--smoke", "--data", str(synthetic_root), "--out", str(out), "--device", "cpu"]
+    first = call(app, ["run", "first_segmenter", *options])
+    assert first.exit_code == 0, first.output
+    (record,) = out.glob("*.json")
+    assert json.loads(record.read_text())["row"] == "unet"
+    again = call(app, ["run", "first_segmenter", *options])
+    assert "done before" in again.output
+    listed = call(app, ["records", str(out), "--paper", "first_segmenter"])
+    assert "EX_aupr" in listed.output
+    photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
+    found = call(app, ["predict", str(photograph), "--checkpoint", str(newest_model(out)), "--out", str(tmp_path / "p")])
+    assert found.exit_code == 0, found.output
+    assert {"overlay.png", "EX_mask.png", "counts.csv"} <= {p.name for p in (tmp_path / "p").iterdir()}
+
+
+def test_newest_model_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="fundus run first_segmenter"):
+        newest_model(tmp_path)
+
+
+def test_a_bad_input_is_four_lines_without_traceback(tmp_path: Path) -> None:
+    code = "import sys; from fundus_lib.cli import main; sys.argv = ['fundus', 'data', 'check', sys.argv[1]]; main()"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("DatasetNotFoundError: ")
+    assert [line.strip().split(":")[0] for line in done.stderr.splitlines()[1:4]] == ["found", "expected", "remedy"]
