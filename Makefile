@@ -19,6 +19,7 @@ JB := $(BIN)/jupyter-book build -W -n --keep-going --quiet
 
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export JUPYTER_PLATFORM_DIRS := 1
+export OMP_WAIT_POLICY := passive
 
 .PHONY: book test check execute lab records benchmarks address clean
 
@@ -52,8 +53,11 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/python tools/notebooks.py check
 
+# One thread for each worker: two workers with two threads each would wait for each other, many times slower. The
+# notebooks are tested in the edition in which they are stored, so without FUNDUS_DATA.
 test: check book
-	$(BIN)/python -m pytest -n $(WORKERS) --benchmark-disable
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n $(WORKERS) --benchmark-disable
+	env -u FUNDUS_DATA OMP_NUM_THREADS=1 $(BIN)/python -m pytest book -n $(WORKERS)
 
 execute: $(READY)
 	$(BIN)/python tools/notebooks.py execute

@@ -99,7 +99,7 @@ def environment(data: Path | None) -> dict[str, str]:
     """The environment of a kernel: nothing of the caller's that would show in an output."""
     env = {key: value for key, value in os.environ.items() if key not in ("FUNDUS_DATA", "MPLBACKEND", "DISPLAY")}
     env |= {"TQDM_DISABLE": "1", "PYTHONHASHSEED": "0", "FUNDUS_PROFILE": os.environ.get("FUNDUS_PROFILE", "smoke")}
-    env |= {"OMP_NUM_THREADS": str(cores()), "COLUMNS": "100", "NO_COLOR": "1"}
+    env |= {"OMP_NUM_THREADS": str(cores()), "OMP_WAIT_POLICY": "passive", "COLUMNS": "100", "NO_COLOR": "1"}
     if data is not None:
         env["FUNDUS_DATA"] = str(data.resolve())
     return env
