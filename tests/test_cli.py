@@ -53,7 +53,9 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
     listed = call(app, ["records", str(out), "--paper", "first_segmenter"])
     assert "EX_aupr" in listed.output
     photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
-    found = call(app, ["predict", str(photograph), "--checkpoint", str(newest_model(out)), "--out", str(tmp_path / "p")])
+    found = call(
+        app, ["predict", str(photograph), "--checkpoint", str(newest_model(out)), "--out", str(tmp_path / "p")]
+    )
     assert found.exit_code == 0, found.output
     assert {"overlay.png", "EX_mask.png", "counts.csv"} <= {p.name for p in (tmp_path / "p").iterdir()}
 

@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
@@ -58,4 +59,13 @@ def test_readme_and_ci_call_the_same_commands() -> None:
         assert f"step {command}\n" in ci
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"\bmake (\w+)", readme):
-        assert re.search(rf"^{target}:", makefile, re.M), f"the README names `make {target}`, the Makefile has no such target"
+        assert re.search(rf"^{target}:", makefile, re.M), (
+            f"the README names `make {target}`, the Makefile has no such target"
+        )
+
+
+def test_results_in_the_readme_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import readme
+
+    assert readme.table() in (ROOT / "README.md").read_text(), "run `python tools/readme.py`"

@@ -16,9 +16,7 @@ def table() -> str:
         "| chapter, row | trained on | AUPR, hard exudates | guessing | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for (paper, row, trained_on), group in runs[runs.dataset == "IDRiD"].groupby(
-        ["paper", "row", "trained_on"]
-    ):
+    for (paper, row, trained_on), group in runs[runs.dataset == "IDRiD"].groupby(["paper", "row", "trained_on"]):
         aupr = group.EX_aupr
         spread = f" ({aupr.min():.3f}-{aupr.max():.3f}, {len(aupr)} seeds)" if len(aupr) > 1 else " (one seed)"
         lines.append(

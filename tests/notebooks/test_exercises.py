@@ -1,4 +1,4 @@
-"""Every exercise: its stub says "not answered yet", its folded solution is right, and a wrong answer is called wrong."""
+"""Every exercise: the stub is "not answered yet", the folded solution right, and a likely mistake is called wrong."""
 
 import contextlib
 import io
