@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[book,test]'
 	touch $@
 
-SOURCES := $(shell git ls-files -co --exclude-standard book fundus_lib _config.yml _toc.yml 2>/dev/null | grep -v ' ')
+SOURCES := $(wildcard $(shell git ls-files -co --exclude-standard book fundus_lib _config.yml _toc.yml 2>/dev/null))
 
 ifeq ($(DATA),)
 book: _build/html/index.html

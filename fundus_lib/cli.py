@@ -88,8 +88,10 @@ def statistics(
 
     datasets = stats.open_all(directory, size=parse_size(size))
     table = stats.lesion_statistics(*datasets)
-    formats = {"mean_area": "{:.3%}", "ratio": "{:.0f}", "p10": "{:.1e}", "p90": "{:.1e}"}
+    formats = {"mean_area": "{:.3%}", "ratio": "{:.1f}", "p10": "{:.2e}", "p90": "{:.2e}"}
     typer.echo(table.to_string(formatters={column: form.format for column, form in formats.items()}))
+    typer.echo("ratio: background to lesion; p10, p90: of the area of a component, share of the photograph")
+    typer.echo("dual_branch, Table 1, prints for the hard exudates of IDRiD at 1440x960: 110, 5.0e-6 and 1.1e-4")
     if plot is not None:
         stats.plot_statistics(*datasets).savefig(plot)
         typer.echo(plot)

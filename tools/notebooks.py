@@ -40,6 +40,7 @@ def execute(
     """
     if (data is None) != (to is None):
         raise typer.BadParameter("--data and --to go together: outputs of real data are never stored in the repository")
+    data = data.expanduser() if data is not None else None
     if data is not None and not data.is_dir():
         raise typer.BadParameter(f"{data} is not a folder", param_hint="--data")
     if to is not None:

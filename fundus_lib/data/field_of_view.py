@@ -63,7 +63,7 @@ def statistics(image: NDArray[np.uint8], field: NDArray[np.uint8] | None = None)
         field: Its field of view (H, W), if it is known already.
 
     Returns:
-        float32 (2, 3): means, then standard deviations (at least 1), in grey levels 0-255.
+        Means, then standard deviations (at least 1), in grey levels 0-255.
     """
     field = field_of_view(image) if field is None else field
     pixels = image[field > 0].astype(np.float32)  # (n, 3)

@@ -43,7 +43,7 @@ def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
         root: Root of a copy; None for IDRiD as published.
 
     Returns:
-        One row for each, with two splits ("train" or "test") and two names: see `OVERLAP_COLUMNS`.
+        One row for each, with the columns `OVERLAP_COLUMNS`; a split is "train" or "test".
     """
     own = _manifest_table(root, "overlap", OVERLAP_COLUMNS)
     if own is not None:
@@ -59,7 +59,7 @@ def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
         root: Root of a copy; None for IDRiD as published.
 
     Returns:
-        One row for each pair: first_split, first, second_split, second, and labels: "the same", or how they differ.
+        One row for each pair, with the columns `DUPLICATE_COLUMNS`; `labels` is "the same" or says how they differ.
     """
     own = _manifest_table(root, "duplicates", DUPLICATE_COLUMNS)
     return pd.DataFrame(_DUPLICATES, columns=DUPLICATE_COLUMNS) if own is None else own

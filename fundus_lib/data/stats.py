@@ -39,7 +39,7 @@ def components(*datasets: FundusDataset) -> pd.DataFrame:
         *datasets: Data sets with masks; several are taken together (training and test set).
 
     Returns:
-        One row for each component: split, name, lesion, pixels, and area, the share of the image that it covers.
+        One row for each component, with split, name, lesion, pixels, and area, the share of the image that it covers.
     """
     return _measure(datasets)[1]
 

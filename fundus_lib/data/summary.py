@@ -57,7 +57,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         root: Root of a copy with all parts.
 
     Returns:
-        Plain numbers and lists:
+        Plain numbers and lists, by these keys.
 
         - `fingerprint`: that of the segmentation part which was measured;
         - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
