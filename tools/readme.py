@@ -21,7 +21,7 @@ def table() -> str:
         spread = f" ({aupr.min():.3f}-{aupr.max():.3f}, {len(aupr)} seeds)" if len(aupr) > 1 else " (one seed)"
         lines.append(
             f"| {paper}, `{row}` | {trained_on} | {aupr.mean():.3f}{spread} | {group.EX_prevalence.mean():.4f} "
-            f"| {group.train_seconds.mean():.0f} s | {group.device.iloc[0]} |"
+            f"| {group.train_seconds.mean():.0f} s | {' or '.join(sorted(set(group.device)))} |"
         )
     return "\n".join(lines)
 
