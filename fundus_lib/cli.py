@@ -125,6 +125,9 @@ def run(
     if root is None:
         edition = settings.edition()
         typer.echo(f"data: {edition.name} ({edition.root})")
+        if not edition.real:
+            height, width = settings.SYNTHETIC_SIZE
+            typer.echo(f"{edition.note} The stand-in is {height}×{width}; recipes of a larger size enlarge it.")
         root = edition.root
     options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
     sharing = {"shard": shard, "devices": devices, "nodes": nodes}
