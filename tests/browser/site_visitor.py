@@ -21,6 +21,7 @@ FLAGS = [
     "--disable-sync",
 ]
 TOLERATED = ("'THEBE_JS_URL' has already been declared",)  # the theme writes one harmless script twice
+UNASKED = "/favicon.ico"  # browsers look for it on their own, where a page (the redirection at the root) names no icon
 
 ON_PAGE = """() => ({
   links: [...document.querySelectorAll('a[href]')].map(a => a.href),
@@ -107,8 +108,10 @@ class Visitor:
         self.problems.append(f"{where}: {text}")
 
     def _console(self, message) -> None:
-        if message.type == "error" and not any(text in message.text for text in TOLERATED):
-            self._note(f"console error: {message.text}")
+        source = message.location["url"]
+        tolerated = source.endswith(UNASKED) or any(text in message.text for text in TOLERATED)
+        if message.type == "error" and not tolerated:
+            self._note(f"console error: {message.text} ({source})")
 
     def _script_error(self, error) -> None:
         if not any(text in str(error) for text in TOLERATED):
@@ -119,5 +122,5 @@ class Visitor:
             self._note(f"external request: {request.url}")
 
     def _response(self, response) -> None:
-        if response.status >= 400 and not response.url.endswith("favicon.ico"):
+        if response.status >= 400 and not response.url.endswith(UNASKED):
             self._note(f"broken link: {response.url} answers {response.status}")

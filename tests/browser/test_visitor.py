@@ -6,8 +6,8 @@ from site_visitor import Visitor, serve
 PAGE = "<!doctype html><html lang='en'><title>t</title><link rel='icon' href='data:,'><main>{}</main>"
 
 
-def visit(browser, folder, body, width=1300):
-    (folder / "index.html").write_text(PAGE.format(f"<a href='other.html#here'>other</a>{body}"))
+def visit(browser, folder, body, width=1300, page=PAGE):
+    (folder / "index.html").write_text(page.format(f"<a href='other.html#here'>other</a>{body}"))
     (folder / "other.html").write_text(PAGE.format("<p id='here'>other</p>"))
     with serve(folder) as base:
         context = browser.new_context(viewport={"width": width, "height": 800})
@@ -22,6 +22,11 @@ def test_a_sound_site_has_no_problems(browser, tmp_path):
     assert problems == []
     assert set(seen) == {"index.html", "other.html"}
     assert seen["index.html"]["wide"] == 0
+
+
+def test_an_icon_that_only_the_browser_asks_for_is_no_problem(browser, tmp_path):
+    asks = "<script>fetch('/favicon.ico')</script>"  # as Chromium does by itself, sooner or later
+    assert visit(browser, tmp_path, asks, page=PAGE.replace("<link rel='icon' href='data:,'>", ""))[0] == []
 
 
 @pytest.mark.parametrize(
