@@ -1,0 +1,134 @@
+"""Which lesions are found, by their size: what a score over pixels hides, since large lesions hold most of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import index
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.metrics._components import component_overlaps, mask_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True)
+class LesionRecall:
+    """Lesions of each class of size: how many there are, and how many were found.
+
+    A lesion is a connected component of the ground truth. Results of several images add up with ``+`` (and with
+    ``sum``), and their shares are then *pooled* over all lesions. The share of a class without lesions is NaN.
+
+    Attributes:
+        edges: Where a class of size ends and the next begins, in pixels, ascending; (K,).
+        lesions: Lesions of each class, smallest class first; (K + 1,).
+        found: Those of them that the prediction covers by more than the required share; (K + 1,).
+        pixels: Pixels of the lesions of each class; (K + 1,).
+        found_pixels: Those of the pixels that were called lesion, found lesion or not; (K + 1,).
+    """
+
+    edges: tuple[int, ...]
+    lesions: tuple[int, ...]
+    found: tuple[int, ...]
+    pixels: tuple[int, ...]
+    found_pixels: tuple[int, ...]
+
+    def __add__(self, other: LesionRecall) -> LesionRecall:
+        if self.edges != other.edges:
+            raise ArgumentError(
+                "LesionRecall",
+                "two results have different classes of size",
+                found=f"the edges {self.edges} and {other.edges}",
+                expected="the same edges",
+                remedy="call lesion_recall with the same edges for every image",
+            )
+        return LesionRecall(
+            self.edges,
+            _add(self.lesions, other.lesions),
+            _add(self.found, other.found),
+            _add(self.pixels, other.pixels),
+            _add(self.found_pixels, other.found_pixels),
+        )
+
+    def __radd__(self, other: int) -> LesionRecall:
+        """Let ``sum`` begin at 0."""
+        return self if other == 0 else NotImplemented
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each class holds, in words: ``"< 50"``, ``"50 to 499"``, ``"≥ 500"`` for the edges 50 and 500."""
+        if not self.edges:
+            return ("all",)
+        between = (f"{low} to {high - 1}" for low, high in pairwise(self.edges))
+        return (f"< {self.edges[0]}", *between, f"≥ {self.edges[-1]}")
+
+    @property
+    def recall(self) -> tuple[float, ...]:
+        """Share of the lesions that were found, class by class."""
+        return _shares(self.found, self.lesions)
+
+    @property
+    def pixel_recall(self) -> tuple[float, ...]:
+        """Share of the lesions' pixels that were called lesion, class by class: the sensitivity within a class."""
+        return _shares(self.found_pixels, self.pixels)
+
+
+def lesion_recall(
+    pred: ArrayLike | Tensor, target: ArrayLike | Tensor, edges: Sequence[int], *, overlap: float = 0.0
+) -> LesionRecall:
+    """Count the lesions of the ground truth that a prediction finds, by their size.
+
+    Args:
+        pred: 0 and 1, or bool; (H, W), one image and one lesion.
+        target: 0 and 1, or bool; the same shape.
+        edges: Ascending areas in pixels. ``(50, 500)`` makes three classes: under 50, 50 to 499, and 500 or more, so
+            that every lesion belongs to one. Areas change with the image's size: give them for the masks' size.
+        overlap: A lesion is found if *more* than this share of its pixels was called lesion. At 0, one pixel suffices;
+            a prediction of lesion everywhere then finds all, so look at the false alarms too.
+
+    Raises:
+        ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, edges are not ascending, or
+            overlap lies outside 0 to 1.
+    """
+    edges = tuple(index(edge) for edge in edges)  # a fraction of a pixel is a TypeError
+    if any(low >= high for low, high in pairwise(edges)):
+        raise ArgumentError(
+            "lesion_recall",
+            "edges of size classes are not ascending",
+            found=edges,
+            expected="areas in pixels, each larger than the one before",
+            remedy="sort them and leave out duplicates",
+        )
+    if not 0 <= overlap <= 1:
+        raise ArgumentError(
+            "lesion_recall",
+            "overlap is not a share",
+            found=overlap,
+            expected="a number from 0 to 1",
+            remedy="0 for touched at all, 0.5 for more than half covered",
+        )
+    mask, lesions = mask_pair(pred, target, "lesion_recall")
+    areas, shared = component_overlaps(lesions, mask)
+    size_class = np.searchsorted(np.asarray(edges), areas, side="right")  # an area equal to an edge opens a class
+
+    def total(amounts: ArrayLike) -> tuple[int, ...]:
+        sums = np.zeros(len(edges) + 1, np.int64)
+        np.add.at(sums, size_class, amounts)
+        return tuple(sums.tolist())
+
+    return LesionRecall(edges, total(1), total(shared / areas > overlap), total(areas), total(shared))
+
+
+def _add(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a + b for a, b in zip(first, second, strict=True))
+
+
+def _shares(parts: tuple[int, ...], wholes: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(part / whole if whole else float("nan") for part, whole in zip(parts, wholes, strict=True))
