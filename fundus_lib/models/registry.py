@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fundus_lib.errors import ArgumentError, UnknownNameError
+from fundus_lib.registry import create
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,24 +31,4 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
         UnknownNameError: There is no model of that name.
         ArgumentError: The model has no such setting, or the setting's value is not possible.
     """
-    if name not in _CLASSES:
-        raise UnknownNameError(
-            "create_model",
-            "there is no model of that name",
-            found=repr(name),
-            expected=", ".join(list_models()),
-            remedy="names are lower case without separators, such as 'unet'",
-        )
-    module, _, attribute = _CLASSES[name].partition(":")
-    model_class = getattr(import_module(module), attribute)
-    try:
-        model: nn.Module = model_class(**kwargs)
-    except TypeError as error:
-        raise ArgumentError(
-            f"create_model({name!r})",
-            "the model cannot be made with these settings",
-            found=f"{kwargs} ({error})",
-            expected=f"the arguments of {module}.{attribute}",
-            remedy=f"see help({module}.{attribute})",
-        ) from error
-    return model
+    return create("model", _CLASSES, name, kwargs)

@@ -1,0 +1,25 @@
+"""What training minimises. Every loss takes logits, says how it pools pixels and what it gives for empty masks.
+
+Losses on masks are ``(logits, target) -> scalar`` with both (B, L, H, W), each lesion a yes-or-no question.
+"""
+
+from fundus_lib.losses.bins import BinLoss
+from fundus_lib.losses.categorical_focal import CategoricalFocalLoss
+from fundus_lib.losses.class_balanced import ClassBalancedCrossEntropy
+from fundus_lib.losses.cross_entropy import CrossEntropy
+from fundus_lib.losses.dice import DiceLoss
+from fundus_lib.losses.focal import FocalLoss
+from fundus_lib.losses.registry import create_loss, list_losses
+from fundus_lib.losses.weighted import WeightedCrossEntropy
+
+__all__ = [
+    "BinLoss",
+    "CategoricalFocalLoss",
+    "ClassBalancedCrossEntropy",
+    "CrossEntropy",
+    "DiceLoss",
+    "FocalLoss",
+    "WeightedCrossEntropy",
+    "create_loss",
+    "list_losses",
+]

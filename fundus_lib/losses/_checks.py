@@ -1,0 +1,115 @@
+"""What the losses refuse, and how: by shape and type alone, so that a training step never waits for the device.
+
+Wrong *values* (a logit that is not finite, a mask of 0 and 255) make the loss NaN on every device. On the CPU, where
+looking costs nothing, an error explains the NaN; on an accelerator it stays the sign that something is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+
+
+def check_logits(where: str, logits: Tensor, axes: str, dimensions: Sequence[int]) -> None:
+    """Refuse what is no floating-point tensor of so many dimensions, or holds nothing."""
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        raise ArgumentError(
+            where,
+            "the logits are no floating-point tensor",
+            found=logits.dtype if isinstance(logits, Tensor) else type(logits).__name__,
+            expected=f"float {axes}, before any sigmoid or softmax",
+            remedy="pass the model's output['logits']",
+        )
+    if logits.ndim not in dimensions or logits.numel() == 0:
+        raise ArgumentError(
+            where,
+            "the logits have the wrong shape",
+            found=tuple(logits.shape),
+            expected=f"{axes}, each at least 1",
+            remedy="add the missing axis with logits[None] or logits[:, None]",
+        )
+
+
+def check_target(where: str, target: Tensor, logits: Tensor, shape: Sequence[int]) -> None:
+    """Refuse a target of another shape or on another device than the logits'."""
+    if not isinstance(target, Tensor) or target.shape != torch.Size(shape):
+        raise ArgumentError(
+            where,
+            "the target does not fit the logits",
+            found=tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__,
+            expected=f"a tensor of shape {tuple(shape)}, the logits being {tuple(logits.shape)}",
+            remedy="resize the logits to the target's size; add the missing lesion axis with target[:, None]",
+        )
+    if target.device != logits.device:
+        raise ArgumentError(
+            where,
+            "logits and target are on two devices",
+            found=f"{logits.device} and {target.device}",
+            expected="one device",
+            remedy="target.to(logits.device)",
+        )
+
+
+def check_setting(where: str, name: str, value: float, low: float, high: float = math.inf) -> float:
+    """Refuse a setting that is not a number from low to high."""
+    if not low <= value <= high or math.isinf(value):
+        raise ArgumentError(
+            where,
+            f"{name} is out of range",
+            found=f"{name}={value}",
+            expected=f"{low} ≤ {name}" + ("" if math.isinf(high) else f" ≤ {high}"),
+            remedy="the default is the paper's value, or a good start where the paper gives none",
+        )
+    return value
+
+
+def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> str:
+    """Refuse a setting that is not one of the choices."""
+    if value not in choices:
+        raise ArgumentError(
+            where,
+            f"{name} is not among its choices",
+            found=f"{name}={value!r}",
+            expected=" or ".join(map(repr, choices)),
+            remedy="spell it as above",
+        )
+    return value
+
+
+def wide(values: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32, in which sums over a million pixels are exact enough; others as they are."""
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def explained(where: str, loss: Tensor, logits: Tensor, valid_targets: Tensor, allowed: str) -> Tensor:
+    """The loss itself; on the CPU an error instead of NaN.
+
+    Args:
+        where: The loss's name.
+        loss: Scalar.
+        logits: What the loss was computed from.
+        valid_targets: bool; false where a target has a value that means nothing.
+        allowed: The values that a target may have, in words.
+    """
+    if loss.device.type != "cpu" or not bool(loss.isnan()):
+        return loss
+    if not bool(valid_targets.all()):
+        raise ArgumentError(
+            where,
+            "a target has a value that means nothing",
+            found=f"{int((~valid_targets).sum())} such values among {valid_targets.numel()}",
+            expected=allowed,
+            remedy="compare masks with a threshold first: mask > 0 for masks of 0 and 255",
+        )
+    raise ArgumentError(
+        where,
+        "a logit is not finite",
+        found=f"{int((~logits.isfinite()).sum())} NaN or infinite among {logits.numel()} logits",
+        expected="finite numbers",
+        remedy="look for a diverged training: lower the learning rate, clip the gradient",
+    )

@@ -1,0 +1,76 @@
+"""Focal loss over classes that exclude each other, such as grades."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.losses._checks import check_logits, check_setting, check_target, explained, wide
+
+UNKNOWN = -1
+"""The class of what is not known, such as the grade of an image that has only masks; it does not enter the loss."""
+
+
+class CategoricalFocalLoss(nn.Module):
+    r"""Focal loss of a softmax over classes, mean over images or pixels.
+
+    .. math:: -\alpha \, (1 - p_y)^\gamma \log p_y
+
+    where :math:`p_y` is the probability of the true class. Source: Eq. 2 of `pldmlt`, which takes :math:`\alpha = 0.25`
+    as one factor for all classes and :math:`\gamma = 2`, for its masks and for its grades.
+
+    Targets of −1 (unknown) are left out of the mean; if all are unknown the loss is 0, without gradient.
+
+    Args:
+        alpha: Factor of the whole loss, from 0 to 1.
+        gamma: How much easy cases lose weight, 0 or more; 0 gives ``alpha`` times the cross-entropy.
+    """
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+        super().__init__()
+        self.alpha = check_setting(type(self).__name__, "alpha", alpha, 0, 1)
+        self.gamma = check_setting(type(self).__name__, "gamma", gamma, 0)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            logits: float (B, C) or (B, C, H, W), C ≥ 2 classes.
+            target: Integers from 0 to C − 1, or −1 for unknown: (B,) or (B, H, W).
+
+        Returns:
+            A scalar in float32, or in float64 if the logits are. NaN, and on the CPU an error, for wrong values.
+
+        Raises:
+            ArgumentError: Type, shape or device are wrong; on the CPU also if a logit is not finite or a target is no
+                class. On an accelerator values are not looked at, since the step would have to wait.
+        """
+        where = type(self).__name__
+        check_logits(where, logits, "(B, C) or (B, C, H, W)", (2, 4))
+        check_target(where, target, logits, logits.shape[:1] + logits.shape[2:])
+        classes = logits.shape[1]
+        if classes < 2 or target.is_floating_point() or target.is_complex():
+            raise ArgumentError(
+                where,
+                "classes cannot be told apart",
+                found=f"{classes} classes, targets of {target.dtype}",
+                expected="two classes or more, targets as integers",
+                remedy="FocalLoss is the one for yes-or-no masks; class numbers: target.long()",
+            )
+        valid = (target >= UNKNOWN) & (target < classes)
+        known = target != UNKNOWN
+        values = wide(logits)
+        true_class = target.long().clamp(0, classes - 1)[:, None]  # (B, 1) or (B, 1, H, W)
+        others = values.scatter(1, true_class, -torch.inf)
+        log_sum = values.logsumexp(1)
+        log_right = values.gather(1, true_class)[:, 0] - log_sum  # log p
+        log_wrong = others.logsumexp(1) - log_sum  # log(1 - p), without the difference
+        losses = self.alpha * (self.gamma * log_wrong).exp() * -log_right
+        losses = torch.where(valid, losses * known, torch.nan)
+        loss = losses.sum() / known.sum().clamp(min=1)
+        return explained(where, loss, logits, valid, f"integers from 0 to {classes - 1}, or −1 for unknown")
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(loss)``."""
+        return f"alpha={self.alpha}, gamma={self.gamma}"

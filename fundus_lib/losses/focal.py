@@ -1,0 +1,44 @@
+"""Focal loss: pixels that are already right weigh less."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from fundus_lib.losses._checks import check_setting
+from fundus_lib.losses.pixel_loss import PixelLoss
+
+
+class FocalLoss(PixelLoss):
+    r"""Binary focal loss, mean over all pixels.
+
+    .. math:: -\frac1P \sum_j \alpha_j (1 - p_j)^\gamma \log p_j
+
+    where :math:`p_j` is the probability given to the truth (:math:`\sigma(x_j)` for lesion, :math:`1 - \sigma(x_j)` for
+    background) and :math:`\alpha_j` is :math:`\alpha` for lesion, :math:`1 - \alpha` for background. Source: T.-Y. Lin
+    et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5; Eq. 2 of `pldmlt` with its :math:`\alpha = 0.25,
+    \gamma = 2`. Note that 0.25 is the weight of the *rare* class here, and so makes it rarer still.
+
+    The values are those of ``torchvision.ops.sigmoid_focal_loss``. It is not called because it computes
+    :math:`1 - p_j` as a difference, which in float32 is 0 from a logit of 17 on and has a gradient of NaN there for
+    :math:`\gamma < 1`. In logarithms, :math:`\log(1 - p_j) = \log \sigma(-z_j)` with :math:`z_j = \pm x_j`, nothing
+    is lost.
+
+    An empty mask and a full mask are masks like others: the loss falls to 0 as the prediction becomes right.
+
+    Args:
+        alpha: Weight of lesion pixels, from 0 to 1; background has the rest.
+        gamma: How much easy pixels lose weight, 0 or more; 0 gives a weighted cross-entropy.
+    """
+
+    def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
+        super().__init__()
+        self.alpha = check_setting(type(self).__name__, "alpha", alpha, 0, 1)
+        self.gamma = check_setting(type(self).__name__, "gamma", gamma, 0)
+
+    def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean focal loss of each map: (M, P) twice to (M,)."""
+        towards_truth = logits * (2 * target - 1)
+        hardness = (self.gamma * F.logsigmoid(-towards_truth)).exp()  # (1 - p)^γ
+        weight = self.alpha * target + (1 - self.alpha) * (1 - target)
+        return (weight * hardness * -F.logsigmoid(towards_truth)).mean(1)

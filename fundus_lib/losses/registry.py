@@ -1,0 +1,40 @@
+"""Losses by name: the one table that says which names exist and where their classes live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fundus_lib.registry import create
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_CLASSES = {
+    "bin": "fundus_lib.losses.bins:BinLoss",
+    "categoricalfocal": "fundus_lib.losses.categorical_focal:CategoricalFocalLoss",
+    "classbalanced": "fundus_lib.losses.class_balanced:ClassBalancedCrossEntropy",
+    "crossentropy": "fundus_lib.losses.cross_entropy:CrossEntropy",
+    "dice": "fundus_lib.losses.dice:DiceLoss",
+    "focal": "fundus_lib.losses.focal:FocalLoss",
+    "weighted": "fundus_lib.losses.weighted:WeightedCrossEntropy",
+}
+"""Name (lower case, no separators) to ``module:class``; the module is imported when its loss is first made."""
+
+
+def list_losses() -> list[str]:
+    """Names that :func:`create_loss` knows, in alphabetical order."""
+    return sorted(_CLASSES)
+
+
+def create_loss(name: str, **kwargs: Any) -> nn.Module:
+    """Make a loss, which takes what its class says and gives a scalar.
+
+    Args:
+        name: One of :func:`list_losses`.
+        **kwargs: Settings of the loss's class, such as ``gamma`` of the focal loss.
+
+    Raises:
+        UnknownNameError: There is no loss of that name.
+        ArgumentError: The loss has no such setting, or the setting's value is not possible.
+    """
+    return create("loss", _CLASSES, name, kwargs)
