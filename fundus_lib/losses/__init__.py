@@ -1,6 +1,7 @@
 """What training minimises. Every loss takes logits, says how it pools pixels and what it gives for empty masks.
 
 Losses on masks are ``(logits, target) -> scalar`` with both (B, L, H, W), each lesion a yes-or-no question.
+Contrastive losses are ``(features, labels) -> scalar`` with features (N, D) and labels (N,).
 """
 
 from fundus_lib.losses.bins import BinLoss
@@ -9,7 +10,9 @@ from fundus_lib.losses.class_balanced import ClassBalancedCrossEntropy
 from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
 from fundus_lib.losses.focal import FocalLoss
+from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.registry import create_loss, list_losses
+from fundus_lib.losses.supcon import SupConLoss
 from fundus_lib.losses.weighted import WeightedCrossEntropy
 
 __all__ = [
@@ -19,6 +22,8 @@ __all__ = [
     "CrossEntropy",
     "DiceLoss",
     "FocalLoss",
+    "NTXentLoss",
+    "SupConLoss",
     "WeightedCrossEntropy",
     "create_loss",
     "list_losses",

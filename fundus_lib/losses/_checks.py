@@ -86,19 +86,21 @@ def wide(values: Tensor) -> Tensor:
     return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
 
 
-def explained(where: str, loss: Tensor, logits: Tensor, valid_targets: Tensor, allowed: str) -> Tensor:
+def explained(
+    where: str, loss: Tensor, inputs: Tensor, valid_targets: Tensor | None = None, allowed: str = ""
+) -> Tensor:
     """The loss itself; on the CPU an error instead of NaN.
 
     Args:
         where: The loss's name.
         loss: Scalar.
-        logits: What the loss was computed from.
-        valid_targets: bool; false where a target has a value that means nothing.
+        inputs: The logits or features that the loss was computed from.
+        valid_targets: bool; false where a target has a value that means nothing. None if any value will do.
         allowed: The values that a target may have, in words.
     """
     if loss.device.type != "cpu" or not bool(loss.isnan()):
         return loss
-    if not bool(valid_targets.all()):
+    if valid_targets is not None and not bool(valid_targets.all()):
         raise ArgumentError(
             where,
             "a target has a value that means nothing",
@@ -108,8 +110,8 @@ def explained(where: str, loss: Tensor, logits: Tensor, valid_targets: Tensor, a
         )
     raise ArgumentError(
         where,
-        "a logit is not finite",
-        found=f"{int((~logits.isfinite()).sum())} NaN or infinite among {logits.numel()} logits",
+        "an input is not finite",
+        found=f"{int((~inputs.isfinite()).sum())} NaN or infinite among {inputs.numel()} values",
         expected="finite numbers",
         remedy="look for a diverged training: lower the learning rate, clip the gradient",
     )

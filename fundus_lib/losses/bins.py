@@ -58,7 +58,9 @@ class BinLoss(PixelLoss):
         """Which background pixels are hard enough: (M, P) twice to bool (M, P)."""
         probability = logits.sigmoid()
         background = target == 0
-        hardness = torch.stack([probability >= edge for edge in BIN_EDGES]).sum(0)  # (M, P), from 0 to 4
+        hardness = torch.stack([probability >= edge for edge in BIN_EDGES]).sum(
+            0, dtype=torch.uint8
+        )  # (M, P), from 0 to 4
         counts = torch.stack([(background & (hardness >= b)).sum(1) for b in range(5)])  # (5, M), falling
         enough = counts >= self.ratio * target.sum(1)
         hardest = (

@@ -16,6 +16,8 @@ _CLASSES = {
     "crossentropy": "fundus_lib.losses.cross_entropy:CrossEntropy",
     "dice": "fundus_lib.losses.dice:DiceLoss",
     "focal": "fundus_lib.losses.focal:FocalLoss",
+    "ntxent": "fundus_lib.losses.ntxent:NTXentLoss",
+    "supcon": "fundus_lib.losses.supcon:SupConLoss",
     "weighted": "fundus_lib.losses.weighted:WeightedCrossEntropy",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its loss is first made."""

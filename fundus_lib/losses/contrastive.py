@@ -1,0 +1,90 @@
+"""What the supervised contrastive losses have in common: cosine similarities, and who is whose positive."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.losses._checks import check_logits, check_setting, check_target, explained, wide
+
+
+class ContrastiveLoss(nn.Module):
+    """A loss on pairs of labelled features, ``(features, labels) -> scalar``; a subclass is one formula.
+
+    Features of one label are *positives* of each other, those of other labels *negatives*. A feature without positives,
+    or without negatives, has nothing to contrast and does not enter the mean; if that is so for all of them, as in a
+    batch of one label, the loss is 0 and so is its gradient. A zero vector has no direction: its similarity to every
+    other is 0, and its gradient too.
+
+    Args:
+        temperature: Divides the similarities, 1e-3 or more; `hecl` takes 0.05.
+    """
+
+    def __init__(self, temperature: float = 0.05):
+        super().__init__()
+        self.temperature = check_setting(type(self).__name__, "temperature", temperature, 1e-3)
+
+    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            features: float (N, D), of any length; float16 and bfloat16 are widened first, under autocast too.
+            labels: Integers or bool (N,).
+
+        Returns:
+            A scalar in float32, or in float64 if the features are.
+
+        Raises:
+            ArgumentError: Type, shape or device are wrong; on the CPU also if the loss is NaN because a feature is not
+                finite. On an accelerator values are not looked at, since the step would have to wait.
+        """
+        where = type(self).__name__
+        check_logits(where, features, "(N, D)", (2,))
+        check_target(where, labels, features, features.shape[:1])
+        if labels.is_floating_point() or labels.is_complex():
+            raise ArgumentError(
+                where,
+                "labels are no integers",
+                found=labels.dtype,
+                expected="integers or bool, one for each feature",
+                remedy="labels.long()",
+            )
+        values = wide(features)
+        directions = F.normalize(values) * (values != 0).any(1, keepdim=True)
+        device = features.device.type
+        # autocast would multiply in bfloat16, and 1/temperature would enlarge its rounding
+        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+            similarity = directions @ directions.T / self.temperature  # (N, N)
+        same = labels[:, None] == labels
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        loss = self.of_pairs(similarity, same & ~itself, ~same)
+        return explained(where, loss, features)
+
+    def of_pairs(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """The formula: the loss of all pairs.
+
+        Args:
+            similarity: (N, N), cosine over temperature; rows are anchors.
+            positive: bool (N, N), the pairs of one label; false on the diagonal.
+            negative: bool (N, N), the pairs of two labels.
+
+        Returns:
+            A scalar.
+        """
+        raise NotImplementedError
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(loss)``."""
+        return f"temperature={self.temperature}"
+
+
+def log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
+    """Logarithm of the sum of exponentials over the chosen values of each row: (N, N) twice to (N,).
+
+    A row without any gives the lowest number there is, and no gradient: minus infinity would turn into NaN.
+    """
+    return values.masked_fill(~chosen, torch.finfo(values.dtype).min).logsumexp(1)
