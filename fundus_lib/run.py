@@ -22,9 +22,10 @@ from fundus_lib.devices import choose_device, choose_precision
 from fundus_lib.errors import ArgumentError, CheckpointError
 from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe, recipes
+from fundus_lib.recipes.base import digest
 from fundus_lib.tasks.arrays import Arrays, CropsModule, read_arrays
 from fundus_lib.tasks.callbacks import Curve, Deadline
-from fundus_lib.tasks.segmentation import THRESHOLD, Segmentation, evaluate
+from fundus_lib.tasks.segmentation import LESION_SIZES, THRESHOLD, Segmentation, evaluate
 
 
 def run(
@@ -233,7 +234,7 @@ def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     fingerprint = IDRiDSegmentation(data, "test", lesions=recipe.lesions, size=recipe.size).fingerprint()
     for path in candidates:
         record = records.read(path)
-        if record["recipe"] == recipe.to_dict() and record["dataset_fingerprint"] == fingerprint:
+        if digest(record["recipe"]) == recipe.digest and record["dataset_fingerprint"] == fingerprint:
             return path
     return None
 
@@ -270,7 +271,10 @@ def _protocol(recipe: Recipe, test: Arrays) -> str:
         f"{len(test)} whole test images of {test.title} at {height}×{width} (lesion: at least half of a pixel), "
         f"weights after the last epoch, {flips}no selection on the test images. aupr: exact average precision, all "
         f"pixels of all images pooled; aupr_image_mean: mean over the images that have the lesion; f1, iou, "
-        f"sensitivity, ppv: at probability {THRESHOLD}, pooled."
+        f"sensitivity, ppv: at probability {THRESHOLD}, pooled; breakeven: sensitivity (and PPV) where as many pixels "
+        f"are called lesion as are lesion; recall: lesions (8-connected) of which at least one pixel is found, "
+        f"pixel_recall: their pixels found, at probability {THRESHOLD} and at break-even; medium, large: from "
+        f"{LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on."
     )
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ import torch
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
 from fundus_lib.recipes import PAPERS, Recipe, find, recipes
-from fundus_lib.run import run, run_table
+from fundus_lib.recipes.base import LATER
+from fundus_lib.run import _known, _name, run, run_table
 from fundus_lib.tasks.arrays import CropsModule, read_arrays
 
 TINY = Recipe(
@@ -89,6 +91,30 @@ def test_every_recipe_survives_json_and_shrinks():
             assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
             assert recipe.smoke().epochs * recipe.smoke().steps <= 10
             assert recipe.smoke().digest != recipe.digest == Recipe.from_dict(recipe.to_dict()).digest
+
+
+def test_a_setting_added_later_leaves_earlier_runs_known():
+    """Their file names hold digits of recipes that had no such setting, and an unfinished one is found by its name."""
+    paths = [Path(file) for file in records.load()["file"]]
+    assert len(paths) >= 5
+    for path in paths:
+        record = records.read(path)
+        recipe = Recipe.from_dict(record["recipe"])
+        of_training, of_test = (
+            SimpleNamespace(fingerprint=record[f"{of}_fingerprint"]) for of in ("trained_on", "dataset")
+        )
+        assert _name(recipe, of_training, of_test) == path.stem
+
+
+def test_a_record_from_before_a_setting_counts_as_done(finished, synthetic_root, tmp_path):
+    (path,) = finished[0].glob("*.json")
+    record = records.read(path)
+    for name in LATER:
+        del record["recipe"][name]
+    records.save(record, tmp_path / path.name)
+    assert _known(TINY, synthetic_root, tmp_path) == tmp_path / path.name
+    assert _known(TINY.replace(loss="dice"), synthetic_root, tmp_path) is None
+    assert _known(TINY.replace(loss_args={"a": 1}), synthetic_root, tmp_path) is None
 
 
 @pytest.mark.parametrize(

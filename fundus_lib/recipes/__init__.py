@@ -9,7 +9,7 @@ from fundus_lib.recipes.base import Recipe
 
 __all__ = ["PAPERS", "Recipe", "find", "recipes"]
 
-PAPERS = ("first_segmenter",)
+PAPERS = ("first_segmenter", "losses")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 

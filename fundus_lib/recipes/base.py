@@ -13,6 +13,10 @@ from fundus_lib.errors import ArgumentError
 
 TrainingData = Literal["IDRiD", "SyntheticFundus"]
 
+LATER: Mapping[str, Any] = {"loss": "crossentropy", "loss_args": {}}
+"""Settings that recipes did not have from the start, with what older runs did. At this value they do not enter the
+digest, so that a run made before there was the setting is known as the same."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -35,6 +39,8 @@ class Recipe:
             chosen on these, never on the test images.
         model: Name for `create_model`.
         model_args: Its settings, other than `lesions`.
+        loss: Name for `create_loss`.
+        loss_args: Its settings.
         crop: Side of the square training crops in pixels.
         lesion_share: Share of the crops that are placed around a random lesion pixel; the others lie anywhere.
         normalise_by: Whose mean and standard deviation colours are brought to: each `"image"`'s own, which evens out
@@ -61,6 +67,8 @@ class Recipe:
     validation_images: int = 0
     model: str = "unet"
     model_args: Mapping[str, Any] = field(default_factory=dict)
+    loss: str = "crossentropy"
+    loss_args: Mapping[str, Any] = field(default_factory=dict)
     crop: int = 256
     lesion_share: float = 0.9
     normalise_by: Literal["image", "training set"] = "training set"
@@ -138,4 +146,10 @@ class Recipe:
     @property
     def digest(self) -> str:
         """Eight digits that differ for any two different recipes."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:8]
+        return digest(self.to_dict())
+
+
+def digest(plain: Mapping[str, Any]) -> str:
+    """Digits of a recipe as plain values: of :meth:`Recipe.to_dict`, or as a record of any age holds it."""
+    settings = {name: value for name, value in plain.items() if name not in LATER or value != LATER[name]}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from fundus_lib.metrics import average_precision, pixel_counts
+from fundus_lib.losses import create_loss
+from fundus_lib.metrics import LesionRecall, average_precision, lesion_recall, pixel_counts
 from fundus_lib.models import create_model
 
 if TYPE_CHECKING:
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
 THRESHOLD = 0.5
 """Probability from which on a pixel is called lesion, in the metrics that need a yes or no."""
 
+LESION_SIZES = {"small": 0.0, "medium": 2e-5, "large": 1e-4}
+"""Classes of size, and the share of the photograph's area from which on a lesion belongs to each.
+
+Shares mean the same at every resolution. In a photograph of 4288×2848 a medium lesion has at least 245 pixels, as a
+disc has whose diameter is 18, and a large one 1222 (a diameter of 39). Of IDRiD's hard exudates half are small and a
+ninth are large, and that ninth holds three quarters of the pixels (test images, read at 720×480 or at 1440×960).
+"""
+
 
 class Segmentation(L.LightningModule):
-    """Trains the model of a recipe with binary cross-entropy on crops.
+    """Trains the model of a recipe with the loss of the recipe on crops.
 
     Colour jitter and normalisation happen on the device; a step never waits for the device.
 
@@ -35,6 +44,7 @@ class Segmentation(L.LightningModule):
         self.recipe = recipe
         model = create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args)
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = create_loss(recipe.loss, **recipe.loss_args)
 
     def forward(self, images: Tensor, statistics: Tensor) -> Tensor:
         """Logits of photographs.
@@ -49,9 +59,9 @@ class Segmentation(L.LightningModule):
         return self._logits(normalise(images, statistics))
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """Mean binary cross-entropy over all pixels and lesions of a batch of crops (see `data.patches.Crops`)."""
+        """The loss of a batch of crops (see `data.patches.Crops`)."""
         images = jitter(normalise(batch["image"], batch["statistics"]), self.recipe.colour_jitter)
-        loss = F.binary_cross_entropy_with_logits(self._logits(images), batch["mask"].float())
+        loss: Tensor = self.loss(self._logits(images), batch["mask"].float())
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(images))
         return loss
 
@@ -116,24 +126,72 @@ def jitter(images: Tensor, amount: float) -> Tensor:
 def evaluate(task: Segmentation, arrays: Arrays) -> dict[str, float]:
     """Score whole images, lesion by lesion.
 
+    Two masks are made of the scores: at a probability of 0.5; and at the **break-even** threshold, where as many pixels
+    are called lesion as there are lesion pixels, so that PPV and sensitivity are equal. At 0.5 two networks sit at two
+    operating points; at break-even both spend the same number of pixels, and the question is on what.
+
     Returns:
-        For each lesion, say EX, `EX_aupr` (exact average precision, pixels of all images pooled), `EX_aupr_image_mean`
-        (mean over the images that have the lesion), `EX_prevalence` (the AUPR of guessing), and at a probability of
-        0.5, pooled, `EX_f1`, `EX_iou`, `EX_sensitivity`, `EX_ppv`.
+        For each lesion, say EX, pooled over all images where nothing else is said:
+
+        - `EX_aupr` (exact average precision), `EX_aupr_image_mean` (mean over the images that have the lesion),
+          `EX_prevalence` (the AUPR of guessing), `EX_mean_score` (mean probability; the prevalence, if calibrated);
+        - at 0.5: `EX_f1`, `EX_iou`, `EX_sensitivity`, `EX_ppv`; at break-even all of these but IoU are the one number
+          `EX_breakeven`;
+        - for each size of :data:`LESION_SIZES`, at 0.5: `EX_recall_small` (share of the small lesions of which at least
+          one pixel is found), `EX_pixel_recall_small` (share of their pixels that is found); at break-even:
+          `EX_breakeven_recall_small`, `EX_breakeven_pixel_recall_small`; and `EX_lesions_small`, their number.
     """
     scores = torch.stack([task.logits(i, s) for i, s in zip(arrays.images, arrays.statistics, strict=True)])
     metrics: dict[str, float] = {}
     for channel, lesion in enumerate(task.recipe.lesions):
-        score, mask = scores[:, channel], arrays.masks[:, channel]
+        score, mask = scores[:, channel], arrays.masks[:, channel]  # (N, H, W) each
         singly = [average_precision(s, m) for s, m in zip(score, mask, strict=True) if m.any()]
-        counts = pixel_counts(score.sigmoid() >= THRESHOLD, mask)
+        probability = score.sigmoid()
+        called, even = probability >= THRESHOLD, score >= breakeven_threshold(score, mask)
+        counts = pixel_counts(called, mask)
         metrics |= {
             f"{lesion}_aupr": average_precision(score, mask),
             f"{lesion}_aupr_image_mean": sum(singly) / len(singly) if singly else float("nan"),
             f"{lesion}_prevalence": float(mask.float().mean()),
+            f"{lesion}_mean_score": float(probability.double().mean()),
             f"{lesion}_f1": counts.f1,
             f"{lesion}_iou": counts.iou,
             f"{lesion}_sensitivity": counts.sensitivity,
             f"{lesion}_ppv": counts.ppv,
+            f"{lesion}_breakeven": pixel_counts(even, mask).sensitivity,
+            **{f"{lesion}_{name}": value for name, value in _by_size(called, mask, "").items()},
+            **{f"{lesion}_{name}": value for name, value in _by_size(even, mask, "breakeven_").items()},
         }
+    return metrics
+
+
+def breakeven_threshold(scores: Tensor, mask: Tensor) -> float:
+    """The threshold at which as many pixels are called lesion as there are lesion pixels (more, if scores are equal).
+
+    Args:
+        scores: float, any shape.
+        mask: {0, 1}, the same shape.
+
+    Returns:
+        The lowest score that is called lesion; infinite if no pixel is lesion.
+    """
+    lesion = int(mask.count_nonzero())
+    return float(scores.flatten().kthvalue(scores.numel() - lesion + 1).values) if lesion else float("inf")
+
+
+def size_edges(height: int, width: int) -> tuple[int, int]:
+    """The areas in pixels from which on a lesion is medium and large (:data:`LESION_SIZES`), at least 1 apart."""
+    medium, large = (math.ceil(LESION_SIZES[size] * height * width) for size in ("medium", "large"))
+    return medium, max(large, medium + 1)
+
+
+def _by_size(called: Tensor, mask: Tensor, prefix: str) -> dict[str, float]:
+    """Recall of lesions and of their pixels for each class of size, pooled over images (N, H, W)."""
+    edges = size_edges(*mask.shape[-2:])
+    pooled = sum((lesion_recall(c, m, edges) for c, m in zip(called, mask, strict=True)), LesionRecall())
+    metrics: dict[str, float] = {}
+    for k, size in enumerate(LESION_SIZES):
+        metrics[f"{prefix}recall_{size}"] = pooled.recall[k]
+        metrics[f"{prefix}pixel_recall_{size}"] = pooled.pixel_recall[k]
+        metrics[f"lesions_{size}"] = pooled.lesions[k]
     return metrics

@@ -10,9 +10,10 @@ import torch
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.patches import Crops
 from fundus_lib.errors import ArgumentError
+from fundus_lib.losses import create_loss
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.arrays import Arrays, CropsModule, validation_split
-from fundus_lib.tasks.segmentation import Segmentation, evaluate, jitter, normalise
+from fundus_lib.tasks.segmentation import Segmentation, breakeven_threshold, evaluate, jitter, normalise, size_edges
 
 RECIPE = Recipe(
     paper="p",
@@ -131,6 +132,67 @@ def test_the_task_learns_and_evaluates():
     assert after["EX_prevalence"] == pytest.approx(float(arrays.masks.float().mean()))
     assert after["EX_aupr_image_mean"] > 0.9  # the image without lesion does not count
     assert 0 < after["EX_iou"] < after["EX_f1"] <= 1
+
+
+class Painted(Segmentation):
+    """A task whose logits are the first channel of the image, so that a test says what was found."""
+
+    def logits(self, image, statistics):
+        return image[:1].float() - 100
+
+
+def test_recall_by_size_and_the_break_even_threshold():
+    """On 480×720, where lesions of 7 pixels are medium and of 35 large: three lesions, one of each size."""
+    masks = torch.zeros(2, 1, 480, 720, dtype=torch.uint8)
+    scores = torch.full((2, 1, 480, 720), 40, dtype=torch.uint8)
+    masks[0, 0, 10, 10:16] = 1  # small: 6 pixels, all below one half, one above every pixel of background
+    scores[0, 0, 10, 10:16] = torch.tensor([90, 60, 41, 41, 41, 41])
+    masks[0, 0, 100, 20:27] = 1  # medium: 7 pixels, 3 above one half
+    scores[0, 0, 100, 20:27] = torch.tensor([130, 130, 130, 41, 41, 41, 41])
+    masks[1, 0, 200:205, 30:37] = 1  # large: 35 pixels, all above
+    scores[1, 0, 200:205, 30:37] = 200
+    scores[1, 0, 300, 0:3] = 120  # false alarms
+    colours = torch.zeros(2, 2, 3)
+    task = Painted(RECIPE.replace(size=(480, 720)))
+    found = evaluate(task, Arrays(scores.expand(2, 3, 480, 720), masks, colours, 700.0, "painted", "0"))
+    sizes = ("small", "medium", "large")
+    assert [found[f"EX_lesions_{size}"] for size in sizes] == [1, 1, 1]
+    assert [found[f"EX_recall_{size}"] for size in sizes] == [0, 1, 1]
+    assert [found[f"EX_pixel_recall_{size}"] for size in sizes] == pytest.approx([0, 3 / 7, 1])
+    assert found["EX_sensitivity"] == pytest.approx(38 / 48)
+    # 48 pixels are lesion; the 48 highest scores are 35 + 3 + 3 false + 2 of the small lesion + 5 at 41, of which there
+    # are 8, and equal scores are called alike
+    assert found["EX_breakeven"] == 1.0
+    assert [found[f"EX_breakeven_pixel_recall_{size}"] for size in sizes] == [1, 1, 1]
+    assert breakeven_threshold(torch.from_numpy(scores.numpy().astype(np.float32)), masks) == 41
+    assert found["EX_mean_score"] == pytest.approx((scores.double() - 100).sigmoid().mean().item(), abs=1e-6)
+
+
+def test_break_even_calls_as_many_pixels_as_are_lesion():
+    rng = np.random.default_rng(0)
+    scores, mask = torch.from_numpy(rng.normal(size=(2, 40, 50))), torch.from_numpy(rng.random((2, 40, 50)) < 0.1)
+    called = scores >= breakeven_threshold(scores, mask)
+    assert called.sum() == mask.sum() > 0
+    assert breakeven_threshold(scores, torch.zeros_like(mask)) == float("inf")
+
+
+def test_size_classes_are_shares_of_the_image():
+    assert size_edges(480, 720) == (7, 35)
+    assert size_edges(2848, 4288) == (245, 1222)
+    assert size_edges(10, 10) == (1, 2)  # however small the image, one class ends before the next begins
+
+
+def test_the_loss_of_the_recipe_is_what_is_trained():
+    arrays = bright_spots()
+    batch = {"image": arrays.images, "mask": arrays.masks, "statistics": arrays.statistics}
+    for name, settings in (("crossentropy", {}), ("dice", {"pool": "batch"}), ("focal", {"gamma": 1.0})):
+        torch.manual_seed(0)
+        task = Segmentation(RECIPE.replace(loss=name, loss_args=settings))
+        task.log = lambda *args, **kwargs: None
+        logits = task(arrays.images, arrays.statistics)
+        expected = create_loss(name, **settings)(logits, arrays.masks.float())
+        torch.testing.assert_close(task.training_step(batch, 0), expected)
+    assert not torch.allclose(expected, create_loss("crossentropy")(logits, arrays.masks.float()))
 
 
 def test_flips_at_test_time_average_mirror_images():
