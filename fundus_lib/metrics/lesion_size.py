@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class LesionRecall:
     """Lesions of each class of size: how many there are, and how many were found.
 
-    A lesion is a connected component of the ground truth. Results of several images add up with ``+`` (and with
-    ``sum``), and their shares are then *pooled* over all lesions. The share of a class without lesions is NaN.
+    A lesion is a connected component of the ground truth. Results of several images add up with ``+`` (and
+    ``sum(results, LesionRecall())``): their shares are then *pooled* over all lesions. The share of a class without
+    lesions is NaN. ``LesionRecall()`` is the result of no image at all.
 
     Attributes:
         edges: Where a class of size ends and the next begins, in pixels, ascending; (K,).
@@ -34,13 +35,15 @@ class LesionRecall:
         found_pixels: Those of the pixels that were called lesion, found lesion or not; (K + 1,).
     """
 
-    edges: tuple[int, ...]
-    lesions: tuple[int, ...]
-    found: tuple[int, ...]
-    pixels: tuple[int, ...]
-    found_pixels: tuple[int, ...]
+    edges: tuple[int, ...] = ()
+    lesions: tuple[int, ...] = ()
+    found: tuple[int, ...] = ()
+    pixels: tuple[int, ...] = ()
+    found_pixels: tuple[int, ...] = ()
 
     def __add__(self, other: LesionRecall) -> LesionRecall:
+        if not (self.lesions and other.lesions):
+            return self if self.lesions else other
         if self.edges != other.edges:
             raise ArgumentError(
                 "LesionRecall",
@@ -56,10 +59,6 @@ class LesionRecall:
             _add(self.pixels, other.pixels),
             _add(self.found_pixels, other.found_pixels),
         )
-
-    def __radd__(self, other: int) -> LesionRecall:
-        """Let ``sum`` begin at 0."""
-        return self if other == 0 else NotImplemented
 
     @property
     def names(self) -> tuple[str, ...]:

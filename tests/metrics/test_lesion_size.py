@@ -4,49 +4,22 @@ import math
 
 import numpy as np
 import pytest
+import slow_components as slow
 import torch
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import LesionRecall, lesion_recall
 
 
-def flood_fill(mask: np.ndarray) -> list[set[tuple[int, int]]]:
-    """The components of a mask, 8-connected, as sets of pixels."""
-    left = {(int(y), int(x)) for y, x in np.argwhere(mask)}
-    components = []
-    while left:
-        component, border = set(), [left.pop()]
-        while border:
-            y, x = border.pop()
-            component.add((y, x))
-            near = {(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)} & left
-            left -= near
-            border += near
-        components.append(component)
-    return components
-
-
-def random_masks(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A prediction and a target that are empty, full, sparse or blotchy, from one pixel up."""
-    shape = tuple(rng.integers(1, 14, size=2))
-
-    def mask() -> np.ndarray:
-        drawn = rng.random(shape) < rng.choice([0, 0.05, 0.2, 0.5, 1], p=[0.05, 0.3, 0.4, 0.2, 0.05])
-        return np.repeat(np.repeat(drawn, 2, axis=0), 2, axis=1) if shape[0] % 2 else drawn
-
-    target = mask()
-    return (np.roll(target, 1, axis=rng.integers(2)) if rng.random() < 0.3 else mask()), target
-
-
 def test_counts_are_a_flood_fills_on_random_cases():
     rng = np.random.default_rng(0)
     seen = {"found": 0, "missed": 0, "empty": 0}
     for _ in range(2000):
-        pred, target = random_masks(rng)
+        pred, target = slow.random_masks(rng)
         edges = sorted({int(edge) for edge in rng.integers(1, 30, size=rng.integers(0, 4))})
         overlap = float(rng.choice([0, 0.2, 0.5, 1]))
         expected = np.zeros((4, len(edges) + 1), int)
-        for component in flood_fill(target):
+        for component in slow.flood_fill(target):
             covered = sum(bool(pred[place]) for place in component)
             size_class = sum(len(component) >= edge for edge in edges)
             found = covered > overlap * len(component)
@@ -85,7 +58,7 @@ def test_sums_are_pooled():
     rng = np.random.default_rng(1)
     pred, target = rng.random((2, 6, 12, 12)) < 0.2
     edges = (2, 5)
-    one_by_one = sum(lesion_recall(p, t, edges) for p, t in zip(pred, target, strict=True))
+    one_by_one = sum((lesion_recall(p, t, edges) for p, t in zip(pred, target, strict=True)), LesionRecall())
     apart = (
         np.pad(pred, ((0, 0), (0, 0), (0, 1))),
         np.pad(target, ((0, 0), (0, 0), (0, 1))),
@@ -126,8 +99,12 @@ def test_results_with_other_edges_do_not_add():
     empty = np.zeros((4, 4))
     with pytest.raises(ArgumentError, match="same edges"):
         _ = lesion_recall(empty, empty, (5,)) + lesion_recall(empty, empty, (6,))
-    with pytest.raises(TypeError):
-        _ = 1 + lesion_recall(empty, empty, (5,))
+
+
+def test_no_image_adds_nothing():
+    result = lesion_recall(np.eye(4), np.eye(4), (5,))
+    assert LesionRecall() + result == result + LesionRecall() == result
+    assert sum([], LesionRecall()).recall == ()
 
 
 def test_nothing_in_an_empty_array():
