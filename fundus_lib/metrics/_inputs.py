@@ -14,6 +14,14 @@ from fundus_lib.errors import ArgumentError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+CHUNK = 2**22
+"""Pixels worked on at a time, which bounds the memory beyond the inputs."""
+
+
+def chunks(values: Tensor) -> tuple[Tensor, ...]:
+    """A flat tensor in pieces of `CHUNK` pixels."""
+    return torch.split(values, CHUNK)
+
 
 def as_tensor(values: ArrayLike | Tensor) -> Tensor:
     """The same values as a flat tensor, without a copy where that is possible."""
@@ -37,7 +45,7 @@ def as_binary(values: ArrayLike | Tensor, where: str) -> Tensor:
     if mask.dtype == torch.bool:
         return mask
     binary = mask != 0
-    if not torch.equal(binary.to(mask.dtype), mask):
+    if not torch.equal(binary, mask == 1):
         others = mask[(mask != 0) & (mask != 1)][:1]
         raise ArgumentError(
             where,
@@ -47,6 +55,41 @@ def as_binary(values: ArrayLike | Tensor, where: str) -> Tensor:
             remedy="compare with a threshold first: mask > 0 for a palette image, scores > 0.5 for probabilities",
         )
     return binary
+
+
+def as_scores(values: ArrayLike | Tensor, where: str) -> Tensor:
+    """The same scores as a flat tensor of real numbers.
+
+    Raises:
+        ArgumentError: A score is NaN, or of a type that has no exact order here (complex, uint64).
+    """
+    scores = as_tensor(values)
+    if scores.is_complex() or scores.dtype == torch.uint64:
+        raise ArgumentError(
+            where,
+            "scores of a type that cannot be compared exactly",
+            found=str(scores.dtype).removeprefix("torch."),
+            expected="float16 to float64, or an integer up to int64",
+            remedy="convert the scores, to float32 say",
+        )
+    if scores.is_floating_point():
+        missing = sum(int(torch.isnan(part).sum()) for part in chunks(scores))
+        if missing:
+            raise ArgumentError(
+                where,
+                "a score is not a number",
+                found=f"{missing} NaN among {scores.numel()} scores",
+                expected="real numbers",
+                remedy="look for a diverged training or a division by zero before the scores",
+            )
+    return scores
+
+
+def as_pair(scores: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) -> tuple[Tensor, Tensor]:
+    """Flat scores and flat bool target on the scores' device, both checked."""
+    check_shapes(scores, target, where)
+    values = as_scores(scores, where)
+    return values, as_binary(target, where).to(values.device)
 
 
 def check_shapes(first: ArrayLike | Tensor, second: ArrayLike | Tensor, where: str) -> None:
@@ -59,4 +102,16 @@ def check_shapes(first: ArrayLike | Tensor, second: ArrayLike | Tensor, where: s
             found=f"{shapes[0]} and {shapes[1]}",
             expected="the same shape",
             remedy="resize the prediction to the target's size, or add the missing channel axis",
+        )
+
+
+def check_choice(value: object, choices: tuple[str, ...], where: str) -> None:
+    """Refuse a word that is none of the choices."""
+    if value not in choices:
+        raise ArgumentError(
+            where,
+            "not one of the choices",
+            found=repr(value),
+            expected=" or ".join(repr(choice) for choice in choices),
+            remedy="choose one of them",
         )

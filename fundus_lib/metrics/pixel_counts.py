@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from fundus_lib.metrics._inputs import as_binary, check_shapes
+from fundus_lib.metrics._inputs import as_binary, check_choice, check_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
 class PixelCounts:
     """Pixels by what they are and what they were called.
 
-    Counts of several images add up with ``+`` (and ``sum(counts, PixelCounts())``): their ratios are then *pooled*. For
-    a mean over images, average the ratios instead; the two differ, and a result should say which it is.
+    Counts of several images add up with ``+`` (and ``sum(counts, PixelCounts())``): their ratios are then *pooled*. The
+    mean of the ratios of single images is `image_mean`; the two differ, and a result should say which it is.
 
-    A ratio whose denominator is zero is NaN: the sensitivity of an image without lesions, say, or the IoU of an empty
-    prediction on an empty mask. It is neither a success nor a failure, and the caller decides what to do with it.
+    A ratio whose denominator is zero is NaN. It is neither a success nor a failure, and the caller decides what to do
+    with it. Of an empty prediction on an empty mask, IoU, F1, sensitivity and PPV are NaN, specificity and accuracy 1;
+    of an empty prediction on a mask with lesions, PPV is NaN and IoU, F1 and sensitivity are 0; of a prediction on an
+    empty mask, sensitivity is NaN and IoU, F1 and PPV are 0.
 
     Attributes:
         tp: Lesion called lesion.
@@ -85,6 +89,43 @@ def pixel_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor) -> PixelC
     tp = int((called & lesion).sum())
     positive, actual = int(called.sum()), int(lesion.sum())
     return PixelCounts(tp, positive - tp, actual - tp, called.numel() - positive - actual + tp)
+
+
+def image_mean(counts: Sequence[PixelCounts], score: str, *, empty: float | str) -> float:
+    """Mean of a score over images, each counting alike however much lesion it has.
+
+    Args:
+        counts: One per image.
+        score: ``"iou"``, ``"f1"``, ``"sensitivity"``, ``"ppv"``, ``"specificity"`` or ``"accuracy"``.
+        empty: What an image counts in which the score is not defined (NaN, see `PixelCounts`): a number, or ``"skip"``
+            to leave it out. Papers do either and rarely say which, so it has no default.
+
+    Returns:
+        0 to 1; NaN if no image is left.
+
+    Raises:
+        ArgumentError: The score or ``empty`` is none of these.
+    """
+    return mean([value(one, score) for one in counts], empty)
+
+
+SCORES = ("iou", "f1", "sensitivity", "ppv", "specificity", "accuracy")
+
+
+def value(counts: PixelCounts, score: str) -> float:
+    """The score of that name."""
+    check_choice(score, SCORES, "score")
+    return float(getattr(counts, score))
+
+
+def mean(values: Sequence[float], empty: float | str) -> float:
+    """Mean in which NaN counts as ``empty``, or not at all if that is ``"skip"``; NaN if nothing is left."""
+    if isinstance(empty, str):
+        check_choice(empty, ("skip",), "empty")
+        values = [one for one in values if not math.isnan(one)]
+    else:
+        values = [empty if math.isnan(one) else one for one in values]
+    return sum(values) / len(values) if values else math.nan
 
 
 def _ratio(part: int, whole: int) -> float:

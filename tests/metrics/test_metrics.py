@@ -1,7 +1,6 @@
 """Average precision and pixel counts against scikit-learn and against loops."""
 
 import math
-import sys
 import warnings
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, jaccard_score
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics import PixelCounts, average_precision, pixel_counts
+from fundus_lib.metrics import PixelCounts, _inputs, average_precision, pixel_counts
 
 
 def random_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +58,7 @@ def test_average_precision_over_more_pixels_than_are_looked_up_at_once(monkeypat
     target = rng.random(10_000) < 0.02
     scores = np.round(rng.normal(size=10_000) + target, 2)
     whole = average_precision(scores, target)
-    monkeypatch.setattr(sys.modules["fundus_lib.metrics.average_precision"], "_CHUNK", 333)
+    monkeypatch.setattr(_inputs, "CHUNK", 333)
     assert average_precision(scores, target) == whole
 
 

@@ -1,0 +1,134 @@
+"""The thresholds of a curve as the numbers that a score must reach, and how many scores reach each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.metrics._inputs import chunks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Thresholds = int | Sequence[float] | NDArray[np.floating]
+
+
+def reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """How many scores are at least each edge.
+
+    The scores are sorted chunk by chunk, without those below all edges, and the edges looked up in each: several times
+    faster than looking up the scores among the edges, and without a copy of all scores.
+
+    Args:
+        scores: (N,), any real type.
+        edges: (K,), rising, of the scores' `working_type` or wider.
+
+    Returns:
+        (K,) int64.
+    """
+    counts = np.zeros(len(edges), np.int64)
+    if not len(edges):
+        return counts
+    for part in chunks(scores):
+        part = part.to(edges.dtype)
+        if part.is_cpu:  # numpy selects and sorts many times faster than torch does here
+            values, bounds = part.numpy(), edges.numpy()
+            values = values[values >= bounds[0]]
+            values.sort()
+            counts += values.size - np.searchsorted(values, bounds)
+        else:
+            part = part[part >= edges[0]].sort().values
+            counts += (part.numel() - torch.searchsorted(part, edges)).cpu().numpy()
+    return counts
+
+
+def distinct(scores: Tensor) -> Tensor:
+    """The distinct scores, rising, in their `working_type`."""
+    scores = scores.to(working_type(scores.dtype))
+    return torch.from_numpy(np.unique(scores.numpy())) if scores.is_cpu else torch.unique(scores)
+
+
+def turning_points(lesion_scores: Tensor) -> Tensor:
+    """Where a curve can turn: each distinct score of a lesion pixel, and the next number above it. (K,), rising."""
+    scores = distinct(lesion_scores)
+    if scores.is_floating_point():
+        above = torch.nextafter(scores, torch.full_like(scores, torch.inf))
+    else:
+        above = scores.clamp(max=torch.iinfo(torch.int64).max - 1) + 1
+    return distinct(torch.cat([scores, above]))
+
+
+def as_levels(thresholds: Thresholds, scores: Tensor) -> NDArray[np.float64]:
+    """Given thresholds as numbers, rising.
+
+    Args:
+        thresholds: How many from 0 to 1, or the thresholds themselves.
+        scores: The scores that they are meant for.
+
+    Returns:
+        (K,) float64.
+
+    Raises:
+        ArgumentError: Too few, not finite, or a number of them for scores outside 0 to 1.
+    """
+    if isinstance(thresholds, int | np.integer):
+        if thresholds < 2:
+            raise ArgumentError(
+                "thresholds",
+                "too few between 0 and 1",
+                found=thresholds,
+                expected="2 or more, or None for all",
+                remedy="give a sequence for a single threshold: [0.5]",
+            )
+        if scores.numel() and (scores.min() < 0 or scores.max() > 1):
+            raise ArgumentError(
+                "thresholds",
+                "a number of thresholds divides the range from 0 to 1, and the scores leave it",
+                found=f"scores from {scores.min().item():g} to {scores.max().item():g}",
+                expected="scores from 0 to 1",
+                remedy="apply the sigmoid to logits, divide grey levels by 255, or give the thresholds themselves",
+            )
+        return np.linspace(0, 1, int(thresholds))
+    levels = np.sort(np.atleast_1d(np.asarray(thresholds, np.float64)))
+    if levels.ndim != 1 or not levels.size or not np.isfinite(levels).all():
+        raise ArgumentError(
+            "thresholds",
+            "not a row of numbers",
+            found=f"{thresholds!r:.80}",
+            expected="one or more finite numbers, how many from 0 to 1, or None for all",
+            remedy="give None for all distinct scores, whatever their range",
+        )
+    return levels
+
+
+def as_edges(levels: NDArray[np.float64], scores: Tensor, strict: bool) -> Tensor:
+    """The smallest scores that pass each level, rising: at least the level, or above it if strict.
+
+    Args:
+        levels: (K,), rising.
+        scores: Of the type and on the device that matter.
+        strict: "Above 0.5" is "at least the number next to 0.5".
+
+    Returns:
+        (K,) of the scores' `working_type`, on their device.
+    """
+    kind = working_type(scores.dtype)
+    if kind == torch.int64:
+        edges = torch.from_numpy(np.floor(levels) + 1 if strict else np.ceil(levels)).long()
+    else:
+        edges = torch.from_numpy(levels).to(scores.dtype).to(kind)
+        if strict:
+            edges = torch.nextafter(edges, torch.full_like(edges, torch.inf))
+    return edges.to(scores.device)
+
+
+def working_type(dtype: torch.dtype) -> torch.dtype:
+    """The type in which scores of a type are compared, exactly."""
+    if dtype == torch.float64:
+        return dtype
+    return torch.float32 if dtype.is_floating_point else torch.int64

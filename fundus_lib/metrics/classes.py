@@ -1,0 +1,113 @@
+"""Scores of label maps, in which each pixel has one class out of several: mean Dice, mean IoU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.metrics._inputs import as_tensor, check_choice, check_shapes, chunks
+from fundus_lib.metrics.pixel_counts import PixelCounts, mean, value
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+
+def confusion_matrix(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, classes: int) -> NDArray[np.int64]:
+    """How often each class was called each class.
+
+    Args:
+        pred: Integers from 0 to ``classes`` - 1, any shape.
+        target: The same, the same shape.
+        classes: How many there are, background included.
+
+    Returns:
+        (classes, classes) int64: row target, column prediction.
+
+    Raises:
+        ArgumentError: Shapes differ, or a value is no class.
+    """
+    check_shapes(pred, target, "confusion_matrix")
+    called, actual = (_labels(values, classes) for values in (pred, target))
+    matrix = torch.zeros(classes**2, dtype=torch.long)
+    for row, column in zip(chunks(actual.to(called.device)), chunks(called), strict=True):
+        matrix += torch.bincount(row.long() * classes + column.long(), minlength=classes**2).cpu()
+    return matrix.reshape(classes, classes).numpy()
+
+
+def class_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, classes: int) -> list[PixelCounts]:
+    """The four counts of each class against all others, all pixels pooled.
+
+    Args:
+        pred: Integers from 0 (background) to ``classes`` - 1, any shape.
+        target: The same, the same shape.
+        classes: How many there are, background included.
+
+    Returns:
+        One count per class, background first. To pool images, add them class by class.
+
+    Raises:
+        ArgumentError: Shapes differ, or a value is no class.
+    """
+    matrix = confusion_matrix(pred, target, classes)
+    total, hits, called, actual = matrix.sum(), matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    return [
+        PixelCounts(int(tp), int(p - tp), int(a - tp), int(total - p - a + tp))
+        for tp, p, a in zip(hits, called, actual, strict=True)
+    ]
+
+
+def mean_score(
+    counts: Sequence[PixelCounts], score: str, *, background: bool, average: str, empty: float | str
+) -> float:
+    """Mean over classes: mDice with ``"f1"``, mIoU with ``"iou"``. No choice has a default, since each changes it much.
+
+    A prediction of background alone has a macro mDice of one half on two classes, and with ``average="micro"`` and the
+    background included its mDice is its accuracy: some 98 % on photographs in which 2 % of the pixels are lesion.
+
+    Args:
+        counts: One per class, background first, as `class_counts` gives them.
+        score: ``"f1"``, ``"iou"``, ``"sensitivity"``, ``"ppv"``, ``"specificity"`` or ``"accuracy"``.
+        background: Whether the first class counts as well.
+        average: ``"macro"``: the mean of the classes' scores. ``"micro"``: the score of their summed counts.
+        empty: What a class counts whose score is not defined, being absent from prediction and target: a number, or
+            ``"skip"`` to leave it out.
+
+    Returns:
+        0 to 1; NaN if no class is left.
+
+    Raises:
+        ArgumentError: The score, ``average`` or ``empty`` is none of these.
+    """
+    check_choice(average, ("macro", "micro"), "average")
+    chosen = counts if background else counts[1:]
+    if average == "micro":
+        chosen = [sum(chosen, PixelCounts())]
+    return mean([value(one, score) for one in chosen], empty)
+
+
+def _labels(values: ArrayLike | Tensor, classes: int) -> Tensor:
+    labels = as_tensor(values)
+    if labels.dtype == torch.bool:
+        labels = labels.byte()
+    if labels.is_floating_point() or labels.is_complex():
+        raise ArgumentError(
+            "label map",
+            "holds no integers",
+            found=str(labels.dtype).removeprefix("torch."),
+            expected=f"integers from 0 to {classes - 1}",
+            remedy="take the class with the highest score first: logits.argmax(1)",
+        )
+    if labels.numel() and (labels.min() < 0 or labels.max() >= classes):
+        raise ArgumentError(
+            "label map",
+            "holds a value that is no class",
+            found=f"values from {labels.min().item()} to {labels.max().item()}",
+            expected=f"integers from 0 to {classes - 1}",
+            remedy="map other values, such as 255 for 'ignore', to a class first or leave those pixels out",
+        )
+    return labels

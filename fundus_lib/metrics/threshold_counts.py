@@ -1,0 +1,257 @@
+"""Hits and false alarms at every threshold: one table, from which each curve and each area under one is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.metrics._edges import as_edges, as_levels, distinct, reaching, turning_points
+from fundus_lib.metrics._inputs import as_pair, check_choice
+from fundus_lib.metrics.pixel_counts import PixelCounts
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from fundus_lib.metrics._edges import Thresholds
+
+    Map = tuple[ArrayLike | Tensor, ArrayLike | Tensor]
+
+
+class PrecisionRecallCurve(NamedTuple):
+    """Points from high to low thresholds, so recall rises; the first is recall 0, precision 1, threshold infinity."""
+
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+
+class ROCCurve(NamedTuple):
+    """Points from high to low thresholds, so both rates rise."""
+
+    false_positive_rate: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCounts:
+    """What is called lesion at falling thresholds. Counts at the same thresholds add up with ``+``: pooled.
+
+    Attributes:
+        thresholds: (K,) float64, falling.
+        tp: (K,) int64, lesion pixels whose score is at least the threshold (above it, if ``strict``).
+        fp: (K,) int64, background pixels of which the same is true.
+        positives: All lesion pixels.
+        negatives: All background pixels.
+        strict: Whether a pixel whose score equals the threshold is left out.
+    """
+
+    thresholds: NDArray[np.float64]
+    tp: NDArray[np.int64]
+    fp: NDArray[np.int64]
+    positives: int
+    negatives: int
+    strict: bool = False
+
+    def __len__(self) -> int:
+        return len(self.thresholds)
+
+    def __getitem__(self, k: int) -> PixelCounts:
+        """The counts at the ``k``-th highest threshold."""
+        tp, fp = int(self.tp[k]), int(self.fp[k])
+        return PixelCounts(tp, fp, self.positives - tp, self.negatives - fp)
+
+    def __add__(self, other: ThresholdCounts) -> ThresholdCounts:
+        if self.strict != other.strict or not np.array_equal(self.thresholds, other.thresholds):
+            raise ArgumentError(
+                "ThresholdCounts",
+                "counts at different thresholds cannot be added",
+                found=f"{len(self)} and {len(other)} thresholds, which differ",
+                expected="the same thresholds, and the same `strict`",
+                remedy="give both the same thresholds, or pool the images with threshold_counts_stream",
+            )
+        positives, negatives = self.positives + other.positives, self.negatives + other.negatives
+        return ThresholdCounts(
+            self.thresholds, self.tp + other.tp, self.fp + other.fp, positives, negatives, self.strict
+        )
+
+    @property
+    def sensitivity(self) -> NDArray[np.float64]:
+        """(K,), also called recall or true positive rate: tp / positives. NaN without lesion pixels."""
+        return _ratio(self.tp, self.positives)
+
+    @property
+    def ppv(self) -> NDArray[np.float64]:
+        """(K,), also called precision: tp / (tp + fp). NaN at thresholds that no pixel reaches."""
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def false_positive_rate(self) -> NDArray[np.float64]:
+        """(K,), one minus specificity: fp / negatives. NaN without background pixels."""
+        return _ratio(self.fp, self.negatives)
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """(K,), also called Dice coefficient: 2 tp / (2 tp + fp + fn). NaN where the denominator is zero."""
+        return _ratio(2 * self.tp, self.tp + self.fp + self.positives)
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """(K,), intersection over union: tp / (tp + fp + fn). NaN where the denominator is zero."""
+        return _ratio(self.tp, self.fp + self.positives)
+
+    def precision_recall(self) -> PrecisionRecallCurve:
+        """K + 1 points. Precision is 1 where nothing is called lesion: nothing called, nothing called wrongly."""
+        recall = np.concatenate([[0.0 if self.positives else np.nan], self.sensitivity])
+        ppv = np.concatenate([[1.0], np.where(self.tp + self.fp, self.ppv, 1.0)])
+        return PrecisionRecallCurve(recall, ppv, np.concatenate([[np.inf], self.thresholds]))
+
+    def roc(self, *, ends: bool = True) -> ROCCurve:
+        """The K points, and with ``ends`` the two of every ROC curve: nothing called (0, 0), all called (1, 1)."""
+        first, last = ([0], [1]) if ends else ([], [])
+        nan = np.nan if not (self.positives and self.negatives) else 0.0
+        return ROCCurve(
+            np.concatenate([first, self.false_positive_rate, last]) + nan,
+            np.concatenate([first, self.sensitivity, last]) + nan,
+            np.concatenate([[np.inf] * ends, self.thresholds, [-np.inf] * ends]),
+        )
+
+    def auprc(self, *, interpolation: str) -> float:
+        """Area under `precision_recall`. It ends at the lowest threshold: recall beyond it adds nothing.
+
+        Args:
+            interpolation: ``"step"``: each rise of recall counts with the precision at its end (average precision).
+                ``"trapezoid"``: with the mean of the precision at its two ends.
+
+        Returns:
+            0 to 1; NaN without lesion pixels.
+        """
+        check_choice(interpolation, ("step", "trapezoid"), "interpolation")
+        precision = self.precision_recall().precision
+        height = precision[1:] if interpolation == "step" else (precision[1:] + precision[:-1]) / 2
+        rise = np.diff(np.concatenate([[0], self.tp]))
+        return float(_ratio(np.sum(rise * height), self.positives))
+
+    def roc_auc(self, *, ends: bool = True) -> float:
+        """Area under `roc`, by trapezoids: 0 to 1; NaN without lesion pixels or without background pixels."""
+        x, y, _ = self.roc(ends=ends)
+        return float(np.sum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+
+
+def threshold_counts(
+    scores: ArrayLike | Tensor, target: ArrayLike | Tensor, *, thresholds: Thresholds | None, strict: bool = False
+) -> ThresholdCounts:
+    """Count hits and false alarms at every threshold, all pixels pooled.
+
+    Args:
+        scores: Any shape, any real type. Infinite scores are allowed.
+        target: 0 and 1, or bool; the same shape.
+        thresholds: A number n: n thresholds from 0 to 1, equally spaced, for scores between 0 and 1. A sequence: these.
+            They are rounded to the type of floating-point scores, as in ``scores >= 0.7``. None: every threshold at
+            which a curve can turn, which is each distinct score of a lesion pixel and the next number above it. Between
+            two of them no lesion pixel is found or lost, so areas under curves are exact.
+        strict: Call a pixel lesion if its score is above the threshold, not if it is equal. None has both in its table.
+
+    Raises:
+        ArgumentError: Shapes differ, a score is NaN, a target is neither 0 nor 1, thresholds are too few or not finite,
+            or a number of them is given for scores outside 0 to 1.
+    """
+    values, lesion = as_pair(scores, target, "threshold_counts")
+    if thresholds is None:
+        return counts_at(values, lesion, turning_points(values[lesion]))
+    levels = as_levels(thresholds, values)
+    return counts_at(values, lesion, as_edges(levels, values, strict), levels, strict)
+
+
+def threshold_counts_stream(
+    maps: Iterable[Map], *, thresholds: Thresholds | None, strict: bool = False
+) -> ThresholdCounts:
+    """The same pooled over many maps that need not fit into memory together.
+
+    Given thresholds take one pass. All thresholds (None) take two: the first collects the scores of the lesion pixels,
+    the second counts the others between them. One pass cannot do this exactly within memory bounded by the lesion
+    pixels: a lesion pixel of the last map may fall between any two background scores of the first.
+
+    Args:
+        maps: Pairs (scores, target), as `threshold_counts` takes them. With ``thresholds=None`` it must give the same
+            maps each time it is iterated: a list, a data set, an object whose ``__iter__`` reads files; no generator.
+        thresholds: As in `threshold_counts`.
+        strict: As in `threshold_counts`.
+
+    Raises:
+        ArgumentError: As in `threshold_counts`; ``maps`` is empty, cannot be iterated twice, or gives other maps the
+            second time.
+    """
+    if thresholds is None:
+        return two_passes(maps, turning_points)
+    return _pool(threshold_counts(s, t, thresholds=thresholds, strict=strict) for s, t in maps)
+
+
+def two_passes(maps: Iterable[Map], find: Callable[[Tensor], Tensor]) -> ThresholdCounts:
+    """Counts at the edges that ``find`` makes of the scores of all lesion pixels, see `threshold_counts_stream`."""
+    where = "maps"
+    if iter(maps) is maps:
+        raise ArgumentError(
+            where,
+            "can be iterated only once",
+            found=type(maps).__name__,
+            expected="something that can be iterated twice: all thresholds take two passes",
+            remedy="pass a list, a data set, or an object whose __iter__ starts anew; or give thresholds",
+        )
+    edges, positives = torch.empty(0), 0  # (K,), rising
+    for scores, target in maps:
+        values, lesion = as_pair(scores, target, where)
+        found = values[lesion]
+        positives += found.numel()
+        edges = distinct(torch.cat([edges, find(found).cpu()])) if len(edges) else find(found).cpu()
+    pairs = (as_pair(scores, target, where) for scores, target in maps)
+    counts = _pool(counts_at(values, lesion, edges.to(values.device)) for values, lesion in pairs)
+    if counts.positives != positives or (positives and counts.tp[-1] != positives):
+        raise ArgumentError(
+            where,
+            "the second pass gave other maps than the first",
+            found=f"{counts.positives} lesion pixels after {positives}, or other scores",
+            expected="the same scores and targets in both passes",
+            remedy="switch off augmentation, dropout and shuffled files, or store the scores",
+        )
+    return counts
+
+
+def counts_at(
+    scores: Tensor,
+    lesion: Tensor,
+    edges: Tensor,
+    levels: NDArray[np.float64] | None = None,
+    strict: bool = False,
+) -> ThresholdCounts:
+    """Hits and false alarms at rising edges (K,); the table calls them by the levels (K,), if there are any."""
+    tp, every = reaching(scores[lesion], edges), reaching(scores, edges)
+    levels = edges.cpu().double().numpy() if levels is None else levels
+    positives = int(lesion.sum())
+    return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, lesion.numel() - positives, strict)
+
+
+def _pool(tables: Iterable[ThresholdCounts]) -> ThresholdCounts:
+    total = None
+    for table in tables:
+        total = table if total is None else total + table
+    if total is None:
+        raise ArgumentError(
+            "maps",
+            "none was given",
+            found="nothing to iterate over",
+            expected="one or more pairs (scores, target)",
+            remedy="check the list of files",
+        )
+    return total
+
+
+def _ratio(part: NDArray[np.number] | np.number, whole: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(part / np.asarray(whole, np.float64))
