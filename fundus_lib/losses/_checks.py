@@ -1,7 +1,7 @@
 """What the losses refuse, and how: by shape and type alone, so that a training step never waits for the device.
 
-Wrong *values* (a logit that is not finite, a mask of 0 and 255) make the loss NaN on every device. On the CPU, where
-looking costs nothing, an error explains the NaN; on an accelerator it stays the sign that something is wrong.
+Wrong *values* (a logit that is NaN, a mask of 0 and 255) make the loss NaN on every device. On the CPU, where looking
+costs nothing, an error explains it; on an accelerator the NaN stays the sign that something is wrong.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def wide(values: Tensor) -> Tensor:
 def explained(
     where: str, loss: Tensor, inputs: Tensor, valid_targets: Tensor | None = None, allowed: str = ""
 ) -> Tensor:
-    """The loss itself; on the CPU an error instead of NaN.
+    """The loss itself; on the CPU an error instead of a loss that is not finite.
 
     Args:
         where: The loss's name.
@@ -98,7 +98,7 @@ def explained(
         valid_targets: bool; false where a target has a value that means nothing. None if any value will do.
         allowed: The values that a target may have, in words.
     """
-    if loss.device.type != "cpu" or not bool(loss.isnan()):
+    if loss.device.type != "cpu" or bool(loss.isfinite()):
         return loss
     if valid_targets is not None and not bool(valid_targets.all()):
         raise ArgumentError(

@@ -40,11 +40,11 @@ class CategoricalFocalLoss(nn.Module):
             target: Integers from 0 to C − 1, or −1 for unknown: (B,) or (B, H, W).
 
         Returns:
-            A scalar in float32, or in float64 if the logits are. NaN, and on the CPU an error, for wrong values.
+            A scalar in float32, or in float64 if the logits are. NaN for wrong values on an accelerator.
 
         Raises:
-            ArgumentError: Type, shape or device are wrong; on the CPU also if a logit is not finite or a target is no
-                class. On an accelerator values are not looked at, since the step would have to wait.
+            ArgumentError: Type, shape or device are wrong; on the CPU also if a target is no class, or if the loss is
+                not finite because a logit is not. On an accelerator the step would have to wait for that.
         """
         where = type(self).__name__
         check_logits(where, logits, "(B, C) or (B, C, H, W)", (2, 4))

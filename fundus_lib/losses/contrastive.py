@@ -36,11 +36,11 @@ class ContrastiveLoss(nn.Module):
             labels: Integers or bool (N,).
 
         Returns:
-            A scalar in float32, or in float64 if the features are.
+            A scalar in float32, or in float64 if the features are. NaN for features of NaN on an accelerator.
 
         Raises:
-            ArgumentError: Type, shape or device are wrong; on the CPU also if the loss is NaN because a feature is not
-                finite. On an accelerator values are not looked at, since the step would have to wait.
+            ArgumentError: Type, shape or device are wrong; on the CPU also if the loss is not finite because a
+                feature is not. On an accelerator the step would have to wait for that.
         """
         where = type(self).__name__
         check_logits(where, features, "(N, D)", (2,))

@@ -14,8 +14,8 @@ class NTXentLoss(ContrastiveLoss):
 
     .. math:: -\log \frac{\exp(s_{ap})}{\exp(s_{ap}) + \sum_{n \in \mathcal N(a)} \exp(s_{an})}
 
-    for an anchor :math:`a`, one of its positives :math:`p`, its negatives :math:`\mathcal N`, and cosine similarity over
-    temperature, :math:`s`. Source: the code of `hecl`, whose Eq. 4 is
+    for an anchor :math:`a`, one of its positives :math:`p`, its negatives :math:`\mathcal N`, and their cosine
+    similarity over the temperature, :math:`s`. Source: the code of `hecl`, whose Eq. 4 is
     :class:`~fundus_lib.losses.SupConLoss` instead; T. Chen et al., "A Simple Framework for Contrastive Learning of
     Visual Representations", ICML 2020, Eq. 1, there with one positive for each anchor, where the two agree. A label
     with many features has more pairs and so a larger share of the mean; in SupCon each anchor has the same.

@@ -32,11 +32,11 @@ class PixelLoss(nn.Module):
             target: The same shape, 0 and 1 of any real type, or bool.
 
         Returns:
-            A scalar in float32, or in float64 if the logits are. NaN, and on the CPU an error, for wrong values.
+            A scalar in float32, or in float64 if the logits are. NaN for wrong values on an accelerator.
 
         Raises:
-            ArgumentError: Type, shape or device are wrong; on the CPU also if a logit is not finite or a target is
-                neither 0 nor 1. On an accelerator values are not looked at, since the step would have to wait.
+            ArgumentError: Type, shape or device are wrong; on the CPU also if a target is neither 0 nor 1, or if the
+                loss is not finite because a logit is not. On an accelerator the step would have to wait for that.
         """
         where = type(self).__name__
         check_logits(where, logits, "(B, L, H, W)", (4,))

@@ -14,10 +14,10 @@ class SupConLoss(ContrastiveLoss):
     .. math:: \frac{-1}{|\mathcal P(a)|} \sum_{p \in \mathcal P(a)}
               \log \frac{\exp(s_{ap})}{\sum_{k \in \mathcal P(a) \cup \mathcal N(a)} \exp(s_{ak})}
 
-    for an anchor :math:`a`, its positives :math:`\mathcal P` and negatives :math:`\mathcal N`, and cosine similarity over
-    temperature, :math:`s`. Source: Eq. 4 of `hecl`; P. Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020,
-    Eq. 2. The other positives stand in the denominator too, so that an anchor's loss never falls below
-    :math:`\log |\mathcal P(a)|`: with equally many positives for each anchor it is at least
+    for an anchor :math:`a`, its positives :math:`\mathcal P` and negatives :math:`\mathcal N`, and their cosine
+    similarity over the temperature, :math:`s`. Source: Eq. 4 of `hecl`; P. Khosla et al., "Supervised Contrastive
+    Learning", NeurIPS 2020, Eq. 2. The other positives stand in the denominator too, so that an anchor's loss never
+    falls below :math:`\log |\mathcal P(a)|`: with equally many positives for each anchor it is at least
     :class:`~fundus_lib.losses.NTXentLoss`, which is what the code of `hecl` computes.
 
     Values are those of ``SupConLoss`` of pytorch-metric-learning; that one looks up indices, for which the device must
