@@ -64,6 +64,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a share of the image;
         - `pixels_in_small_exudates`: share of the hard exudates' pixels in components up to the 90th percentile;
         - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest photographs;
+        - `test_lesion_share`: share of all pixels of the test set that belong to a lesion of any of the four kinds;
         - `grades`: by split, counts of retinopathy (5 rows) by edema (3 columns);
         - `survival`: by lesion, `rows` and `share`, see `survivors`.
 
@@ -73,7 +74,8 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
     small = open_all(root)
     parts = components(*small)
     exudates = parts.area[parts.lesion == "EX"].to_numpy()
-    per_image = np.sort([float(small[1].mask(i)[LESIONS.index("EX")].mean()) for i in range(len(small[1]))])[::-1]
+    test = [small[1].mask(i) for i in range(len(small[1]))]  # (L, H, W) each
+    per_image = np.sort([float(mask[LESIONS.index("EX")].mean()) for mask in test])[::-1]
     return {
         "fingerprint": fingerprint(Path(root), "segmentation"),
         "lesions": lesion_statistics(*small).to_dict("index"),
@@ -83,6 +85,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         },
         "pixels_in_small_exudates": float(exudates[exudates <= np.percentile(exudates, 90)].sum() / exudates.sum()),
         "test_exudates_cumulated": [round(float(v), 2) for v in 100 * per_image.cumsum() / per_image.sum()],
+        "test_lesion_share": float(np.mean([mask.any(axis=0).mean() for mask in test])),
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
     }

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits, stats
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits, stats, summary
 from fundus_lib.data.doctor import check
 from fundus_lib.data.images import read_image, read_mask
 from fundus_lib.data.inventory import inventory, write_manifest
@@ -210,6 +210,12 @@ def test_overlap_shows_the_same_photograph(idrid_root):
         ]
     assert max(same) < 2
     assert min(other) > 4
+
+
+def test_share_of_the_test_set_that_is_lesion(published):
+    test = IDRiDSegmentation(published, "test", size=TABLE1)
+    share = np.mean([test.mask(i).any(axis=0).mean() for i in range(len(test))])
+    assert summary.measured("IDRiD")["test_lesion_share"] == pytest.approx(share, rel=1e-12)
 
 
 def test_dropping_the_leaks(idrid_root):
