@@ -1,0 +1,37 @@
+"""The tables of the five papers, digit by digit, and audits: identities that their numbers must obey.
+
+Every table is a CSV beside this file, with caption, metrics, units and quoted rows in `tables.json`. What is printed is
+data; whether it can be true is computed: each law is tested with exact intervals for the printed digits.
+"""
+
+from fundus_lib.published.audits import Check, audit, checks, summary
+from fundus_lib.published.claims import claims
+from fundus_lib.published.digits import Interval, count_of, denominators, interval
+from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
+from fundus_lib.published.laws import LAWS, Law, aupr_band, f1_of, iou_of
+from fundus_lib.published.tables import PAPERS, TableInfo, info, table, tables
+
+__all__ = [
+    "LAWS",
+    "PAPERS",
+    "Check",
+    "Interval",
+    "Law",
+    "TableInfo",
+    "audit",
+    "aupr_band",
+    "best_case_p",
+    "checks",
+    "claims",
+    "count_of",
+    "denominators",
+    "f1_of",
+    "implied_spread",
+    "info",
+    "interval",
+    "iou_of",
+    "summary",
+    "table",
+    "tables",
+    "welch_p",
+]

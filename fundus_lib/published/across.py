@@ -1,0 +1,86 @@
+"""Laws between rows: one system in two tables, two systems with the same numbers, the best run and the mean of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from math import sqrt
+from typing import TYPE_CHECKING, get_args
+
+from fundus_lib.published.digits import Interval, Reading
+
+if TYPE_CHECKING:
+    from fundus_lib.published.audits import Row
+
+    Found = Iterator[tuple[Row, str, list[tuple[str, dict[Reading, Interval]]]]]
+
+_DUAL = ("PSPNet + DSM", "Deeplabv3+DSM", "HED + DSM")
+_OURS = ("PSPNet + DSM (Ours)", "Deeplabv3 + DSM (Ours)", "HED + DSM (Ours)")
+SAME: tuple[tuple[str, int, str, int, str], ...] = (
+    ("dual_branch", 2, "0.5", 3, "Dual PSPNet + DSM"),
+    *(("dual_branch", 3, f"Dual {a}", 5, f"Dual {b}") for a, b in zip(_DUAL, _OURS, strict=True)),
+    *(("dual_branch", 4, f"Dual {a}", 6, f"Dual {b}") for a, b in zip(_DUAL, (*_OURS[:2], "HED + DSM"), strict=True)),
+    ("sunet", 1, "SUNet", 2, "SUNet"),
+    ("pldmlt", 1, "segmentation: Ours", 3, "L_S + L_C + Upd-Net + Weight"),
+)
+"""(paper, table, row, table, row): one system on one data set, so the numbers must agree."""
+
+BEST: tuple[tuple[str, int, str, int, str], ...] = (("hecl", 1, "Ours", 2, "UNet++ w/ Proposed"),)
+"""(paper, table, row, table, row): the best run, and mean and deviation of all runs of the same system."""
+
+
+ANYWHERE = Interval(Fraction(0), Fraction(10**6))
+"""Any number will do."""
+
+NOWHERE = Interval(Fraction(2), Fraction(2))
+"""Where a cell that copies another system's must not lie: any other digits would do."""
+
+
+def between_rows(rows: list[Row]) -> Found:
+    """The tests on one paper's rows: the row, the law, and (column, interval for each reading) to test."""
+    named = {(row.known.paper, row.known.number, row.label): row for row in rows}
+    for paper, first, row, second, other in SAME:
+        if (paper, first, row) in named and (paper, second, other) in named:
+            yield from _same(named[paper, first, row], named[paper, second, other])
+    for paper, first, row, second, other in BEST:
+        if (paper, first, row) in named and (paper, second, other) in named:
+            yield from _best(named[paper, first, row], named[paper, second, other])
+    yield from _coinciding(rows)
+
+
+def _same(first: Row, second: Row) -> Found:
+    shared = [column for column in second.texts if column in first.texts]
+    law = f"as in Table {first.known.number}, {first.label}"
+    yield second, law, [(c, {r: first.read(c, r) for r in get_args(Reading)}) for c in shared]
+
+
+def _best(best: Row, mean: Row) -> Found:
+    # of n numbers none lies farther than (n - 1)/sqrt(n) sample deviations from their mean
+    runs = mean.known.runs or 1
+    reach = Fraction((runs - 1) / sqrt(runs))
+    tests = []
+    for column in best.texts:
+        allowed = {}
+        for r in get_args(Reading):
+            middle, spread = mean.read(column, r), mean.read(f"{column}_sd", r)
+            allowed[r] = Interval(middle.low, middle.high + reach * spread.high)
+        tests.append((column, allowed))
+    yield best, f"best of the {runs} runs in Table {mean.known.number}", tests
+
+
+def _coinciding(rows: list[Row]) -> Found:
+    """Is there a row further up, of another system, with the same digits in all shared columns, at least three?"""
+    same = {frozenset([(p, a, r), (p, b, s)]) for p, a, r, b, s in SAME}
+    for place, row in enumerate(rows):
+        compared, twin = False, None
+        for other in rows[:place]:
+            shared = [column for column in row.texts if column in other.texts]
+            pair = frozenset((x.known.paper, x.known.number, x.label) for x in (row, other))
+            if len(shared) >= 3 and pair not in same:
+                compared = True
+                twin = other if all(row.texts[c] == other.texts[c] for c in shared) else twin
+        if twin is not None:
+            tests = [(c, dict.fromkeys(get_args(Reading), NOWHERE)) for c in row.texts if c in twin.texts]
+            yield row, f"unlike Table {twin.known.number}, {twin.label}", tests
+        elif compared:
+            yield row, "unlike every other system", [(c, dict.fromkeys(get_args(Reading), ANYWHERE)) for c in row.texts]

@@ -1,0 +1,146 @@
+"""What the papers say in words about their own tables, each claim put to the printed digits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundus_lib.published.digits import count_of, interval
+from fundus_lib.published.inference import best_case_p, welch_p
+from fundus_lib.published.tables import PAPERS, info, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Against = Callable[[], list[str]]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of a paper about numbers that it prints.
+
+    Attributes:
+        paper: Name of the paper.
+        place: Where it stands.
+        says: What it says, in our words.
+        against: Finds what speaks against it; an empty list if nothing does.
+    """
+
+    paper: str
+    place: str
+    says: str
+    against: Against
+
+
+def better(
+    paper: str, ours: tuple[int, str], others: list[tuple[int, str]], columns: list[str], margin: float = 0
+) -> list[str]:
+    """Cells in which a system is not ahead of another, whatever was rounded away.
+
+    Args:
+        paper: Name of the paper.
+        ours: (table, row) of the system that is said to be ahead.
+        others: (table, row) of those that it is compared with.
+        columns: Columns in which higher is better.
+        margin: By how much it is said to be ahead, in printed units.
+
+    Returns:
+        One sentence for each cell that contradicts, e.g. "f_0.2: L-seg 0.9508, Dual HED + DSM 0.9446".
+    """
+    found = []
+    cells = table(paper, ours[0], text=True)
+    for number, row in others:
+        rival = table(paper, number, text=True)
+        for column in columns:
+            a, b = str(cells.loc[ours[1], column]), str(rival.loc[row, column])
+            if a in ("", "-") or b in ("", "-"):
+                continue
+            if float(interval(a).high - interval(b).low) <= margin:
+                found.append(f"{column}: {row} {b}, {ours[1]} {a}")
+    return found
+
+
+def cell(paper: str, number: int, row: str, column: str) -> str:
+    """One cell, as printed."""
+    return str(table(paper, number, text=True).loc[row, column])
+
+
+def rows_of(paper: str, number: int, *without: str) -> list[tuple[int, str]]:
+    """(table, row) of all rows of a table but those named."""
+    return [(number, row) for row in table(paper, number).index if row not in without]
+
+
+def differ(printed: str, expected: str) -> list[str]:
+    """A sentence if two printed numbers are not the same."""
+    return [] if printed == expected else [f"{printed}, but {expected}"]
+
+
+def adds_up(parts: tuple[int, ...], total: int) -> list[str]:
+    """A sentence if the parts do not give the total."""
+    return [] if sum(parts) == total else [f"{' + '.join(map(str, parts))} = {sum(parts)}, not {total}"]
+
+
+def about(text_a: str, text_b: str, low: float, high: float) -> list[str]:
+    """A sentence if a difference of two printed numbers cannot lie between two bounds."""
+    a, b = interval(text_a), interval(text_b)
+    least, most = float(a.low - b.high), float(a.high - b.low)
+    return [] if least <= high and most >= low else [f"{text_a} − {text_b} is between {least:.4f} and {most:.4f}"]
+
+
+def insignificant(paper: str, number: int, row: str, columns: list[str], level: float = 0.05) -> list[str]:
+    """Rows that a system cannot be significantly ahead of, however its right answers are spread over the images."""
+    n = info(paper, number).n or 0
+    cells = table(paper, number, text=True)
+    found = []
+    for column in columns:
+        ours = count_of(str(cells.loc[row, column]), n, "cut")
+        for other, text in cells[column].items():
+            theirs = None if other == row or text == "-" else count_of(text, n, "cut")
+            if ours is None or theirs is None or ours <= theirs:
+                continue
+            if (p := best_case_p(ours, theirs)) > level:
+                found.append(f"{column}: {ours - theirs} of {n} images more than {other}, p ≥ {p:.3g}")
+    return found
+
+
+def within_chance(paper: str, number: int, pairs: list[tuple[str, str]], columns: list[str]) -> list[str]:
+    """Cells in which a method is worse, or better by no more than the spread over the runs explains (Welch, 5 %)."""
+    cells, runs = table(paper, number), info(paper, number).runs or 0
+    found = []
+    for plain, ours in pairs:
+        for column in columns:
+            before, after = float(cells[column][plain]), float(cells[column][ours])
+            spreads = float(cells[f"{column}_sd"][plain]), float(cells[f"{column}_sd"][ours])
+            p = welch_p(before, spreads[0], after, spreads[1], runs)
+            if after < before or p > 0.05:
+                way = "falls" if after < before else "rises"
+                found.append(f"{column} of {plain} {way} from {before:.2f} to {after:.2f} (p = {p:.2g})")
+    return found
+
+
+def claims(paper: str | None = None) -> pd.DataFrame:
+    """Every claim that was checked, and what speaks against it.
+
+    Args:
+        paper: Only this paper.
+
+    Returns:
+        Columns paper, place, says, holds (whether the printed digits allow it), against (what contradicts, or empty).
+
+    Raises:
+        UnknownNameError: There is no such paper.
+    """
+    import pandas as pd
+
+    from fundus_lib.published.said_on_grading import ON_GRADING
+    from fundus_lib.published.said_on_segmentation import ON_SEGMENTATION
+
+    if paper is not None:
+        info(paper, 1)
+    lines = []
+    for claim in sorted((*ON_SEGMENTATION, *ON_GRADING), key=lambda claim: PAPERS.index(claim.paper)):
+        if paper in (None, claim.paper):
+            against = claim.against()
+            lines.append([claim.paper, claim.place, claim.says, not against, "; ".join(against)])
+    return pd.DataFrame(lines, columns=["paper", "place", "says", "holds", "against"])
