@@ -32,7 +32,8 @@ class BinLoss(PixelLoss):
     An empty mask gives 0 and so does a full one: the only class that is there weighs nothing.
 
     Args:
-        ratio: Background pixels to keep for each lesion pixel, at least 1; 20 in the bin loss's code, 10 in L-Seg's.
+        ratio: Background pixels to keep for each lesion pixel, at least 1; 20 in the bin loss's code, 10 in L-Seg's
+            (which also adds up the counts of its four lesions, and weighs with a quarter of those kept).
         pool: Count pixels over each ``"image"``, or over the ``"batch"``.
         reduction: ``"mean"`` divides the sum by the number of kept pixels :math:`|Y_+| + |K|`; ``"sum"`` does not.
     """

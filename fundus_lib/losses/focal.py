@@ -16,13 +16,14 @@ class FocalLoss(PixelLoss):
 
     where :math:`p_j` is the probability given to the truth (:math:`\sigma(x_j)` for lesion, :math:`1 - \sigma(x_j)` for
     background) and :math:`\alpha_j` is :math:`\alpha` for lesion, :math:`1 - \alpha` for background. Source: T.-Y. Lin
-    et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5; Eq. 2 of `pldmlt` with its :math:`\alpha = 0.25,
-    \gamma = 2`. Note that 0.25 is the weight of the *rare* class here, and so makes it rarer still.
+    et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5, whose :math:`\alpha = 0.25, \gamma = 2` are also
+    those of `pldmlt` (its Eq. 2 is :class:`~fundus_lib.losses.CategoricalFocalLoss`). Note that with this
+    :math:`\alpha` a pixel of lesion, the rare class, weighs a third of one of background.
 
     The values are those of ``torchvision.ops.sigmoid_focal_loss``. It is not called because it computes
     :math:`1 - p_j` as a difference, which in float32 is 0 from a logit of 17 on and has a gradient of NaN there for
-    :math:`\gamma < 1`. In logarithms, :math:`\log(1 - p_j) = \log \sigma(-z_j)` with :math:`z_j = \pm x_j`, nothing
-    is lost.
+    :math:`\gamma < 1`. In logarithms nothing is lost: with :math:`z_j = \pm x_j`, the logit of the truth,
+    :math:`\log p_j = \log \sigma(z_j)` and :math:`\log(1 - p_j) = \log p_j - z_j`.
 
     An empty mask and a full mask are masks like others: the loss falls to 0 as the prediction becomes right.
 
@@ -39,6 +40,7 @@ class FocalLoss(PixelLoss):
     def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean focal loss of each map: (M, P) twice to (M,)."""
         towards_truth = logits * (2 * target - 1)
-        hardness = (self.gamma * F.logsigmoid(-towards_truth)).exp()  # (1 - p)^γ
+        log_right = F.logsigmoid(towards_truth)  # log p
+        hardness = (self.gamma * (log_right - towards_truth)).exp()  # (1 − p)^γ
         weight = self.alpha * target + (1 - self.alpha) * (1 - target)
-        return (weight * hardness * -F.logsigmoid(towards_truth)).mean(1)
+        return -(weight * hardness * log_right).mean(1)
