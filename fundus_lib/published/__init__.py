@@ -5,11 +5,11 @@ data; whether it can be true is computed: each law is tested with exact interval
 """
 
 from fundus_lib.published.audits import Check, audit, checks, summary
-from fundus_lib.published.claims import claims
+from fundus_lib.published.claim import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
 from fundus_lib.published.laws import LAWS, Law, aupr_band, f1_of, iou_of
-from fundus_lib.published.tables import PAPERS, TableInfo, info, table, tables
+from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
 
 __all__ = [
     "LAWS",

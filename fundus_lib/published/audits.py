@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from fundus_lib.published.across import NOWHERE, between_rows
 from fundus_lib.published.digits import Interval, Reading, count_of, interval
 from fundus_lib.published.laws import LAWS, Kind
-from fundus_lib.published.tables import PAPERS, TableInfo, table, tables
+from fundus_lib.published.printed import PAPERS, TableInfo, table, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,8 @@ class Row:
 
     def read(self, column: str, reading: Reading) -> Interval:
         """The values that may stand behind a cell, as fractions of 1."""
-        return interval(self.texts[column], reading, self.known.scale)
+        found = interval(self.texts[column], reading, self.known.scale)
+        return Interval(max(Fraction(0), found.low), found.high)
 
     def expected(self, column: str, allowed: Interval) -> str:
         """An interval as the table would print it, one digit finer than the cell."""
@@ -100,8 +101,6 @@ def _within(row: Row) -> Iterator[Check]:
         if not {law.target, *law.needs} <= row.columns.keys():
             continue
         column = row.columns[law.target]
-        if any(float(row.texts[row.columns[name]]) == 0 for name in law.needs):
-            continue
         read = {
             reading: law.allowed({name: row.read(row.columns[name], reading) for name in law.needs})
             for reading in get_args(Reading)

@@ -68,12 +68,14 @@ def aupr_band(sensitivity: Fraction, ppv: Fraction) -> Interval:
     which is when no more follow. So SN - c ln((SN + c)/c) <= AUPR <= 1 - c ln((1 + c)/(SN + c)).
 
     Args:
-        sensitivity: In (0, 1].
-        ppv: In (0, 1].
+        sensitivity: In [0, 1]; at 0 the point is nowhere, and every area is possible.
+        ppv: In [0, 1], likewise.
 
     Returns:
         The band; ends are exact to 1e-12 and moved outwards by as much.
     """
+    if not sensitivity or not ppv:
+        return Interval(Fraction(0), Fraction(1))
     found, alarms = float(sensitivity), float(sensitivity * (1 / ppv - 1))
     low = found - alarms * log((found + alarms) / alarms) if alarms else found
     high = 1 - alarms * log((1 + alarms) / (found + alarms))
@@ -94,7 +96,7 @@ def roc_floor(recall: Fraction, f1: Fraction) -> Fraction:
     R, there are R (1/PPV - 1) = 2R/F1 - 1 - R false alarms for one lesion pixel, and FPR is smaller still if less than
     half of the image is lesion.
     """
-    return recall * (1 - max(Fraction(0), 2 * recall / f1 - 1 - recall))
+    return recall * (1 - max(Fraction(0), 2 * recall / f1 - 1 - recall)) if f1 else Fraction(0)
 
 
 def _roc(cells: Cells) -> Interval:

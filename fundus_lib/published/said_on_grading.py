@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fundus_lib.published.claims import (
+from fundus_lib.published.claim import (
     Claim,
     about,
     adds_up,
@@ -12,7 +12,7 @@ from fundus_lib.published.claims import (
     insignificant,
     rows_of,
 )
-from fundus_lib.published.tables import info
+from fundus_lib.published.printed import info
 
 SEG, GRADE = ["mdice", "miou"], ["accuracy"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from fundus_lib.published.claims import (
+from fundus_lib.published.claim import (
     Claim,
     adds_up,
     better,
@@ -14,7 +14,7 @@ from fundus_lib.published.claims import (
     within_chance,
 )
 from fundus_lib.published.digits import interval
-from fundus_lib.published.tables import info, table
+from fundus_lib.published.printed import info, table
 
 REGION = ["f_0.2", "f_0.35", "f_0.5", "f_0.65", "f_0.8"]
 PIXEL = ["f1", "iou", "aupr"]

@@ -56,8 +56,8 @@ class TableInfo:
         headings: Column of the CSV → heading as printed.
         label: Columns that together name a row; empty for the first one.
         n: Number of test images behind an accuracy, where the paper states it.
-        named: Sizes that an accuracy may refer to, where the paper does not say to which: sets that it names, and a fifth
-            of each, since it speaks of five folds.
+        named: Sizes that an accuracy may refer to, where the paper does not say to which: sets that it names, and a
+            fifth of each, since it speaks of five folds.
         runs: Number of runs behind mean and deviation, where there are any.
         quoted: Row → where its numbers come from, for rows that the authors did not compute with their own predictions.
         bold: Cells (row, column) known to be printed bold.

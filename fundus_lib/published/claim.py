@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundus_lib.published.digits import count_of, interval
 from fundus_lib.published.inference import best_case_p, welch_p
-from fundus_lib.published.tables import PAPERS, info, table
+from fundus_lib.published.printed import PAPERS, info, table
 
 if TYPE_CHECKING:
     import pandas as pd
