@@ -73,6 +73,16 @@ def test_gradient(name, settings, seed):
 
 
 @every_loss
+def test_gradient_of_the_gradient(name, settings):
+    """Training through a training step, as the label update network of `pldmlt` does, needs it."""
+    inputs, target = batch(name)
+    loss = create_loss(name, **settings)
+    if inputs.ndim == 4:
+        inputs, target = inputs[..., :2, :3], target[..., :2, :3]
+    assert torch.autograd.gradgradcheck(lambda values: loss(values, target), inputs.clone().requires_grad_())
+
+
+@every_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("sure_of", ["truth", "error", "both"])
 def test_value_and_gradient_are_finite_for_extreme_logits(name, settings, dtype, sure_of):
