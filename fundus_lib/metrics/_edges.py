@@ -63,18 +63,17 @@ def turning_points(lesion_scores: Tensor) -> Tensor:
     return distinct(torch.cat([scores, above]))
 
 
-def as_levels(thresholds: Thresholds, scores: Tensor) -> NDArray[np.float64]:
+def as_levels(thresholds: Thresholds) -> NDArray[np.float64]:
     """Given thresholds as numbers, rising.
 
     Args:
-        thresholds: How many from 0 to 1, or the thresholds themselves.
-        scores: The scores that they are meant for.
+        thresholds: How many from 0 to 1, equally spaced, or the thresholds themselves.
 
     Returns:
         (K,) float64.
 
     Raises:
-        ArgumentError: Too few, not finite, or a number of them for scores outside 0 to 1.
+        ArgumentError: Fewer than two from 0 to 1, none at all, or not numbers.
     """
     if isinstance(thresholds, int | np.integer):
         if thresholds < 2:
@@ -85,25 +84,29 @@ def as_levels(thresholds: Thresholds, scores: Tensor) -> NDArray[np.float64]:
                 expected="2 or more, or None for all",
                 remedy="give a sequence for a single threshold: [0.5]",
             )
-        if scores.numel() and (scores.min() < 0 or scores.max() > 1):
-            raise ArgumentError(
-                "thresholds",
-                "a number of thresholds divides the range from 0 to 1, and the scores leave it",
-                found=f"scores from {scores.min().item():g} to {scores.max().item():g}",
-                expected="scores from 0 to 1",
-                remedy="apply the sigmoid to logits, divide grey levels by 255, or give the thresholds themselves",
-            )
         return np.linspace(0, 1, int(thresholds))
     levels = np.sort(np.atleast_1d(np.asarray(thresholds, np.float64)))
-    if levels.ndim != 1 or not levels.size or not np.isfinite(levels).all():
+    if levels.ndim != 1 or np.isnan(levels).any():
         raise ArgumentError(
             "thresholds",
             "not a row of numbers",
             found=f"{thresholds!r:.80}",
-            expected="one or more finite numbers, how many from 0 to 1, or None for all",
+            expected="numbers, how many from 0 to 1, or None for all",
             remedy="give None for all distinct scores, whatever their range",
         )
     return levels
+
+
+def check_range(thresholds: Thresholds, scores: Tensor) -> None:
+    """Refuse a number of thresholds, which divide the range from 0 to 1, for scores that leave it."""
+    if isinstance(thresholds, int | np.integer) and scores.numel() and (scores.min() < 0 or scores.max() > 1):
+        raise ArgumentError(
+            "thresholds",
+            "a number of thresholds divides the range from 0 to 1, and the scores leave it",
+            found=f"scores from {scores.min().item():g} to {scores.max().item():g}",
+            expected="scores from 0 to 1",
+            remedy="apply the sigmoid to logits, divide grey levels by 255, or give the thresholds themselves",
+        )
 
 
 def as_edges(levels: NDArray[np.float64], scores: Tensor, strict: bool) -> Tensor:
@@ -119,7 +122,8 @@ def as_edges(levels: NDArray[np.float64], scores: Tensor, strict: bool) -> Tenso
     """
     kind = working_type(scores.dtype)
     if kind == torch.int64:
-        edges = torch.from_numpy(np.floor(levels) + 1 if strict else np.ceil(levels)).long()
+        whole = np.floor(levels) + 1 if strict else np.ceil(levels)
+        edges = torch.from_numpy(whole.clip(-(2.0**62), 2.0**62)).long()
     else:
         edges = torch.from_numpy(levels).to(scores.dtype).to(kind)
         if strict:

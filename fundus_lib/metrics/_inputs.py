@@ -72,16 +72,14 @@ def as_scores(values: ArrayLike | Tensor, where: str) -> Tensor:
             expected="float16 to float64, or an integer up to int64",
             remedy="convert the scores, to float32 say",
         )
-    if scores.is_floating_point():
-        missing = sum(int(torch.isnan(part).sum()) for part in chunks(scores))
-        if missing:
-            raise ArgumentError(
-                where,
-                "a score is not a number",
-                found=f"{missing} NaN among {scores.numel()} scores",
-                expected="real numbers",
-                remedy="look for a diverged training or a division by zero before the scores",
-            )
+    if any(bool(torch.isnan(part).any()) for part in chunks(scores)):
+        raise ArgumentError(
+            where,
+            "a score is not a number",
+            found=f"{int(torch.isnan(scores).sum())} NaN among {scores.numel()} scores",
+            expected="real numbers",
+            remedy="look for a diverged training or a division by zero before the scores",
+        )
     return scores
 
 

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from fundus_lib.metrics._inputs import as_binary, check_choice, check_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
+
+SCORES = ("iou", "f1", "sensitivity", "ppv", "specificity", "accuracy")
+"""The names of the scores of `PixelCounts`."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ def pixel_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor) -> PixelC
     check_shapes(pred, target, "pixel_counts")
     called = as_binary(pred, "pixel_counts")
     lesion = as_binary(target, "pixel_counts").to(called.device)
-    tp = int((called & lesion).sum())
-    positive, actual = int(called.sum()), int(lesion.sum())
+    tp = int(torch.count_nonzero(called & lesion))
+    positive, actual = int(torch.count_nonzero(called)), int(torch.count_nonzero(lesion))
     return PixelCounts(tp, positive - tp, actual - tp, called.numel() - positive - actual + tp)
 
 
@@ -107,9 +111,6 @@ def image_mean(counts: Sequence[PixelCounts], score: str, *, empty: float | str)
         ArgumentError: The score or ``empty`` is none of these.
     """
     return mean([value(one, score) for one in counts], empty)
-
-
-SCORES = ("iou", "f1", "sensitivity", "ppv", "specificity", "accuracy")
 
 
 def value(counts: PixelCounts, score: str) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._edges import as_edges, as_levels, distinct, reaching, turning_points
+from fundus_lib.metrics._edges import as_edges, as_levels, check_range, distinct, reaching, turning_points
 from fundus_lib.metrics._inputs import as_pair, check_choice
 from fundus_lib.metrics.pixel_counts import PixelCounts
 
@@ -159,13 +159,14 @@ def threshold_counts(
         strict: Call a pixel lesion if its score is above the threshold, not if it is equal. None has both in its table.
 
     Raises:
-        ArgumentError: Shapes differ, a score is NaN, a target is neither 0 nor 1, thresholds are too few or not finite,
-            or a number of them is given for scores outside 0 to 1.
+        ArgumentError: Shapes differ, a score is NaN, a target is neither 0 nor 1, thresholds are too few or NaN, or a
+            number of them is given for scores outside 0 to 1.
     """
     values, lesion = as_pair(scores, target, "threshold_counts")
     if thresholds is None:
         return counts_at(values, lesion, turning_points(values[lesion]))
-    levels = as_levels(thresholds, values)
+    check_range(thresholds, values)
+    levels = as_levels(thresholds)
     return counts_at(values, lesion, as_edges(levels, values, strict), levels, strict)
 
 
@@ -231,10 +232,11 @@ def counts_at(
     strict: bool = False,
 ) -> ThresholdCounts:
     """Hits and false alarms at rising edges (K,); the table calls them by the levels (K,), if there are any."""
-    tp, every = reaching(scores[lesion], edges), reaching(scores, edges)
+    found = scores[lesion]
+    tp, every = reaching(found, edges), reaching(scores, edges)
     levels = edges.cpu().double().numpy() if levels is None else levels
-    positives = int(lesion.sum())
-    return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, lesion.numel() - positives, strict)
+    positives, negatives = found.numel(), scores.numel() - found.numel()
+    return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, negatives, strict)
 
 
 def _pool(tables: Iterable[ThresholdCounts]) -> ThresholdCounts:
