@@ -9,18 +9,23 @@ from fundus_lib.published.claim import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
 from fundus_lib.published.laws import LAWS, Law, aupr_band, f1_of, iou_of
-from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
+from fundus_lib.published.printed import PAPERS, TableInfo, cells, info, table, tables
+from fundus_lib.published.show import SIGNS, Shown, Sign, mark, show
 
 __all__ = [
     "LAWS",
     "PAPERS",
+    "SIGNS",
     "Check",
     "Interval",
     "Law",
+    "Shown",
+    "Sign",
     "TableInfo",
     "audit",
     "aupr_band",
     "best_case_p",
+    "cells",
     "checks",
     "claims",
     "count_of",
@@ -30,6 +35,8 @@ __all__ = [
     "info",
     "interval",
     "iou_of",
+    "mark",
+    "show",
     "summary",
     "table",
     "tables",

@@ -166,3 +166,25 @@ def table(paper: str, number: int, *, text: bool = False) -> pd.DataFrame:
         for column in known.headings:
             cells[column] = pd.to_numeric(cells[column], errors="coerce")
     return cells
+
+
+def cells() -> pd.DataFrame:
+    """All printed numbers of all tables, one per line.
+
+    Returns:
+        Columns paper, table, row, column, metric (see `TableInfo.metric`), printed (the digits), value (a percentage as
+        a fraction of 1) and quoted_from.
+    """
+    import pandas as pd
+
+    lines = []
+    for known in tables():
+        texts = table(known.paper, known.number, text=True)
+        for row, line in texts.iterrows():
+            for column in known.headings:
+                if (text := line[column]) not in ("", "-"):
+                    value = float(text) * float(known.scale)
+                    place = known.paper, known.number, row, column, known.metric(column)
+                    lines.append((*place, text, value, line["quoted_from"]))
+    names = ["paper", "table", "row", "column", "metric", "printed", "value", "quoted_from"]
+    return pd.DataFrame(lines, columns=names)

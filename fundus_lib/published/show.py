@@ -1,0 +1,126 @@
+"""A printed table on the page, with a sign on every cell that breaks a law."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from html import escape
+
+from fundus_lib.published.audits import Check, checks
+from fundus_lib.published.printed import TableInfo, info, table
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a broken cell is marked: by a sign and a colour, so that no reader needs to tell colours apart.
+
+    Attributes:
+        sign: Stands in front of the number.
+        colour: Behind it; half transparent, for light and dark pages.
+        means: What it says.
+    """
+
+    sign: str
+    colour: str
+    means: str
+
+
+SIGNS: dict[str, Sign] = {
+    "broken": Sign("✗", "rgba(213,94,0,.40)", "cannot be, whatever the protocol"),
+    "cut": Sign("≈", "rgba(230,159,0,.40)", "can only be if digits were cut off instead of rounded"),
+    "pooled": Sign("≠", "rgba(86,180,233,.35)", "cannot come from counts pooled over all images"),
+    "count": Sign("k?", "rgba(204,121,167,.40)", "is no count out of any set that the paper names, nor out of a fifth"),
+}
+"""The marks, the gravest first."""
+
+
+def mark(check: Check) -> str | None:
+    """The key in `SIGNS` that a check earns, or None if its law holds."""
+    if check.verdict == "holds":
+        return None
+    if check.kind == "always":
+        return check.verdict
+    return check.kind if check.verdict == "broken" else "cut"
+
+
+class Shown:
+    """A table with its marks; displays itself in a notebook and in the book, and prints as text elsewhere.
+
+    Attributes:
+        info: What is known about the table.
+        marks: (row, column) → the gravest mark, and the checks that earned it.
+    """
+
+    def __init__(self, known: TableInfo):
+        self.info = known
+        found: dict[tuple[str, str], list[Check]] = defaultdict(list)
+        for check in checks(known.paper, known.number):
+            if mark(check):
+                for column in check.cells:
+                    found[check.row, column].append(check)
+        self.marks: dict[tuple[str, str], tuple[str, list[Check]]] = {}
+        for cell, earned in found.items():
+            gravest = min((key for check in earned if (key := mark(check))), key=list(SIGNS).index)
+            self.marks[cell] = gravest, [check for check in earned if mark(check) == gravest]
+
+    def __repr__(self) -> str:
+        cells = table(self.info.paper, self.info.number, text=True)
+        signs = {cell: SIGNS[key].sign + " " for cell, (key, _) in self.marks.items()}
+        for column in cells.columns:
+            cells[column] = [signs.get((str(row), column), "") + text for row, text in cells[column].items()]
+        return f"{self.info.paper}, Table {self.info.number}: {self.info.caption}\n{cells.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        known = self.info
+        cells = table(known.paper, known.number, text=True).drop(columns="quoted_from")
+        head = "".join(f'<th style="text-align:left">{escape(known.headings.get(c, c))}</th>' for c in cells.columns)
+        body = "".join(
+            f"<tr>{''.join(self._cell(str(row), str(c), str(text)) for c, text in line.items())}</tr>"
+            for row, line in cells.iterrows()
+        )
+        caption = f"<b>{escape(known.paper)}, Table {known.number}.</b> {escape(known.caption)} {escape(known.data)}."
+        return (
+            '<div class="published" style="margin:1em 0">'
+            f'<p style="margin:.3em 0">{caption} Numbers: {escape(known.unit)}.</p>'
+            f'<table style="text-align:left"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            f'<div style="font-size:.9em">{self._notes()}</div></div>'
+        )
+
+    def _cell(self, row: str, column: str, text: str) -> str:
+        known = self.info
+        first = column == next(iter(table(known.paper, known.number).columns)) or column in known.label
+        if first:
+            dagger = " †" if row in known.quoted and (not known.label or column == known.label[-1]) else ""
+            return f'<td style="text-align:left;white-space:nowrap">{escape(text)}{dagger}</td>'
+        if (row, column) not in self.marks:
+            return f'<td style="text-align:left">{escape(text)}</td>'
+        key, earned = self.marks[row, column]
+        why = escape("; ".join(dict.fromkeys(f"{check.law}: {SIGNS[key].means}" for check in earned)))
+        return (
+            f'<td style="text-align:left;white-space:nowrap;background:{SIGNS[key].colour}">'
+            f'<abbr title="{why}" style="text-decoration:none"><b>{SIGNS[key].sign}</b></abbr> {escape(text)}</td>'
+        )
+
+    def _notes(self) -> str:
+        used = [key for key in SIGNS if key in {key for key, _ in self.marks.values()}]
+        notes = [f"<b>{SIGNS[key].sign}</b> {escape(SIGNS[key].means)}" for key in used]
+        sources = dict.fromkeys(self.info.quoted.values())
+        if sources:
+            notes.append("† " + escape("; ".join(sources)))
+        return "<br>".join(notes)
+
+
+def show(paper: str, number: int) -> Shown:
+    """A printed table with every cell marked that breaks a law.
+
+    Args:
+        paper: One of :data:`fundus_lib.published.PAPERS`.
+        number: As printed.
+
+    Returns:
+        The table; end the cell with it.
+
+    Raises:
+        UnknownNameError: There is no such table.
+    """
+    return Shown(info(paper, number))

@@ -1,0 +1,49 @@
+"""Tables on the page: every number, every mark with its sign, in words and colours."""
+
+import re
+
+import pytest
+
+from fundus_lib import published
+from fundus_lib.published import SIGNS, cells, mark, show, table, tables
+
+
+@pytest.mark.parametrize("known", tables(), ids=lambda known: f"{known.paper} {known.number}")
+def test_every_number_is_shown_as_printed(known: published.TableInfo) -> None:
+    page = show(known.paper, known.number)._repr_html_()
+    printed = [
+        text for text in table(known.paper, known.number, text=True).drop(columns="quoted_from").to_numpy().ravel()
+    ]
+    shown = [re.sub("<abbr.*</abbr> | †", "", cell) for cell in re.findall("<td[^>]*>(.*?)</td>", page)]
+    assert [text.replace("&amp;", "&") for text in shown] == printed
+    assert known.caption.split(",")[0].split("(")[0] in page.replace("&#x27;", "'")
+    assert page.count("†") == (len(known.quoted) + 1 if known.quoted else 0)
+
+
+def test_signs() -> None:
+    page = show("sunet", 1)._repr_html_()
+    assert re.search(
+        r'background:rgba\(213,94,0,.40\)"><abbr title="accuracy is k/103: cannot be[^>]*><b>✗</b></abbr> 0.6506', page
+    )
+    assert re.search(r"<b>≈</b></abbr> 0.6116", page)
+    assert page.count("<abbr") == 2
+    assert "✗ 0.6506" in repr(show("sunet", 1)) and "≈ 0.6116" in repr(show("sunet", 1))
+    assert show("hecl", 1).marks["HED", "auc"][0] == "pooled"
+    assert show("pldmlt", 1).marks["segmentation: FPN", "miou"][0] == "broken"  # the gravest of two
+    assert show("pldmlt", 1).marks["grading: NASNet", "accuracy"][0] == "count"
+    assert not show("dual_branch", 4).marks
+
+
+def test_marks_of_all_checks() -> None:
+    earned = {mark(check) for check in published.checks()}
+    assert earned == {None, *SIGNS}
+    assert len({sign.sign for sign in SIGNS.values()}) == len(SIGNS)
+
+
+def test_cells() -> None:
+    found = cells()
+    assert found.value.notna().all()
+    line = found[(found.paper == "hecl") & (found.table == 1) & (found.row == "HED") & (found.column == "auc")].iloc[0]
+    assert (line.printed, line.metric, line.value) == ("38.98", "auc", pytest.approx(0.3898))
+    assert line.quoted_from.startswith("Zhang")
+    assert len(found) == 6 + 20 + 90 + 90 + 57 + 78 + 12 + 18 + 18 + 8 + 10 + 21 + 24 + 80
