@@ -1,27 +1,39 @@
 """How good a prediction is. Every function says how it reduces and what it gives for empty masks."""
 
 from fundus_lib.metrics.average_precision import average_precision, average_precision_stream
+from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.metrics.classes import class_counts, confusion_matrix, mean_score
 from fundus_lib.metrics.curves import auprc, precision_recall_curve, roc_auc, roc_curve
+from fundus_lib.metrics.grading import GradeScores, GradingReport, grading_report, quadratic_weighted_kappa
 from fundus_lib.metrics.lesion_size import LesionRecall, lesion_recall
+from fundus_lib.metrics.paired import PairedTest, mcnemar, paired_test
 from fundus_lib.metrics.pixel_counts import PixelCounts, image_mean, pixel_counts
 from fundus_lib.metrics.regions import region_counts
 from fundus_lib.metrics.threshold_counts import ThresholdCounts, threshold_counts, threshold_counts_stream
 
 __all__ = [
+    "Estimate",
+    "GradeScores",
+    "GradingReport",
     "LesionRecall",
+    "PairedTest",
     "PixelCounts",
     "ThresholdCounts",
     "auprc",
     "average_precision",
     "average_precision_stream",
+    "bootstrap",
     "class_counts",
     "confusion_matrix",
+    "grading_report",
     "image_mean",
     "lesion_recall",
+    "mcnemar",
     "mean_score",
+    "paired_test",
     "pixel_counts",
     "precision_recall_curve",
+    "quadratic_weighted_kappa",
     "region_counts",
     "roc_auc",
     "roc_curve",

@@ -1,0 +1,193 @@
+"""How good grades are: accuracy, joint accuracy, quadratic-weighted kappa and confusion matrix, with intervals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from fundus_lib.errors import ArgumentError, GradeRangeError
+from fundus_lib.metrics.bootstrap import Estimate, bootstrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+DR_GRADES = 5
+"""Grades of diabetic retinopathy: 0 to 4."""
+DME_GRADES = 3
+"""Grades of the risk of diabetic macular edema: 0 to 2."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradeScores:
+    """How well one disease is graded; every score with its bootstrap interval over images.
+
+    Attributes:
+        accuracy: Share of the images whose grade is right.
+        kappa: Quadratic-weighted kappa (see `quadratic_weighted_kappa`).
+        confusion: Images by true grade (row) and given grade (column), (K, K); the ends are those of each cell.
+    """
+
+    accuracy: Estimate[float]
+    kappa: Estimate[float]
+    confusion: Estimate[NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class GradingReport:
+    """What `grading_report` found.
+
+    Attributes:
+        images: How many images were graded.
+        dr: Scores of the five grades of diabetic retinopathy.
+        dme: Scores of the three grades of macular edema; None if only retinopathy was graded.
+        joint_accuracy: Share of the images of which both grades are right; None likewise.
+    """
+
+    images: int
+    dr: GradeScores
+    dme: GradeScores | None = None
+    joint_accuracy: Estimate[float] | None = None
+
+    def metrics(self) -> dict[str, float]:
+        """Flat, as a record keeps it: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ``dr_kappa``, ..."""
+        named = {"dr_accuracy": self.dr.accuracy, "dr_kappa": self.dr.kappa}
+        if self.dme and self.joint_accuracy:
+            named |= {"dme_accuracy": self.dme.accuracy, "dme_kappa": self.dme.kappa}
+            named |= {"joint_accuracy": self.joint_accuracy}
+        return {
+            f"{name}{end}": number
+            for name, score in named.items()
+            for end, number in (("", score.value), ("_low", score.low), ("_high", score.high))
+        }
+
+
+def grading_report(
+    dr_pred: ArrayLike | Tensor,
+    dr_target: ArrayLike | Tensor,
+    dme_pred: ArrayLike | Tensor | None = None,
+    dme_target: ArrayLike | Tensor | None = None,
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> GradingReport:
+    """Score the grades of a set of images, each image counting once.
+
+    Args:
+        dr_pred: Grades of retinopathy that were given, whole numbers 0 to 4; (N,).
+        dr_target: The true ones; (N,).
+        dme_pred: Grades of macular edema that were given, 0 to 2; (N,), the images in the same order.
+        dme_target: The true ones; (N,).
+        resamples: As in `bootstrap`, which makes the intervals; all scores see the same selections of images.
+        confidence: As in `bootstrap`.
+        seed: As in `bootstrap`.
+
+    Raises:
+        ArgumentError: Lengths differ, there is no image, grades are scores instead of whole numbers, or only one of
+            `dme_pred` and `dme_target` is given.
+        GradeRangeError: A grade lies outside its scale; −1, for one, which marks images without a grade.
+    """
+    interval = partial(bootstrap, resamples=resamples, confidence=confidence, seed=seed)
+    columns = grade_columns(dr_pred, dr_target, dme_pred, dme_target)
+    given, true = columns[:2]
+    dr_scores = _scores(given, true, DR_GRADES, interval)
+    if len(columns) == 2:
+        return GradingReport(len(given), dr_scores)
+    dme_given, dme_true = columns[2:]
+    dme_scores = _scores(dme_given, dme_true, DME_GRADES, interval)
+    both = (given == true) & (dme_given == dme_true)
+    return GradingReport(len(given), dr_scores, dme_scores, interval(both, np.mean))
+
+
+def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
+    r"""Agreement beyond chance, an error of two grades weighing four times an error of one.
+
+    .. math:: \kappa = 1 - \frac{\sum_{ij} (i - j)^2 O_{ij}}{\sum_{ij} (i - j)^2 E_{ij}},
+        \qquad E_{ij} = \frac{\sum_k O_{ik} \sum_k O_{kj}}{\sum_{kl} O_{kl}}
+
+    Args:
+        confusion: Images by true and given grade, :math:`O`; (K, K), as `confusion_matrix` gives them. Its transpose
+            gives the same. It covers the whole scale: 0 for 4 weighs 16 even if no image has a grade between.
+
+    Returns:
+        1 if all grades are right, 0 as expected by chance, at least −1. NaN if there is no image, or if all images have
+        and are given one and the same grade, since chance then leaves nothing to disagree on.
+    """
+    observed = np.asarray(confusion, np.float64)
+    expected = np.outer(observed.sum(1), observed.sum(0)) / max(observed.sum(), 1)
+    grade = np.arange(len(observed))
+    weights = (grade[:, None] - grade) ** 2
+    chance = float((weights * expected).sum())
+    return 1 - float((weights * observed).sum()) / chance if chance else float("nan")
+
+
+def _scores(
+    given: NDArray[np.int64], true: NDArray[np.int64], grades: int, interval: Callable[..., Estimate[Any]]
+) -> GradeScores:
+    cells = true * grades + given  # of the confusion matrix, row after row; (N,)
+
+    def confusion(some: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.bincount(some, minlength=grades**2).reshape(grades, grades)
+
+    return GradeScores(
+        accuracy=interval(given == true, np.mean),
+        kappa=interval(cells, lambda some: quadratic_weighted_kappa(confusion(some))),
+        confusion=interval(cells, confusion),
+    )
+
+
+def grade_columns(
+    dr_pred: ArrayLike | Tensor,
+    dr_target: ArrayLike | Tensor,
+    dme_pred: ArrayLike | Tensor | None = None,
+    dme_target: ArrayLike | Tensor | None = None,
+) -> list[NDArray[np.int64]]:
+    """The arguments of `grading_report`, checked: two columns (N,), or four with macular edema."""
+    if (dme_pred is None) != (dme_target is None):
+        raise ArgumentError(
+            "grades of macular edema",
+            "come without their counterpart",
+            found="dme_target is missing" if dme_target is None else "dme_pred is missing",
+            expected="both, or neither",
+            remedy="pass dme_pred and dme_target together",
+        )
+    columns = [_on_scale(dr_pred, DR_GRADES, "dr_pred"), _on_scale(dr_target, DR_GRADES, "dr_target")]
+    if dme_pred is not None and dme_target is not None:
+        columns += [_on_scale(dme_pred, DME_GRADES, "dme_pred"), _on_scale(dme_target, DME_GRADES, "dme_target")]
+    if len({len(column) for column in columns}) > 1:
+        raise ArgumentError(
+            "grades",
+            "are not of the same images",
+            found=f"{', '.join(str(len(column)) for column in columns)} grades",
+            expected="every grade for every image, in the same order",
+            remedy="report retinopathy alone, or leave out images that lack one of the grades",
+        )
+    return columns
+
+
+def _on_scale(values: ArrayLike | Tensor, grades: int, name: str) -> NDArray[np.int64]:
+    found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    if found.ndim != 1 or found.dtype.kind not in "iu":
+        raise ArgumentError(
+            name,
+            "grades are one whole number per image",
+            found=f"{found.dtype} of shape {found.shape}",
+            expected="integers (N,)",
+            remedy="take the argmax of scores over the grades first",
+        )
+    off = found[(found < 0) | (found >= grades)]
+    if off.size:
+        raise GradeRangeError(
+            name,
+            "a grade lies outside its scale",
+            found=f"{off[0]}, in {off.size} of {found.size} images",
+            expected=f"0 to {grades - 1}",
+            remedy="leave out images without a grade, which the data sets mark with -1",
+        )
+    return found.astype(np.int64)
