@@ -44,6 +44,8 @@ def as_binary(values: ArrayLike | Tensor, where: str) -> Tensor:
     mask = as_tensor(values)
     if mask.dtype == torch.bool:
         return mask
+    if mask.dtype == torch.uint8 and mask.numel() and mask.max() <= 1:
+        return mask.view(torch.bool)  # the same bytes: a hundred times faster than to compare them
     binary = mask != 0
     if not torch.equal(binary, mask == 1):
         others = mask[(mask != 0) & (mask != 1)][:1]
