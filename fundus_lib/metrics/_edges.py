@@ -36,15 +36,22 @@ def reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
         return counts
     for part in chunks(scores):
         part = part.to(edges.dtype)
-        if part.is_cpu:  # numpy selects and sorts many times faster than torch does here
-            values, bounds = part.numpy(), edges.numpy()
-            values = values[values >= bounds[0]]
-            values.sort()
-            counts += values.size - np.searchsorted(values, bounds)
-        else:
-            part = part[part >= edges[0]].sort().values
-            counts += (part.numel() - torch.searchsorted(part, edges)).cpu().numpy()
+        counts += _numpy_reaching(part, edges) if part.is_cpu else _torch_reaching(part, edges)
     return counts
+
+
+def _numpy_reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """On a CPU, numpy selects and sorts many times faster than torch."""
+    values, bounds = scores.numpy(), edges.numpy()
+    values = values[values >= bounds[0]]
+    values.sort()
+    return np.asarray(values.size - np.searchsorted(values, bounds))
+
+
+def _torch_reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """On any device."""
+    values = scores[scores >= edges[0]].sort().values
+    return np.asarray((values.numel() - torch.searchsorted(values, edges)).cpu())
 
 
 def distinct(scores: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics._inputs import as_tensor, check_choice, check_shapes, chunks
-from fundus_lib.metrics.pixel_counts import PixelCounts, mean, value
+from fundus_lib.metrics.pixel_counts import PixelCounts, mean, values
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -32,7 +32,7 @@ def confusion_matrix(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, class
         ArgumentError: Shapes differ, or a value is no class.
     """
     check_shapes(pred, target, "confusion_matrix")
-    called, actual = (_labels(values, classes) for values in (pred, target))
+    called, actual = (_labels(given, classes) for given in (pred, target))
     matrix = torch.zeros(classes**2, dtype=torch.long)
     for row, column in zip(chunks(actual.to(called.device)), chunks(called), strict=True):
         matrix += torch.bincount(row.long() * classes + column.long(), minlength=classes**2).cpu()
@@ -87,11 +87,11 @@ def mean_score(
     chosen = counts if background else counts[1:]
     if average == "micro":
         chosen = [sum(chosen, PixelCounts())]
-    return mean([value(one, score) for one in chosen], empty)
+    return mean(values(chosen, score), empty)
 
 
-def _labels(values: ArrayLike | Tensor, classes: int) -> Tensor:
-    labels = as_tensor(values)
+def _labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
+    labels = as_tensor(given)
     if labels.dtype == torch.bool:
         labels = labels.byte()
     if labels.is_floating_point() or labels.is_complex():

@@ -110,23 +110,23 @@ def image_mean(counts: Sequence[PixelCounts], score: str, *, empty: float | str)
     Raises:
         ArgumentError: The score or ``empty`` is none of these.
     """
-    return mean([value(one, score) for one in counts], empty)
+    return mean(values(counts, score), empty)
 
 
-def value(counts: PixelCounts, score: str) -> float:
-    """The score of that name."""
+def values(counts: Sequence[PixelCounts], score: str) -> list[float]:
+    """The score of that name of each."""
     check_choice(score, SCORES, "score")
-    return float(getattr(counts, score))
+    return [float(getattr(one, score)) for one in counts]
 
 
-def mean(values: Sequence[float], empty: float | str) -> float:
+def mean(scores: Sequence[float], empty: float | str) -> float:
     """Mean in which NaN counts as ``empty``, or not at all if that is ``"skip"``; NaN if nothing is left."""
     if isinstance(empty, str):
         check_choice(empty, ("skip",), "empty")
-        values = [one for one in values if not math.isnan(one)]
+        counted = [one for one in scores if not math.isnan(one)]
     else:
-        values = [empty if math.isnan(one) else one for one in values]
-    return sum(values) / len(values) if values else math.nan
+        counted = [empty if math.isnan(one) else one for one in scores]
+    return sum(counted) / len(counted) if counted else math.nan
 
 
 def _ratio(part: int, whole: int) -> float:

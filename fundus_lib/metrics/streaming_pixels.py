@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from fundus_lib.metrics._inputs import check_choice
 from fundus_lib.metrics.classes import class_counts, mean_score
-from fundus_lib.metrics.pixel_counts import SCORES, mean, pixel_counts, value
+from fundus_lib.metrics.pixel_counts import SCORES, mean, pixel_counts, values
 from fundus_lib.metrics.pixel_counts import PixelCounts as Counts
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PixelCounts(Metric):
         """The pooled counts and scores."""
         counts = _counts(self.counts)
         tensors = {name: torch.tensor(number) for name, number in asdict(counts).items()}
-        return tensors | {score: torch.tensor(value(counts, score), dtype=torch.float64) for score in SCORES}
+        return tensors | {name: torch.tensor(values([counts], name)[0], dtype=torch.float64) for name in SCORES}
 
 
 class ImageMean(Metric):
@@ -72,9 +72,9 @@ class ImageMean(Metric):
     def update(self, pred: Tensor, target: Tensor) -> None:
         """Add the images of a batch: pred and target (B, ...), 0 and 1 or bool."""
         for called, lesion in zip(pred, target, strict=True):
-            score = value(pixel_counts(called, lesion), self.score)
-            if not (math.isnan(score) and self.empty == "skip"):
-                self.total += mean([score], self.empty)
+            scores = values([pixel_counts(called, lesion)], self.score)
+            if not (math.isnan(scores[0]) and self.empty == "skip"):
+                self.total += mean(scores, self.empty)
                 self.images += 1
 
     def compute(self) -> Tensor:

@@ -165,8 +165,8 @@ def threshold_counts(
     values, lesion = as_pair(scores, target, "threshold_counts")
     if thresholds is None:
         return counts_at(values, lesion, turning_points(values[lesion]))
-    check_range(thresholds, values)
     levels = as_levels(thresholds)
+    check_range(thresholds, values)
     return counts_at(values, lesion, as_edges(levels, values, strict), levels, strict)
 
 
@@ -191,7 +191,11 @@ def threshold_counts_stream(
     """
     if thresholds is None:
         return two_passes(maps, turning_points)
-    return _pool(threshold_counts(s, t, thresholds=thresholds, strict=strict) for s, t in maps)
+    total = None
+    for scores, target in maps:
+        counts = threshold_counts(scores, target, thresholds=thresholds, strict=strict)
+        total = counts if total is None else total + counts
+    return _given(total)
 
 
 def two_passes(maps: Iterable[Map], find: Callable[[Tensor], Tensor]) -> ThresholdCounts:
@@ -205,23 +209,28 @@ def two_passes(maps: Iterable[Map], find: Callable[[Tensor], Tensor]) -> Thresho
             expected="something that can be iterated twice: all thresholds take two passes",
             remedy="pass a list, a data set, or an object whose __iter__ starts anew; or give thresholds",
         )
-    edges, positives = torch.empty(0), 0  # (K,), rising
+    edges = torch.empty(0)  # (K,), rising
+    sums: tuple[list[float], list[float]] = [], []  # of the first pass and of the second
     for scores, target in maps:
         values, lesion = as_pair(scores, target, where)
-        found = values[lesion]
-        positives += found.numel()
-        edges = distinct(torch.cat([edges, find(found).cpu()])) if len(edges) else find(found).cpu()
-    pairs = (as_pair(scores, target, where) for scores, target in maps)
-    counts = _pool(counts_at(values, lesion, edges.to(values.device)) for values, lesion in pairs)
-    if counts.positives != positives or (positives and counts.tp[-1] != positives):
+        new = find(values[lesion]).cpu()
+        edges = distinct(torch.cat([edges, new])) if len(edges) else new
+        sums[0].extend(_sums(values, lesion))
+    total = None
+    for scores, target in maps:
+        values, lesion = as_pair(scores, target, where)
+        counts = counts_at(values, lesion, edges.to(values.device))
+        total = counts if total is None else total + counts
+        sums[1].extend(_sums(values, lesion))
+    if not np.array_equal(*sums, equal_nan=True):
         raise ArgumentError(
             where,
             "the second pass gave other maps than the first",
-            found=f"{counts.positives} lesion pixels after {positives}, or other scores",
+            found=f"{len(sums[1]) // 3} maps after {len(sums[0]) // 3}, of other scores or targets",
             expected="the same scores and targets in both passes",
             remedy="switch off augmentation, dropout and shuffled files, or store the scores",
         )
-    return counts
+    return _given(total)
 
 
 def counts_at(
@@ -239,10 +248,13 @@ def counts_at(
     return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, negatives, strict)
 
 
-def _pool(tables: Iterable[ThresholdCounts]) -> ThresholdCounts:
-    total = None
-    for table in tables:
-        total = table if total is None else total + table
+def _sums(scores: Tensor, lesion: Tensor) -> tuple[float, float, float]:
+    """What tells one map from another: lesion pixels, and the sums of their scores and of all."""
+    found = scores[lesion]
+    return float(found.numel()), float(found.sum(dtype=torch.float64)), float(scores.sum(dtype=torch.float64))
+
+
+def _given(total: ThresholdCounts | None) -> ThresholdCounts:
     if total is None:
         raise ArgumentError(
             "maps",

@@ -2,49 +2,59 @@
 
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, jaccard_score
+from random_cases import random_case
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics import PixelCounts, _inputs, average_precision, pixel_counts
+from fundus_lib.metrics import PixelCounts, _inputs, average_precision, image_mean, pixel_counts
 
 
-def random_case(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and target: few or many pixels, few or many ties, none to all of them lesion."""
-    shape = tuple(rng.integers(1, 12, size=rng.integers(1, 4)))
-    target = (rng.random(shape) < rng.choice([0, 0.01, 0.1, 0.5, 1])).astype(np.uint8)
-    scores = rng.normal(size=shape) + target * rng.choice([0, 1, 3])
-    match rng.integers(4):
-        case 0:
-            scores = np.round(scores)
-        case 1:
-            scores = np.full(shape, 0.3)
-        case 2:
-            scores = np.round(scores, 1)
-    return scores, target
+def slow_average_precision(scores, target):
+    """The sum over falling distinct scores, in exact fractions."""
+    lesions, before, area = int(target.sum()), Fraction(0), Fraction(0)
+    for score in sorted(set(scores.ravel().tolist()), reverse=True):
+        called = scores >= score
+        recall = Fraction(int(target[called].sum()), lesions)
+        area += (recall - before) * Fraction(int(target[called].sum()), int(called.sum()))
+        before = recall
+    return float(area)
 
 
-def test_average_precision_is_scikit_learns_on_random_cases():
+def test_average_precision_is_scikit_learns_and_a_loops_on_random_cases():
     rng = np.random.default_rng(0)
     compared = 0
-    for _ in range(1000):
+    for case in range(4000):
         scores, target = random_case(rng)
         ours = average_precision(scores, target)
-        assert average_precision(torch.from_numpy(scores), torch.from_numpy(target).bool()) == pytest.approx(
-            ours, abs=1e-15, nan_ok=True
-        )
+        tensors = torch.from_numpy(scores), torch.from_numpy(target).bool()
+        assert average_precision(*tensors) == pytest.approx(ours, abs=0, nan_ok=True)
         if target.any():
             assert ours == pytest.approx(average_precision_score(target.ravel(), scores.ravel()), abs=1e-12)
+            if case % 10 == 0:
+                assert ours == pytest.approx(slow_average_precision(scores, target), abs=1e-12)
             compared += 1
         else:
             assert math.isnan(ours)
-    assert compared > 500
+        scores.ravel()[rng.integers(scores.size)] = math.nan
+        with pytest.raises(ArgumentError, match=f"1 NaN among {scores.size} scores"):
+            average_precision(scores, target)
+    assert compared > 2000
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8, np.int64])
+def test_average_precision_is_scikit_learns_on_many_pixels():
+    rng = np.random.default_rng(7)
+    target = rng.random(200_000) < 0.009
+    for digits in (2, 16):
+        scores = np.round(rng.normal(size=200_000) + 2 * target, digits)
+        assert average_precision(scores, target) == pytest.approx(average_precision_score(target, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.uint8, np.uint16, np.int64, ">f4"])
 def test_average_precision_of_other_types(dtype):
     rng = np.random.default_rng(1)
     target = rng.random((50, 60)) < 0.1
@@ -91,7 +101,7 @@ def test_average_precision_refuses(scores, target, says):
 
 def test_pixel_counts_are_a_loops_on_random_cases():
     rng = np.random.default_rng(3)
-    for _ in range(300):
+    for _ in range(2000):
         scores, target = random_case(rng)
         pred = scores > rng.normal()
         counts = pixel_counts(pred, target)
@@ -102,11 +112,27 @@ def test_pixel_counts_are_a_loops_on_random_cases():
             fn=pairs.count((False, True)),
             tn=pairs.count((False, False)),
         )
-        tn, fp, fn, tp = confusion_matrix(target.ravel(), pred.ravel(), labels=[0, 1]).ravel()
-        assert (counts.tn, counts.fp, counts.fn, counts.tp) == (tn, fp, fn, tp)
+        found, called, actual = (pred & (target == 1)).sum(), pred.sum(), target.sum()
+        for score, part, whole in (
+            (counts.iou, found, (pred | (target == 1)).sum()),
+            (counts.f1, 2 * found, called + actual),
+            (counts.sensitivity, found, actual),
+            (counts.ppv, found, called),
+            (counts.specificity, (~pred & (target == 0)).sum(), (target == 0).sum()),
+            (counts.accuracy, (pred == target).sum(), target.size),
+        ):
+            assert score == (part / whole if whole else pytest.approx(math.nan, nan_ok=True))
+
+
+def test_pixel_counts_give_scikit_learns_f1_and_iou():
+    rng = np.random.default_rng(8)
+    for _ in range(100):
+        scores, target = random_case(rng)
+        pred = scores > rng.normal()
         if pred.any() or target.any():
-            assert counts.f1 == pytest.approx(f1_score(target.ravel(), pred.ravel(), zero_division=0))
-            assert counts.iou == pytest.approx(jaccard_score(target.ravel(), pred.ravel(), zero_division=0))
+            counts, pair = pixel_counts(pred, target), (target.ravel(), pred.ravel())
+            assert counts.f1 == pytest.approx(f1_score(*pair, zero_division=0))
+            assert counts.iou == pytest.approx(jaccard_score(*pair, zero_division=0))
 
 
 def test_ratios_of_known_counts():
@@ -138,3 +164,22 @@ def test_pixel_counts_refuses_probabilities_and_other_shapes():
         pixel_counts(np.array([0.2, 1.0]), np.array([0, 1]))
     with pytest.raises(ArgumentError, match="shape"):
         pixel_counts(np.zeros((1, 4, 4)), np.zeros((4, 4)))
+
+
+def test_image_mean_says_what_an_undefined_score_counts():
+    counts = [PixelCounts(tp=1, fp=1, fn=2, tn=6), PixelCounts(tn=10), PixelCounts(fn=2, tn=8)]
+    assert image_mean(counts, "f1", empty="skip") == pytest.approx((2 / 5 + 0) / 2)
+    assert image_mean(counts, "f1", empty=1) == pytest.approx((2 / 5 + 1 + 0) / 3)
+    assert image_mean(counts, "f1", empty=0) == pytest.approx((2 / 5 + 0 + 0) / 3)
+    assert image_mean(counts, "ppv", empty="skip") == 1 / 2
+    assert math.isnan(image_mean(counts, "f1", empty=math.nan))
+    assert math.isnan(image_mean(counts[1:2], "iou", empty="skip"))
+    assert image_mean(counts, "accuracy", empty="skip") == pytest.approx((0.7 + 1 + 0.8) / 3)
+    assert image_mean(counts, "f1", empty="skip") != sum(counts, PixelCounts()).f1
+
+
+def test_image_mean_refuses_other_words():
+    with pytest.raises(ArgumentError, match="'iou' or 'f1'"):
+        image_mean([], "dice", empty="skip")
+    with pytest.raises(ArgumentError, match="'skip'"):
+        image_mean([], "f1", empty="ignore")
