@@ -64,7 +64,5 @@ class BinLoss(PixelLoss):
         )  # (M, P), from 0 to 4
         counts = torch.stack([(background & (hardness >= b)).sum(1) for b in range(5)])  # (5, M), falling
         enough = counts >= self.ratio * target.sum(1)
-        hardest = (
-            enough.sum(0).sub(1).clamp(min=0)
-        )  # the hardest bin with which, and with all above it, there is enough
-        return background & (hardness >= hardest[:, None])
+        last = enough.sum(0) - 1  # (M,), the hardest bin that completes the need; −1 if even all are too few
+        return background & (hardness >= last[:, None])

@@ -173,6 +173,9 @@ def test_bin_loss_keeps_whole_bins_from_the_hardest_down():
     for ratio, kept in [(1, 2), (2, 2), (3, 3), (3.5, 4), (5, 5), (6, 7), (99, 7)]:
         mask = BinLoss(ratio).kept(probability.logit()[None], target[None])[0]
         assert mask.tolist() == [True] * kept + [False] * (8 - kept), ratio
+    probability = torch.tensor([0.5] + 19 * [0.9] + 3 * [0.7] + 10 * [0.1])
+    target = torch.arange(33) == 0
+    assert BinLoss().kept(probability.logit()[None], target[None]).sum() == 22  # 20 for one lesion pixel: two bins
 
 
 def test_pooling_over_the_batch_keeps_lesions_apart():
