@@ -7,6 +7,7 @@ data; whether it can be true is computed: each law is tested with exact interval
 from fundus_lib.published.audits import Check, audit, checks, summary
 from fundus_lib.published.claim import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
+from fundus_lib.published.draw import overview
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
 from fundus_lib.published.laws import LAWS, Law, aupr_band, f1_of, iou_of
 from fundus_lib.published.printed import PAPERS, TableInfo, cells, info, table, tables
@@ -36,6 +37,7 @@ __all__ = [
     "interval",
     "iou_of",
     "mark",
+    "overview",
     "show",
     "summary",
     "table",

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 from fundus_lib.published.across import NOWHERE, between_rows
 from fundus_lib.published.digits import Interval, Reading, count_of, interval
 from fundus_lib.published.laws import LAWS, Kind
-from fundus_lib.published.printed import PAPERS, TableInfo, table, tables
+from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,15 +166,22 @@ def checks(paper: str | None = None, number: int | None = None) -> list[Check]:
     Args:
         paper: Only this paper.
         number: Only this table.
+
+    Raises:
+        UnknownNameError: There is no such table.
     """
-    chosen = [t for t in tables() if paper in (None, t.paper)]
-    found = [check for known in chosen for row in rows(known) for check in _within(row)]
-    for this in dict.fromkeys(known.paper for known in chosen):
-        lines = [row for known in chosen if known.paper == this for row in rows(known)]
-        found += [row.check(law, "always", tests) for row, law, tests in between_rows(lines)]
-    order = {(t.paper, t.number): place for place, t in enumerate(tables())}
-    found.sort(key=lambda check: order[check.paper, check.table])
-    return [check for check in found if number in (None, check.table)]
+    if paper is not None:
+        info(paper, number or 1)
+    chosen = PAPERS if paper is None else (paper,)
+    return [check for name in chosen for check in _of_paper(name) if number in (None, check.table)]
+
+
+@cache
+def _of_paper(paper: str) -> tuple[Check, ...]:
+    lines = [row for known in tables() if known.paper == paper for row in rows(known)]
+    found = [check for row in lines for check in _within(row)]
+    found += [row.check(law, "always", tests) for row, law, tests in between_rows(lines)]
+    return tuple(sorted(found, key=lambda check: check.table))
 
 
 def audit(paper: str | None = None, number: int | None = None) -> pd.DataFrame:

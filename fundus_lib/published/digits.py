@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import ceil, floor
 from typing import Literal
 
@@ -39,6 +40,7 @@ class Interval:
         return f"{float(self.low):.6g} to {float(self.high):.6g}"
 
 
+@cache
 def interval(printed: str, reading: Reading = "rounded", unit: Fraction = Fraction(1)) -> Interval:
     """The values that may stand behind printed digits.
 

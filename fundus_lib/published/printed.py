@@ -156,15 +156,24 @@ def table(paper: str, number: int, *, text: bool = False) -> pd.DataFrame:
     import pandas as pd
 
     known = info(paper, number)
+    cells = _texts(paper, int(number)).copy()
+    if not text:
+        for column in known.headings:
+            cells[column] = pd.to_numeric(cells[column], errors="coerce")
+    return cells
+
+
+@cache
+def _texts(paper: str, number: int) -> pd.DataFrame:
+    import pandas as pd
+
+    known = info(paper, number)
     path = resources.files("fundus_lib.published") / f"{paper}_{number}.csv"
     with path.open(encoding="utf-8") as file:
         cells = pd.read_csv(file, dtype=str, keep_default_na=False)
     names = list(known.label) or [cells.columns[0]]
     cells.index = pd.Index(cells[names].agg(": ".join, axis=1), name="row")
     cells["quoted_from"] = [known.quoted.get(row, "") for row in cells.index]
-    if not text:
-        for column in known.headings:
-            cells[column] = pd.to_numeric(cells[column], errors="coerce")
     return cells
 
 

@@ -141,6 +141,8 @@ def test_a_slip_of_the_finger_is_found(
         return cells.replace(old, new)
 
     monkeypatch.setattr(audits, "table", typed)
+    audits._of_paper.cache_clear()
     changed = published.audit(paper)
+    audits._of_paper.cache_clear()
     before = audit[audit.paper == paper]
     assert (changed.verdict == "broken").sum() > (before.verdict == "broken").sum()

@@ -119,6 +119,11 @@ def test_region_scores() -> None:
     assert low["F_σ above pixel F1"].cells == ("f_0.8",) and low["F_σ falls with σ"].verdict == "holds"
 
 
+def test_slow_rise_is_found_though_each_step_is_within_rounding() -> None:
+    checks = {c.law: c for c in audited({"f1": 0.1, "f_0.2": 0.50, "f_0.35": 0.51, "f_0.5": 0.52}, 2)}
+    assert checks["F_σ falls with σ"].verdict == "broken" and checks["F_σ falls with σ"].cells == ("f_0.5",)
+
+
 def test_region_scores_of_random_masks_obey_their_laws() -> None:
     metrics = pytest.importorskip("fundus_lib.metrics")
     if not hasattr(metrics, "region_counts"):
