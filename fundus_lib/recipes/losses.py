@@ -4,22 +4,30 @@ from typing import Any
 
 from fundus_lib.recipes.base import Recipe
 
-BASE = Recipe(
-    paper="losses", table="race", row="crossentropy", size=(480, 720), crop=192, epochs=10, steps=30, learning_rate=5e-3
-)
+BASE = Recipe(paper="losses", table="race", row="crossentropy", size=(480, 720), crop=192, epochs=10, steps=30)
 """Hard exudates on IDRiD at 480×720, in about two minutes on one core."""
 
 LOSSES: dict[str, dict[str, Any]] = {
     "crossentropy": {},
-    "classbalanced": {"pool": "batch"},
-    "weighted": {"pool": "batch"},
-    "focal": {},
     "dice": {"pool": "batch"},
+    "classbalanced": {"pool": "batch"},
+    "focal": {},
     "bin": {"pool": "batch"},
+    "weighted": {"pool": "batch"},
 }
 """The losses, with their settings. Those that count pixels count them over the batch, as a crop may hold no lesion."""
 
 RACE = tuple(BASE.replace(row=name, loss=name, loss_args=settings) for name, settings in LOSSES.items())
-"""Nine of ten crops are placed around a lesion, as in the first segmenter."""
+"""All with the same learning rate. Nine of ten crops are placed around a lesion, as in the first segmenter."""
 
-RECIPES = RACE
+ANYWHERE = tuple(
+    recipe.replace(table="anywhere", lesion_share=0.0)
+    for recipe in RACE
+    if recipe.row in ("crossentropy", "dice", "classbalanced")
+)
+"""The same with crops placed anywhere: half as many lesion pixels, and a quarter of the crops without any."""
+
+FASTER = tuple(recipe.replace(table="faster", learning_rate=5e-3) for recipe in RACE)
+"""The race at another learning rate: does the order depend on it?"""
+
+RECIPES = RACE + ANYWHERE + FASTER
