@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Value = TypeVar("Value")
-
 
 @dataclass(frozen=True)
-class Estimate(Generic[Value]):
+class Estimate:
     """A score with its uncertainty.
 
     Attributes:
@@ -28,12 +26,12 @@ class Estimate(Generic[Value]):
         high: Upper end of the interval; of the same shape.
     """
 
-    value: Value
-    low: Value
-    high: Value
+    value: Any
+    low: Any
+    high: Any
 
     def __str__(self) -> str:
-        if np.ndim(self.value):  # type: ignore[arg-type]
+        if np.ndim(self.value):
             return f"{self.value} [{self.low}, {self.high}]"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
@@ -45,7 +43,7 @@ def bootstrap(
     resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> Estimate[Any]:
+) -> Estimate:
     """The interval of a score over images, by drawing as many images with replacement, again and again.
 
     Images are drawn whole: pixels and lesions of one image are alike, so counting them as independent would promise far
@@ -72,8 +70,8 @@ def bootstrap(
         seed: Of the drawing. Equal seeds draw equal selections of equally many images, so scores can be compared.
 
     Returns:
-        Value and ends. Selections whose score is NaN are left out (of images without the lesion only, say): the
-        interval then holds for selections that have a score. NaN if none has.
+        Value and ends. Selections whose score is NaN, drawn from images without a lesion say, are left out. The
+        interval then holds for selections that have a score; it is NaN if none has.
 
     Raises:
         ArgumentError: There is no image, no resample, or confidence is not between 0 and 1.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -33,9 +33,9 @@ class GradeScores:
         confusion: Images by true grade (row) and given grade (column), (K, K); the ends are those of each cell.
     """
 
-    accuracy: Estimate[float]
-    kappa: Estimate[float]
-    confusion: Estimate[NDArray[Any]]
+    accuracy: Estimate
+    kappa: Estimate
+    confusion: Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class GradingReport:
     images: int
     dr: GradeScores
     dme: GradeScores | None = None
-    joint_accuracy: Estimate[float] | None = None
+    joint_accuracy: Estimate | None = None
 
     def metrics(self) -> dict[str, float]:
         """Flat, as a record keeps it: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ``dr_kappa``, ..."""
@@ -128,7 +128,7 @@ def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
 
 
 def _scores(
-    given: NDArray[np.int64], true: NDArray[np.int64], grades: int, interval: Callable[..., Estimate[Any]]
+    given: NDArray[np.int64], true: NDArray[np.int64], grades: int, interval: Callable[..., Estimate]
 ) -> GradeScores:
     cells = true * grades + given  # of the confusion matrix, row after row; (N,)
 

@@ -35,7 +35,7 @@ class PairedTest:
     only_a: int
     only_b: int
     neither: int
-    difference: Estimate[float]
+    difference: Estimate
     p_value: float
 
 

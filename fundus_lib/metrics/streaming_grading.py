@@ -1,4 +1,4 @@
-"""`grading_report` as a `torchmetrics.Metric`: updated batch by batch, merged across processes."""
+"""`grading_report` as a metric of torchmetrics: updated batch by batch, merged across processes."""
 
 from __future__ import annotations
 

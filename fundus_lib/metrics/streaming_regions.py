@@ -1,4 +1,4 @@
-"""`region_counts` and `lesion_recall` as `torchmetrics.Metric`s: pooled over images, merged across processes."""
+"""`region_counts` and `lesion_recall` as metrics of torchmetrics: pooled over images, merged across processes."""
 
 from __future__ import annotations
 
