@@ -85,6 +85,6 @@ class ContrastiveLoss(nn.Module):
 def log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
     """Logarithm of the sum of exponentials over the chosen values of each row: (N, N) twice to (N,).
 
-    A row without any gives the lowest number there is, and no gradient: minus infinity would turn into NaN.
+    A row without any gives the lowest number there is: minus infinity would make the second derivative NaN.
     """
     return values.masked_fill(~chosen, torch.finfo(values.dtype).min).logsumexp(1)

@@ -25,7 +25,6 @@ class NTXentLoss(ContrastiveLoss):
     """
 
     def of_pairs(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        """Mean over the positive pairs whose anchor has negatives: (N, N) three times to a scalar."""
+        """Mean over the positive pairs; without negatives each is 0: (N, N) three times to a scalar."""
         losses = -F.logsigmoid(similarity - log_sum_exp(similarity, negative)[:, None])  # −log(e^s / (e^s + Σ))
-        pairs = positive & negative.any(1, keepdim=True)
-        return torch.where(pairs, losses, 0).sum() / pairs.sum().clamp(min=1)
+        return torch.where(positive, losses, 0).sum() / positive.sum().clamp(min=1)

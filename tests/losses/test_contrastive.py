@@ -73,8 +73,10 @@ def test_with_equally_many_positives_supcon_is_the_larger_and_with_one_they_agre
 def test_nothing_to_contrast_gives_zero_without_gradient(loss, labels):
     features = torch.randn(len(labels), 4, requires_grad=True)
     value = loss(features, torch.tensor(labels))
-    value.backward()
+    (gradient,) = torch.autograd.grad(value, features, create_graph=True)
     assert value.item() == 0
+    assert torch.equal(gradient, torch.zeros_like(gradient))
+    gradient.square().sum().backward()  # and so on, for training through a training step
     assert not features.grad.any()
 
 
