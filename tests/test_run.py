@@ -14,6 +14,7 @@ import torch
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
+from fundus_lib.losses import create_loss
 from fundus_lib.recipes import PAPERS, Recipe, find, recipes
 from fundus_lib.recipes.base import LATER
 from fundus_lib.run import _known, _name, run, run_table
@@ -130,6 +131,18 @@ def test_a_record_from_before_a_setting_counts_as_done(finished, synthetic_root,
 def test_recipes_refuse_what_does_not_go_together(bad):
     with pytest.raises(ArgumentError, match="do not go together"):
         TINY.replace(**bad)
+
+
+def test_the_runners_of_a_race_differ_in_their_loss_alone():
+    tables = {table: recipes("losses", table) for table in ("race", "anywhere", "faster")}
+    for rows in tables.values():
+        assert len({row.replace(row="", loss="", loss_args={}).digest for row in rows}) == 1
+        for row in rows:
+            assert row.row == row.loss
+            assert isinstance(create_loss(row.loss, **row.loss_args), torch.nn.Module)
+    assert len(tables["race"]) == 6
+    same = {row.row: (row.loss, row.loss_args) for row in tables["race"]}
+    assert all(same[row.row] == (row.loss, row.loss_args) for rows in tables.values() for row in rows)
 
 
 def test_unknown_names_are_answered_with_those_that_exist():
