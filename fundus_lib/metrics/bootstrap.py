@@ -49,13 +49,20 @@ def bootstrap(
     Images are drawn whole: pixels and lesions of one image are alike, so counting them as independent would promise far
     too much. Keep of every image what the score needs of it, and say how the score follows from that::
 
+        def pooled(some):
+            return sum(some, PixelCounts()).f1
+
         counts = [pixel_counts(pred, target) for pred, target in pairs]
-        bootstrap(counts, lambda some: sum(some, PixelCounts()).f1)  # pooled over images
-        bootstrap([count.f1 for count in counts], np.mean)           # mean of images
+        bootstrap(counts, pooled)
+        bootstrap([count.f1 for count in counts], np.mean)  # mean of images
 
-    Two systems on the same images are compared by drawing them together, for what is hard for one is hard for both::
+    Two systems are compared by drawing the images for both at once, since what is hard for one is hard for the other::
 
-        bootstrap(list(zip(a, b)), lambda some: pooled_f1(p for p, _ in some) - pooled_f1(q for _, q in some))
+        def difference(some):
+            ours, theirs = zip(*some)
+            return pooled(ours) - pooled(theirs)
+
+        bootstrap(list(zip(ours, theirs)), difference)
 
     The ends are percentiles of the resampled scores. They know only the images that are there: 27 right of 27 gives
     [1, 1]. In simulated studies an interval of 95 % held the truth in 94 % for an accuracy of .61, of 27 images as of
@@ -76,9 +83,14 @@ def bootstrap(
     Raises:
         ArgumentError: There is no image, no resample, or confidence is not between 0 and 1.
     """
-    for number, what in ((len(images), "images"), (resamples, "resamples")):
-        if number < 1:
-            raise ArgumentError("bootstrap", f"there are no {what}", found=number, expected="at least one", remedy="")
+    if len(images) < 1 or resamples < 1:
+        raise ArgumentError(
+            "bootstrap",
+            "there is nothing to draw",
+            found=f"{len(images)} images, {resamples} resamples",
+            expected="at least one of each",
+            remedy="ask for some thousand resamples of all images of a test set",
+        )
     if not 0 < confidence < 1:
         raise ArgumentError(
             "bootstrap",

@@ -25,10 +25,10 @@ def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: 
 
     .. math::
 
-        TP = (P \cap G)
+        TP &= (P \cap G)
             \;\cup \bigcup_{|P_i \cap G| \,>\, \sigma |P_i|} P_i
-            \;\cup \bigcup_{|G_i \cap P| \,>\, \sigma |G_i|} G_i,
-        \qquad FP = P \setminus TP, \qquad FN = G \setminus TP.
+            \;\cup \bigcup_{|G_i \cap P| \,>\, \sigma |G_i|} G_i \\
+        FP &= P \setminus TP, \qquad FN = G \setminus TP
 
     Beyond :math:`P \cap G`, a component adds :math:`P_i \setminus G` or :math:`G_i \setminus P`. These sets are
     disjoint, so their sizes add up, and a labelling of each mask answers every :math:`\sigma`: no loop over components.

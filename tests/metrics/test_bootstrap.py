@@ -69,6 +69,22 @@ def test_a_difference_is_surer_than_its_parts():
     assert width(bootstrap(a - b, np.mean)) < 0.2 * width(bootstrap(a, np.mean))
 
 
+def test_pairs_of_counts_are_drawn_together():
+    rng = np.random.default_rng(7)
+    ours, theirs = (
+        [PixelCounts(tp=int(tp), fp=int(fp), fn=9) for tp, fp in rng.integers(99, size=(9, 2))] for _ in "ab"
+    )
+
+    def difference(some):
+        first, second = zip(*some, strict=True)
+        return sum(first, PixelCounts()).f1 - sum(second, PixelCounts()).f1
+
+    assert bootstrap(list(zip(ours, ours, strict=True)), difference) == Estimate(0, 0, 0)
+    there = bootstrap(list(zip(ours, theirs, strict=True)), difference)
+    back = bootstrap(list(zip(theirs, ours, strict=True)), difference)
+    assert (back.value, back.low, back.high) == pytest.approx((-there.value, -there.high, -there.low))
+
+
 def test_selections_without_a_score_are_left_out():
     counts = [PixelCounts(tp=1, fn=1), PixelCounts(tn=9)]  # half of all selections lack the first image or the second
     with warnings.catch_warnings():
@@ -118,8 +134,8 @@ def test_prints_as_a_result_is_quoted():
 @pytest.mark.parametrize(
     ("images", "options", "says"),
     [
-        ([], {}, "no images"),
-        ([1.0], {"resamples": 0}, "no resamples"),
+        ([], {}, " 0 images"),
+        ([1.0], {"resamples": 0}, " 0 resamples"),
         ([1.0], {"confidence": 95}, "share"),
         ([1.0], {"confidence": math.nan}, "share"),
     ],
