@@ -34,7 +34,7 @@ class Check:
         cells: The columns at fault, or, where the law holds, those that were tested.
         printed: What is printed there.
         expected: What would obey the law, in the unit of the table.
-        verdict: See :data:`Verdict`.
+        verdict: See `fundus_lib.published.audits.Verdict`.
     """
 
     paper: str
@@ -197,10 +197,11 @@ def summary() -> pd.DataFrame:
     """How many rows of each paper were checked, and how many are broken.
 
     Returns:
-        One line per paper and one for all. Columns: tables, rows (printed), checked (rows with at least one law),
-        checks (laws times rows), broken (rows that break a law that always holds), cut (rows that obey it only if
-        digits were cut off instead of rounded), not_pooled (rows that pooled counts cannot have given), no_count
-        (accuracies that are no count out of any set that the paper names).
+        One line per paper and one for all, with the columns tables, rows (printed), checked (rows with at least one
+        law), checks (laws times rows), broken (rows that break a law that always holds), cut (rows that obey it only
+        if digits were cut off instead of rounded), not_pooled (rows that pooled counts cannot have given), no_count
+        (accuracies that are no count out of any set that the paper names), no_area (areas that cannot lie under the
+        curve that they are said to lie under).
     """
     import pandas as pd
 
@@ -222,6 +223,7 @@ def summary() -> pd.DataFrame:
                 "cut": len(set(own[(own.verdict == "cut") & (own.kind == "always")].line) - always),
                 "not_pooled": broken[broken.kind == "pooled"].line.nunique(),
                 "no_count": broken[broken.kind == "count"].line.nunique(),
+                "no_area": broken[broken.kind == "area"].line.nunique(),
             }
         )
     counts = pd.DataFrame(lines).set_index("paper")

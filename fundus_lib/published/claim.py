@@ -46,7 +46,7 @@ def better(
         margin: By how much it is said to be ahead, in printed units.
 
     Returns:
-        One sentence for each cell that contradicts, e.g. "f_0.2: L-seg 0.9508, Dual HED + DSM 0.9446".
+        One sentence for each cell that contradicts, e.g. "f_0.2: L-seg 0.9508 against 0.9446".
     """
     found = []
     cells = table(paper, ours[0], text=True)
@@ -57,7 +57,7 @@ def better(
             if a in ("", "-") or b in ("", "-"):
                 continue
             if float(interval(a).high - interval(b).low) <= margin:
-                found.append(f"{column}: {row} {b}, {ours[1]} {a}")
+                found.append(f"{column}: {row.rpartition(': ')[2]} {b} against {a}")
     return found
 
 

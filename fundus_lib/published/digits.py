@@ -81,14 +81,14 @@ def count_of(printed: str, n: int, reading: Reading = "rounded", unit: Fraction 
     Args:
         printed: Digits of an accuracy.
         n: Number of images.
-        reading: See :func:`interval`.
-        unit: See :func:`interval`.
+        reading: See :func:`fundus_lib.published.interval`.
+        unit: See :func:`fundus_lib.published.interval`.
 
     Returns:
         The smallest such k between 0 and n.
 
     Raises:
-        ArgumentError: As for :func:`interval`, or n is not positive.
+        ArgumentError: As for :func:`fundus_lib.published.interval`, or n is not positive.
 
     Example:
         >>> count_of("0.6505", 103), count_of("0.6506", 103)
@@ -109,14 +109,14 @@ def denominators(
     Args:
         printed: Digits of several accuracies on the same test set.
         limit: Largest n to try.
-        reading: See :func:`interval`.
-        unit: See :func:`interval`.
+        reading: See :func:`fundus_lib.published.interval`.
+        unit: See :func:`fundus_lib.published.interval`.
 
     Returns:
-        The n that explain them all, ascending. Large n explain everything: from n = 10^digits on, all.
+        The n that explain them all, ascending. From n = 10^digits on every n explains everything.
 
     Raises:
-        ArgumentError: As for :func:`interval`.
+        ArgumentError: As for :func:`fundus_lib.published.interval`.
 
     Example:
         >>> denominators(["53.01", "57.83"], 100, unit=Fraction(1, 100))

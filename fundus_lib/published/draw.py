@@ -10,7 +10,14 @@ from fundus_lib.published.show import SIGNS, Shown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = {None: "0.88", "broken": "#D55E00", "cut": "#E69F00", "pooled": "#56B4E9", "count": "#CC79A7"}
+COLOURS = {
+    None: "0.88",
+    "broken": "#D55E00",
+    "cut": "#E69F00",
+    "pooled": "#56B4E9",
+    "area": "#009E73",
+    "count": "#CC79A7",
+}
 """Colour of a row by its gravest mark, None for a row without one."""
 
 
@@ -31,8 +38,8 @@ def overview() -> Figure:
             for row in table(paper, known.number).index:
                 earned = [key for (name, _), (key, _) in marks.items() if name == row]
                 key = min(earned, key=list(SIGNS).index) if earned else None
-                axis.add_patch(Rectangle((x, y - 0.4), 0.88, 0.8, color=COLOURS[key]))
-                axis.text(x + 0.44, y, SIGNS[key].sign if key else "", ha="center", va="center", fontsize=9)
+                axis.add_patch(Rectangle((x, y - 0.4), 0.8, 0.8, color=COLOURS[key]))
+                axis.text(x + 0.4, y, SIGNS[key].sign if key else "", ha="center", va="center", fontsize=8)
                 x += 1
             x += 0.4  # a gap between tables
     axis.set(xlim=(-0.3, 45), ylim=(4.6, -0.6), xticks=[], title="Every printed row; gaps separate tables")

@@ -25,7 +25,7 @@ def implied_spread(
         f1: Mean F1 or Dice, digits as printed.
         iou: Mean IoU of the same images, digits as printed.
         unit: What one printed unit is worth: 1/100 for percent.
-        reading: See :func:`fundus_lib.published.digits.interval`.
+        reading: See :func:`fundus_lib.published.interval`.
 
     Returns:
         Lower and upper bound, as fractions of 1. The lower one is 0 where all images may have the same score; pooled

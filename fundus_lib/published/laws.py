@@ -15,9 +15,10 @@ from typing import Literal
 from fundus_lib.published.digits import Interval
 
 Cells = Mapping[str, Interval]
-Kind = Literal["always", "pooled", "count"]
+Kind = Literal["always", "pooled", "count", "area"]
 """When a law holds: `always`, whatever the protocol; if counts of all images are `pooled` before scores are computed (a
-broken one then says "not pooled", which is no mistake by itself); if an accuracy is a `count` over one test set."""
+broken one then says "not pooled", which is no mistake by itself); if an accuracy is a `count` over one test set; if an
+`area` lies under the curve that its name says, and the pixel scores beside it are a point on that curve."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "AUPR within its band",
-        "pooled",
+        "area",
         "SN − c·ln((SN + c)/c) ≤ AUPR ≤ 1 − c·ln((1 + c)/(SN + c)), c = SN·(1/PPV − 1)",
         "aupr",
         ("sensitivity", "ppv"),
@@ -162,7 +163,7 @@ LAWS: tuple[Law, ...] = (
     ),
     Law(
         "ROC AUC above recall",
-        "pooled",
+        "area",
         "AUC ≥ SN·specificity, and specificity ≥ 1 − SN·(1/PPV − 1)",
         "auc",
         ("sensitivity", "f1"),
@@ -178,4 +179,4 @@ LAWS: tuple[Law, ...] = (
     ),
 )
 """The laws that concern single cells of one row. Those of a whole row of region scores, of counts, of deviations and of
-several rows are in :mod:`fundus_lib.published.audits`."""
+several rows are in `fundus_lib/published/audits.py` and `across.py`."""

@@ -167,7 +167,7 @@ def _mean_instead_of_best() -> list[str]:
     ours = table("hecl", 2, text=True).loc["UNet++ w/ Proposed"]
     rivals = table("hecl", 1, text=True).drop("Ours")
     return [
-        f"{c}: {row} {text}, mean of ours {ours[c]}"
+        f"{c}: {row} {text} against {ours[c]}"
         for c in ("iou", "f1", "recall")
         for row, text in rivals[c].items()
         if interval(str(ours[c])).high <= interval(text).low

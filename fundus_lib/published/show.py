@@ -29,7 +29,8 @@ SIGNS: dict[str, Sign] = {
     "broken": Sign("✗", "rgba(213,94,0,.40)", "cannot be, whatever the protocol"),
     "cut": Sign("≈", "rgba(230,159,0,.40)", "can only be if digits were cut off instead of rounded"),
     "pooled": Sign("≠", "rgba(86,180,233,.35)", "cannot come from counts pooled over all images"),
-    "count": Sign("k?", "rgba(204,121,167,.40)", "is no count out of any set that the paper names, nor out of a fifth"),
+    "area": Sign("◇", "rgba(0,158,115,.35)", "is no area under a curve through the scores beside it"),
+    "count": Sign("?", "rgba(204,121,167,.40)", "is no count out of any set that the paper names, nor out of a fifth"),
 }
 """The marks, the gravest first."""
 
@@ -41,6 +42,11 @@ def mark(check: Check) -> str | None:
     if check.kind == "always":
         return check.verdict
     return check.kind if check.verdict == "broken" else "cut"
+
+
+def _style(background: str = "") -> str:
+    colour = f";background:{background}" if background else ""
+    return f' style="text-align:left;white-space:nowrap;padding:.1em .35em{colour}"'
 
 
 class Shown:
@@ -73,31 +79,33 @@ class Shown:
     def _repr_html_(self) -> str:
         known = self.info
         cells = table(known.paper, known.number, text=True).drop(columns="quoted_from")
-        head = "".join(f'<th style="text-align:left">{escape(known.headings.get(c, c))}</th>' for c in cells.columns)
+        for column in [c for c in cells.columns if f"{c}_sd" in cells.columns]:
+            cells[column] = cells[column] + " (" + cells.pop(f"{column}_sd") + ")"
+        names = known.label or (str(cells.columns[0]),)
+        head = "".join(f"<th{_style()}>{escape(known.headings.get(c, c))}</th>" for c in cells.columns)
         body = "".join(
-            f"<tr>{''.join(self._cell(str(row), str(c), str(text)) for c, text in line.items())}</tr>"
+            f"<tr>{''.join(self._cell(str(row), str(c), str(text), names) for c, text in line.items())}</tr>"
             for row, line in cells.iterrows()
         )
-        caption = f"<b>{escape(known.paper)}, Table {known.number}.</b> {escape(known.caption)} {escape(known.data)}."
+        caption = f"<b>{escape(known.paper)}, Table {known.number}.</b> {escape(known.caption)}"
         return (
             '<div class="published" style="margin:1em 0">'
-            f'<p style="margin:.3em 0">{caption} Numbers: {escape(known.unit)}.</p>'
-            f'<table style="text-align:left"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+            f'<p style="margin:.3em 0">{caption} Data: {escape(known.data)}. Unit: {escape(known.unit)}.</p>'
+            '<table style="font-size:.85em;font-variant-numeric:tabular-nums;border-collapse:collapse">'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             f'<div style="font-size:.9em">{self._notes()}</div></div>'
         )
 
-    def _cell(self, row: str, column: str, text: str) -> str:
-        known = self.info
-        first = column == next(iter(table(known.paper, known.number).columns)) or column in known.label
-        if first:
-            dagger = " †" if row in known.quoted and (not known.label or column == known.label[-1]) else ""
-            return f'<td style="text-align:left;white-space:nowrap">{escape(text)}{dagger}</td>'
+    def _cell(self, row: str, column: str, text: str, names: tuple[str, ...]) -> str:
+        if column in names:
+            dagger = " †" if row in self.info.quoted and column == names[-1] else ""
+            return f"<td{_style()}>{escape(text)}{dagger}</td>"
         if (row, column) not in self.marks:
-            return f'<td style="text-align:left">{escape(text)}</td>'
+            return f"<td{_style()}>{escape(text)}</td>"
         key, earned = self.marks[row, column]
         why = escape("; ".join(dict.fromkeys(f"{check.law}: {SIGNS[key].means}" for check in earned)))
         return (
-            f'<td style="text-align:left;white-space:nowrap;background:{SIGNS[key].colour}">'
+            f"<td{_style(SIGNS[key].colour)}>"
             f'<abbr title="{why}" style="text-decoration:none"><b>{SIGNS[key].sign}</b></abbr> {escape(text)}</td>'
         )
 
@@ -114,7 +122,7 @@ def show(paper: str, number: int) -> Shown:
     """A printed table with every cell marked that breaks a law.
 
     Args:
-        paper: One of :data:`fundus_lib.published.PAPERS`.
+        paper: One of `PAPERS`.
         number: As printed.
 
     Returns:

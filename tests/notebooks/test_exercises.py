@@ -25,6 +25,27 @@ WRONG = {
         "    hits = np.asarray(target)[np.argsort(scores)]\n"
         "    return (hits.cumsum() / np.arange(1, len(hits) + 1))[hits == 1].mean()"
     ),
+    "def false_per_hit": "def false_per_hit(f, sensitivity, p):\n    return f * (1 - p) / p",
+    "def empty_dice": "def empty_dice(prevalence):\n    return 1 - prevalence, 2 * (1 - prevalence) / (2 - prevalence)",
+    "def both_f1": (
+        "def both_f1(counts):\n"
+        "    tp, fp, fn = np.sum(counts, axis=0)\n"
+        "    return 2 * tp / (2 * tp + fp + fn), 2 * tp / (2 * tp + fp + fn)"
+    ),
+    "def photographs_needed": (
+        "def photographs_needed(accuracy, margin):\n    return int(np.ceil(accuracy * (1 - accuracy) * 1.96 / margin))"
+    ),
+    "ce_logit, balanced_logit": "ce_logit, balanced_logit = 1 / 111, 0.5",
+    "def my_dice": (
+        "def my_dice(score, mask, s=1.0):\n"
+        "    return 1 - 2 * ((score * mask).sum() + s) / (score.sum() + mask.sum() + s)"
+    ),
+    "def is_a_count": (
+        "def is_a_count(printed, n):\n    return abs(round(float(printed) * n) / n - float(printed)) < 1e-3"
+    ),
+    "def iou_band": "def iou_band(dice):\n    return dice / (2 + dice), dice\n\n\nrow = 2",
+    "images_ahead": "images_ahead = 5",
+    "def calibrated": "def calibrated(score, r):\n    return score / r",
 }
 
 

@@ -74,7 +74,7 @@ def test_rows_that_are_not_pooled(audit: pd.DataFrame) -> None:
         (paper, number, f"segmentation: {row}" if (paper, number) == ("pldmlt", 1) else row, "IoU from F1")
         for (paper, number), rows in NOT_POOLED.items()
         for row in rows
-    } | {("hecl", 1, "HED", "ROC AUC above recall")}
+    }
     broken = audit[(audit.verdict == "broken") & (audit.kind == "pooled")]
     assert {line[:4] for line in found_in(broken)} == known
 
@@ -84,16 +84,31 @@ def test_accuracies_that_are_no_count(audit: pd.DataFrame) -> None:
     assert {line[:3] for line in found_in(audit[(audit.verdict == "broken") & (audit.kind == "count")])} == known
 
 
+def test_areas_that_lie_under_no_such_curve(audit: pd.DataFrame) -> None:
+    broken = found_in(audit[(audit.verdict == "broken") & (audit.kind == "area")])
+    assert broken == {("hecl", 1, "HED", "ROC AUC above recall", "auc")}
+
+
 def test_summary() -> None:
     counts = published.summary()
-    assert list(counts.columns) == ["tables", "rows", "checked", "checks", "broken", "cut", "not_pooled", "no_count"]
+    assert list(counts.columns) == [
+        "tables",
+        "rows",
+        "checked",
+        "checks",
+        "broken",
+        "cut",
+        "not_pooled",
+        "no_count",
+        "no_area",
+    ]
     assert {paper: tuple(line) for paper, line in zip(counts.index, counts.to_numpy().tolist(), strict=True)} == {
-        "dual_branch": (6, 42, 40, 304, 1, 0, 0, 0),
-        "local_global": (1, 3, 2, 2, 0, 0, 0, 0),
-        "pldmlt": (3, 28, 28, 45, 3, 1, 7, 9),
-        "sunet": (2, 15, 15, 47, 1, 1, 0, 0),
-        "hecl": (2, 16, 16, 106, 0, 0, 16, 0),
-        "all": (14, 104, 101, 504, 5, 2, 23, 9),
+        "dual_branch": (6, 42, 40, 304, 1, 0, 0, 0, 0),
+        "local_global": (1, 3, 2, 2, 0, 0, 0, 0, 0),
+        "pldmlt": (3, 28, 28, 45, 3, 1, 7, 9, 0),
+        "sunet": (2, 15, 15, 47, 1, 1, 0, 0, 0),
+        "hecl": (2, 16, 16, 106, 0, 0, 16, 0, 1),
+        "all": (14, 104, 101, 504, 5, 2, 23, 9, 1),
     }
 
 

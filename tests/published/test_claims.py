@@ -58,8 +58,8 @@ def test_with_the_corrected_row_the_claim_holds() -> None:
 
 def test_equal_digits_decide_nothing() -> None:
     assert better("sunet", (1, "SUNet"), [(1, "DME+LR")], ["dme"]) == []
-    assert better("sunet", (1, "DME"), [(1, "SUNet")], ["dme"]) == ["dme: SUNet 0.8155, DME 0.7961"]
-    assert better("sunet", (1, "SUNet"), [(1, "DME")], ["dme"], margin=0.0196) == ["dme: DME 0.7961, SUNet 0.8155"]
+    assert better("sunet", (1, "DME"), [(1, "SUNet")], ["dme"]) == ["dme: SUNet 0.8155 against 0.7961"]
+    assert better("sunet", (1, "SUNet"), [(1, "DME")], ["dme"], margin=0.0196) == ["dme: DME 0.7961 against 0.8155"]
 
 
 def test_a_difference_of_printed_numbers_is_an_interval() -> None:

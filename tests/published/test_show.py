@@ -11,7 +11,10 @@ from fundus_lib.published import SIGNS, cells, mark, show, table, tables
 @pytest.mark.parametrize("known", tables(), ids=lambda known: f"{known.paper} {known.number}")
 def test_every_number_is_shown_as_printed(known: published.TableInfo) -> None:
     page = show(known.paper, known.number)._repr_html_()
-    printed = list(table(known.paper, known.number, text=True).drop(columns="quoted_from").to_numpy().ravel())
+    texts = table(known.paper, known.number, text=True).drop(columns="quoted_from")
+    for column in [c for c in texts.columns if f"{c}_sd" in texts.columns]:  # printed as 50.61 (0.26)
+        texts[column] = [f"{a} ({b})" for a, b in zip(texts[column], texts.pop(f"{column}_sd"), strict=True)]
+    printed = list(texts.to_numpy().ravel())
     shown = [re.sub("<abbr.*</abbr> | †", "", cell) for cell in re.findall("<td[^>]*>(.*?)</td>", page)]
     assert [text.replace("&amp;", "&") for text in shown] == printed
     assert known.caption.split(",")[0].split("(")[0] in page.replace("&#x27;", "'")
@@ -25,7 +28,7 @@ def test_signs() -> None:
     assert re.search(r"<b>≈</b></abbr> 0.6116", page)
     assert page.count("<abbr") == 2
     assert "✗ 0.6506" in repr(show("sunet", 1)) and "≈ 0.6116" in repr(show("sunet", 1))
-    assert show("hecl", 1).marks["HED", "auc"][0] == "pooled"
+    assert show("hecl", 1).marks["HED", "auc"][0] == "area"
     assert show("pldmlt", 1).marks["segmentation: FPN", "miou"][0] == "broken"  # the gravest of two
     assert show("pldmlt", 1).marks["grading: NASNet", "accuracy"][0] == "count"
     assert not show("dual_branch", 4).marks
