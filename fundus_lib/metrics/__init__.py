@@ -9,7 +9,13 @@ from fundus_lib.metrics.lesion_size import LesionRecall, lesion_recall
 from fundus_lib.metrics.paired import PairedTest, mcnemar, paired_test
 from fundus_lib.metrics.pixel_counts import PixelCounts, image_mean, pixel_counts
 from fundus_lib.metrics.regions import region_counts
-from fundus_lib.metrics.threshold_counts import ThresholdCounts, threshold_counts, threshold_counts_stream
+from fundus_lib.metrics.threshold_counts import (
+    PrecisionRecallCurve,
+    ROCCurve,
+    ThresholdCounts,
+    threshold_counts,
+    threshold_counts_stream,
+)
 
 __all__ = [
     "Estimate",
@@ -18,6 +24,8 @@ __all__ = [
     "LesionRecall",
     "PairedTest",
     "PixelCounts",
+    "PrecisionRecallCurve",
+    "ROCCurve",
     "ThresholdCounts",
     "auprc",
     "average_precision",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics._inputs import chunks
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Thresholds = int | Sequence[float] | NDArray[np.floating]
+    from numpy.typing import ArrayLike, NDArray
 
 
 def reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
@@ -70,7 +67,7 @@ def turning_points(lesion_scores: Tensor) -> Tensor:
     return distinct(torch.cat([scores, above]))
 
 
-def as_levels(thresholds: Thresholds) -> NDArray[np.float64]:
+def as_levels(thresholds: int | ArrayLike) -> NDArray[np.float64]:
     """Given thresholds as numbers, rising.
 
     Args:
@@ -80,7 +77,7 @@ def as_levels(thresholds: Thresholds) -> NDArray[np.float64]:
         (K,) float64.
 
     Raises:
-        ArgumentError: Fewer than two from 0 to 1, none at all, or not numbers.
+        ArgumentError: Fewer than two from 0 to 1, NaN, or not a row.
     """
     if isinstance(thresholds, int | np.integer):
         if thresholds < 2:
@@ -104,7 +101,7 @@ def as_levels(thresholds: Thresholds) -> NDArray[np.float64]:
     return levels
 
 
-def check_range(thresholds: Thresholds, scores: Tensor) -> None:
+def check_range(thresholds: int | ArrayLike, scores: Tensor) -> None:
     """Refuse a number of thresholds, which divide the range from 0 to 1, for scores that leave it."""
     if isinstance(thresholds, int | np.integer) and scores.numel() and (scores.min() < 0 or scores.max() > 1):
         raise ArgumentError(

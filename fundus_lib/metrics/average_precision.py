@@ -14,8 +14,6 @@ from fundus_lib.metrics.threshold_counts import counts_at, two_passes
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fundus_lib.metrics.threshold_counts import Map
-
 
 def average_precision(scores: ArrayLike | Tensor, target: ArrayLike | Tensor) -> float:
     r"""Exact average precision over all distinct scores, all pixels pooled.
@@ -41,7 +39,7 @@ def average_precision(scores: ArrayLike | Tensor, target: ArrayLike | Tensor) ->
     return counts_at(values, lesion, distinct(values[lesion])).auprc(interpolation="step")
 
 
-def average_precision_stream(maps: Iterable[Map]) -> float:
+def average_precision_stream(maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]]) -> float:
     """The same pooled over many maps, exactly, in memory for one map and the lesion pixels of all.
 
     Args:

@@ -26,7 +26,7 @@ def confusion_matrix(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, class
         classes: How many there are, background included.
 
     Returns:
-        (classes, classes) int64: row target, column prediction.
+        Row target, column prediction; (classes, classes) int64.
 
     Raises:
         ArgumentError: Shapes differ, or a value is no class.

@@ -24,14 +24,12 @@ from fundus_lib.metrics.threshold_counts import PrecisionRecallCurve, ROCCurve, 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fundus_lib.metrics._edges import Thresholds
-
 
 def precision_recall_curve(
     scores: ArrayLike | Tensor,
     target: ArrayLike | Tensor,
     *,
-    thresholds: Thresholds | None = None,
+    thresholds: int | ArrayLike | None = None,
     strict: bool = False,
 ) -> PrecisionRecallCurve:
     """Precision and recall at falling thresholds, from the point recall 0, precision 1.
@@ -55,7 +53,7 @@ def roc_curve(
     scores: ArrayLike | Tensor,
     target: ArrayLike | Tensor,
     *,
-    thresholds: Thresholds | None = None,
+    thresholds: int | ArrayLike | None = None,
     strict: bool = False,
 ) -> ROCCurve:
     """False positive rate and sensitivity at falling thresholds, from (0, 0) to (1, 1).
@@ -79,7 +77,7 @@ def auprc(
     scores: ArrayLike | Tensor,
     target: ArrayLike | Tensor,
     *,
-    thresholds: Thresholds | None,
+    thresholds: int | ArrayLike | None,
     interpolation: str,
     strict: bool = False,
 ) -> float:
@@ -108,7 +106,7 @@ def roc_auc(
     scores: ArrayLike | Tensor,
     target: ArrayLike | Tensor,
     *,
-    thresholds: Thresholds | None = None,
+    thresholds: int | ArrayLike | None = None,
     strict: bool = False,
     ends: bool = True,
 ) -> float:

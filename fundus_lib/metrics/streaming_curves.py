@@ -1,4 +1,4 @@
-"""Areas under curves as `torchmetrics.Metric`s, merged across processes: how exact one sweep is, and two are."""
+"""Areas under curves as classes of torchmetrics: within bounds in one sweep, exact in two."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ from fundus_lib.metrics.threshold_counts import ThresholdCounts, threshold_count
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from fundus_lib.metrics._edges import Thresholds
 
 
 class CurveThresholds(Metric):
@@ -48,8 +46,14 @@ class CurveThresholds(Metric):
         return turning_points(dim_zero_cat(self.scores)) if len(self.scores) else torch.empty(0)
 
 
-class _Area(Metric):
-    """Hits and false alarms at given thresholds, or at all numbers of half precision if these are None."""
+class CurveArea(Metric):
+    """Base of the areas: hits and false alarms at given thresholds, or at all numbers of half precision.
+
+    Args:
+        thresholds: A number from 0 to 1, a sequence, or None for all numbers of half precision, see `streaming`.
+        strict: Call a pixel lesion if its score is above the threshold, not if it is equal.
+        **kwargs: Passed to `torchmetrics.Metric`.
+    """
 
     is_differentiable = False
     higher_is_better = True
@@ -58,7 +62,7 @@ class _Area(Metric):
     fp: Tensor
     pixels: Tensor
 
-    def __init__(self, thresholds: Thresholds | Tensor | None = None, *, strict: bool = False, **kwargs: Any):
+    def __init__(self, thresholds: int | ArrayLike | Tensor | None = None, *, strict: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.rounded, self.strict = thresholds is None, strict
         if thresholds is None:
@@ -99,7 +103,7 @@ class _Area(Metric):
             return self._table()
 
 
-class AveragePrecision(_Area):
+class AveragePrecision(CurveArea):
     """Average precision: area under the precision-recall curve by steps.
 
     Args:
@@ -135,7 +139,7 @@ class AveragePrecision(_Area):
         return float(low / table.positives), float(high / table.positives)
 
 
-class AUPRC(_Area):
+class AUPRC(CurveArea):
     """Area under the precision-recall curve, see `fundus_lib.metrics.auprc`.
 
     Args:
@@ -146,7 +150,7 @@ class AUPRC(_Area):
     """
 
     def __init__(
-        self, thresholds: Thresholds | Tensor | None, *, interpolation: str, strict: bool = False, **kwargs: Any
+        self, thresholds: int | ArrayLike | Tensor | None, *, interpolation: str, strict: bool = False, **kwargs: Any
     ):
         super().__init__(thresholds, strict=strict, **kwargs)
         check_choice(interpolation, ("step", "trapezoid"), "interpolation")
@@ -157,7 +161,7 @@ class AUPRC(_Area):
         return torch.tensor(self._table().auprc(interpolation=self.interpolation), dtype=torch.float64)
 
 
-class ROCAUC(_Area):
+class ROCAUC(CurveArea):
     """Area under the ROC curve, see `fundus_lib.metrics.roc_auc`.
 
     Args:
@@ -169,7 +173,7 @@ class ROCAUC(_Area):
 
     def __init__(
         self,
-        thresholds: Thresholds | Tensor | None = None,
+        thresholds: int | ArrayLike | Tensor | None = None,
         *,
         strict: bool = False,
         ends: bool = True,

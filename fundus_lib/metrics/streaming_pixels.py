@@ -1,4 +1,4 @@
-"""Scores of binary predictions and of label maps as `torchmetrics.Metric`s, merged across processes."""
+"""Scores of binary predictions and of label maps as classes of torchmetrics."""
 
 from __future__ import annotations
 

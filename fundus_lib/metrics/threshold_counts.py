@@ -18,10 +18,6 @@ from fundus_lib.metrics.pixel_counts import PixelCounts
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from fundus_lib.metrics._edges import Thresholds
-
-    Map = tuple[ArrayLike | Tensor, ArrayLike | Tensor]
-
 
 class PrecisionRecallCurve(NamedTuple):
     """Points from high to low thresholds, so recall rises; the first is recall 0, precision 1, threshold infinity."""
@@ -114,13 +110,11 @@ class ThresholdCounts:
 
     def roc(self, *, ends: bool = True) -> ROCCurve:
         """The K points, and with ``ends`` the two of every ROC curve: nothing called (0, 0), all called (1, 1)."""
-        first, last = ([0], [1]) if ends else ([], [])
-        nan = np.nan if not (self.positives and self.negatives) else 0.0
-        return ROCCurve(
-            np.concatenate([first, self.false_positive_rate, last]) + nan,
-            np.concatenate([first, self.sensitivity, last]) + nan,
-            np.concatenate([[np.inf] * ends, self.thresholds, [-np.inf] * ends]),
-        )
+        first, last, top, bottom = ([0.0], [1.0], [np.inf], [-np.inf]) if ends else ([], [], [], [])
+        x, y = (np.concatenate([first, rate, last]) for rate in (self.false_positive_rate, self.sensitivity))
+        if not (self.positives and self.negatives):
+            x, y = np.full_like(x, np.nan), np.full_like(y, np.nan)
+        return ROCCurve(x, y, np.concatenate([top, self.thresholds, bottom]))
 
     def auprc(self, *, interpolation: str) -> float:
         """Area under `precision_recall`. It ends at the lowest threshold: recall beyond it adds nothing.
@@ -145,7 +139,7 @@ class ThresholdCounts:
 
 
 def threshold_counts(
-    scores: ArrayLike | Tensor, target: ArrayLike | Tensor, *, thresholds: Thresholds | None, strict: bool = False
+    scores: ArrayLike | Tensor, target: ArrayLike | Tensor, *, thresholds: int | ArrayLike | None, strict: bool = False
 ) -> ThresholdCounts:
     """Count hits and false alarms at every threshold, all pixels pooled.
 
@@ -171,7 +165,10 @@ def threshold_counts(
 
 
 def threshold_counts_stream(
-    maps: Iterable[Map], *, thresholds: Thresholds | None, strict: bool = False
+    maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]],
+    *,
+    thresholds: int | ArrayLike | None,
+    strict: bool = False,
 ) -> ThresholdCounts:
     """The same pooled over many maps that need not fit into memory together.
 
@@ -198,7 +195,9 @@ def threshold_counts_stream(
     return _given(total)
 
 
-def two_passes(maps: Iterable[Map], find: Callable[[Tensor], Tensor]) -> ThresholdCounts:
+def two_passes(
+    maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]], find: Callable[[Tensor], Tensor]
+) -> ThresholdCounts:
     """Counts at the edges that ``find`` makes of the scores of all lesion pixels, see `threshold_counts_stream`."""
     where = "maps"
     if iter(maps) is maps:
@@ -255,6 +254,7 @@ def _sums(scores: Tensor, lesion: Tensor) -> tuple[float, float, float]:
 
 
 def _given(total: ThresholdCounts | None) -> ThresholdCounts:
+    """The total, unless nothing was added up."""
     if total is None:
         raise ArgumentError(
             "maps",
