@@ -8,10 +8,14 @@ import torch
 from two_processes import in_two_processes
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics import LesionRecall, PixelCounts, grading_report, lesion_recall, region_counts
-from fundus_lib.metrics.streaming_grading import GradingReport
-from fundus_lib.metrics.streaming_regions import LesionRecall as StreamingLesionRecall
-from fundus_lib.metrics.streaming_regions import RegionCounts
+from fundus_lib.metrics import (
+    LesionRecall,
+    PixelCounts,
+    grading_report,
+    lesion_recall,
+    region_counts,
+    streaming,
+)
 
 SIGMAS, EDGES = (0.2, 0.5, 0.8), (3, 10)
 
@@ -25,7 +29,11 @@ def images(count=7):
 
 def updated(start, step):
     """Metrics that saw every `step`-th image from the `start`-th, one by one."""
-    metrics = RegionCounts(SIGMAS), StreamingLesionRecall(EDGES, overlap=0.1), GradingReport(dme=True, resamples=100)
+    metrics = (
+        streaming.RegionCounts(SIGMAS),
+        streaming.LesionRecall(EDGES, overlap=0.1),
+        streaming.GradingReport(dme=True, resamples=100),
+    )
     for pred, target, grades in list(zip(*images(), strict=True))[start::step]:
         metrics[0].update(pred, target)
         metrics[1].update(pred, target)
@@ -58,8 +66,8 @@ def test_computed_is_what_the_functions_pool():
 
 def test_a_batch_is_its_images_and_a_call_scores_the_batch_alone():
     pred, target, grades = images()
-    singly, batched = updated(0, 1), (RegionCounts(SIGMAS), StreamingLesionRecall(EDGES, overlap=0.1))
-    report = GradingReport(dme=True, resamples=100)
+    singly, batched = updated(0, 1), (streaming.RegionCounts(SIGMAS), streaming.LesionRecall(EDGES, overlap=0.1))
+    report = streaming.GradingReport(dme=True, resamples=100)
     for part in (slice(0, 4), slice(4, 7)):
         batch = batched[0](pred[part], target[part])
         assert batch["tp"].sum() < singly[0].compute()["tp"].sum()
@@ -92,14 +100,14 @@ def test_two_processes_compute_what_one_does():
 def test_metrics_refuse_what_is_not_one_lesion_or_one_scale():
     pred, target, grades = images()
     with pytest.raises(ArgumentError, match="one metric per lesion"):
-        RegionCounts(SIGMAS).update(pred[None], target[None])
+        streaming.RegionCounts(SIGMAS).update(pred[None], target[None])
     with pytest.raises(ArgumentError, match=r"\(7, 20, 30\) and \(20, 30\)"):
-        StreamingLesionRecall(EDGES).update(pred, target[0])
+        streaming.LesionRecall(EDGES).update(pred, target[0])
     with pytest.raises(ArgumentError, match="retinopathy alone"):
-        GradingReport(dme=True).update(grades[:, 0], grades[:, 1])
+        streaming.GradingReport(dme=True).update(grades[:, 0], grades[:, 1])
     with pytest.raises(ArgumentError, match="retinopathy alone"):
-        GradingReport(dme=False).update(*grades.T)
+        streaming.GradingReport(dme=False).update(*grades.T)
     with pytest.raises(ArgumentError, match="same images"):
-        GradingReport(dme=True).update(*grades.T[:3], grades[:1, 3])
+        streaming.GradingReport(dme=True).update(*grades.T[:3], grades[:1, 3])
     with pytest.raises(ArgumentError, match=" 0 images"):
-        GradingReport(dme=False).compute()
+        streaming.GradingReport(dme=False).compute()
