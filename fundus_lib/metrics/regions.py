@@ -33,8 +33,9 @@ def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: 
     Beyond :math:`P \cap G`, a component adds :math:`P_i \setminus G` or :math:`G_i \setminus P`. These sets are
     disjoint, so their sizes add up, and a labelling of each mask answers every :math:`\sigma`: no loop over components.
 
-    This is what dual_branch's code counts. As printed, Eq. 7 compares the third share with the wrong set and Eq. 9
-    lacks an intersection: some pixels would be both hit and miss, and others neither.
+    This is what dual_branch's code counts (Eqs. 7 to 9). As printed, the third set of Eq. 7 has a predicted component
+    where the true one is meant, and Eq. 9 the missed share of a component where the found one is meant, so that some
+    pixels would be both hit and miss, and others neither.
 
     Args:
         pred: 0 and 1, or bool; (H, W), one image and one lesion.
@@ -43,9 +44,10 @@ def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: 
             gains, and the counts are those of `pixel_counts`. dual_branch reports 0.2, 0.35, 0.5, 0.65 and 0.8.
 
     Returns:
-        One count per sigma, in their order; ``.f1`` of it is F_σ. Counts of several images add up, sigma by sigma, and
-        pooled is how dual_branch reports them: ``[sum(same, PixelCounts()) for same in zip(*images)]``. The ratios of
-        empty masks are those of `PixelCounts`: NaN where the denominator is zero.
+        One count per sigma, in their order, whose ``.f1`` is the paper's F at that sigma (Eq. 10). Counts of several
+        images add up, sigma by sigma, and pooled is how dual_branch reports them:
+        ``[sum(same, PixelCounts()) for same in zip(*images)]``. The ratios of empty masks are those of `PixelCounts`:
+        NaN where the denominator is zero.
 
     Raises:
         ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, or a sigma lies outside 0 to 1.
