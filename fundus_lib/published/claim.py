@@ -73,7 +73,7 @@ def rows_of(paper: str, number: int, *without: str) -> list[tuple[int, str]]:
 
 def differ(printed: str, expected: str) -> list[str]:
     """A sentence if two printed numbers are not the same."""
-    return [] if printed == expected else [f"{printed}, but {expected}"]
+    return [] if printed == expected else [f"{printed}, the text has {expected}"]
 
 
 def adds_up(parts: tuple[int, ...], total: int) -> list[str]:

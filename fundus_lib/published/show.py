@@ -49,6 +49,13 @@ def _style(background: str = "") -> str:
     return f' style="text-align:left;white-space:nowrap;padding:.1em .35em{colour}"'
 
 
+def _explained(check: Check) -> str:
+    """A broken law in words, for readers without a pointer to rest on the sign."""
+    several = len(check.cells) > 1
+    fitting = "" if several or "other digits" in check.expected else f" What fits: {check.expected}."
+    return f"{check.row.rpartition(': ')[2]}: the law is “{check.law}”.{fitting}"
+
+
 class Shown:
     """A table with its marks; displays itself in a notebook and in the book, and prints as text elsewhere.
 
@@ -91,7 +98,7 @@ class Shown:
         return (
             '<div class="published" style="margin:1em 0">'
             f'<p style="margin:.3em 0">{caption} Data: {escape(known.data)}. Unit: {escape(known.unit)}.</p>'
-            '<table style="font-size:.85em;font-variant-numeric:tabular-nums;border-collapse:collapse">'
+            '<table class="dataframe" style="font-size:.85em;font-variant-numeric:tabular-nums">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             f'<div style="font-size:.9em">{self._notes()}</div></div>'
         )
@@ -111,7 +118,12 @@ class Shown:
 
     def _notes(self) -> str:
         used = [key for key in SIGNS if key in {key for key, _ in self.marks.values()}]
-        notes = [f"<b>{SIGNS[key].sign}</b> {escape(SIGNS[key].means)}" for key in used]
+        notes = []
+        for key in used:
+            notes.append(f"<b>{SIGNS[key].sign}</b> {escape(SIGNS[key].means)}")
+            earned = dict.fromkeys(check for own, found in self.marks.values() if own == key for check in found)
+            if key not in ("pooled", "count"):  # those say all there is to say
+                notes += [f"&emsp;{escape(_explained(check))}" for check in earned]
         sources = dict.fromkeys(self.info.quoted.values())
         if sources:
             notes.append("† " + escape("; ".join(sources)))

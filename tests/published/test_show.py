@@ -27,6 +27,10 @@ def test_signs() -> None:
     assert re.search(broken, page)
     assert re.search(r"<b>≈</b></abbr> 0.6116", page)
     assert page.count("<abbr") == 2
+    assert (
+        "SUNet: the law is “accuracy is k/103”. What fits: 0.65049." in page
+    )  # for those who cannot rest a pointer on a sign
+    assert "Ours): the law is “unlike Table 3, PSPNet + Dice”.<br>" in show("dual_branch", 5)._repr_html_() + "<br>"
     assert "✗ 0.6506" in repr(show("sunet", 1)) and "≈ 0.6116" in repr(show("sunet", 1))
     assert show("hecl", 1).marks["HED", "auc"][0] == "area"
     assert show("pldmlt", 1).marks["segmentation: FPN", "miou"][0] == "broken"  # the gravest of two
