@@ -1,10 +1,9 @@
 """The two switches of every notebook and command, in one place: which data, and how much computing.
 
-| variable | meaning | without it |
-| --- | --- | --- |
-| `FUNDUS_DATA` | folder that holds `IDRiD/`, `DDR/`, `DiaRetDB1/` | the synthetic data set |
-| `FUNDUS_PROFILE` | `smoke`: seconds on a CPU, every code path; `paper`: the full experiment | `smoke` |
-| `FUNDUS_CACHE` | where decoded arrays and the synthetic data set are kept | `~/.cache/fundus` |
+- ``FUNDUS_DATA``: the folder that holds ``IDRiD/``, ``DDR/``, ``DiaRetDB1/``; without it, the synthetic data set.
+- ``FUNDUS_PROFILE``: ``smoke`` (seconds on a CPU, every code path) or ``paper`` (the full experiment); without it,
+  ``smoke``.
+- ``FUNDUS_CACHE``: where decoded arrays and the synthetic data set are kept; without it, ``~/.cache/fundus``.
 
 Recipes and models read none of them: what a run does is written in its recipe.
 """
