@@ -131,7 +131,7 @@ def evaluate(task: Segmentation, arrays: Arrays) -> dict[str, float]:
     operating points; at break-even both spend the same number of pixels, and the question is on what.
 
     Returns:
-        For each lesion, say EX, pooled over all images where nothing else is said:
+        For each lesion, say EX, pooled over all images where nothing else is said.
 
         - `EX_aupr` (exact average precision), `EX_aupr_image_mean` (mean over the images that have the lesion),
           `EX_prevalence` (the AUPR of guessing), `EX_mean_score` (mean probability; the prevalence, if calibrated);
