@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from fundus_lib.published.across import NOWHERE, between_rows
 from fundus_lib.published.digits import Interval, Reading, count_of, interval
-from fundus_lib.published.laws import LAWS, Kind
+from fundus_lib.published.laws import LAWS, Kind, region_ceiling
 from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
 
 if TYPE_CHECKING:
@@ -124,6 +124,13 @@ def _regions(row: Row) -> Iterator[Check]:
     if "f1" in row.columns:
         floor = {r: Interval(row.read(row.columns["f1"], r).low, Fraction(1)) for r in get_args(Reading)}
         yield row.check("F_σ above pixel F1", "always", [(column, floor) for column in scores])
+        yield row.check("F_σ below its ceiling", "always", [(c, _ceiling(row, c)) for c in scores])
+
+
+def _ceiling(row: Row, column: str) -> dict[Reading, Interval]:
+    sigma = Fraction(column[2:])
+    tops = {r: region_ceiling(row.read(row.columns["f1"], r).high, sigma) for r in get_args(Reading)}
+    return {reading: Interval(Fraction(0), top) for reading, top in tops.items()}
 
 
 def _counts(row: Row) -> Iterator[Check]:

@@ -90,6 +90,24 @@ def _aupr(cells: Cells) -> Interval:
     return Interval(low, max(aupr_band(end, right.high).high for end in (found.low, found.high)))
 
 
+def region_ceiling(f1: Fraction, sigma: Fraction) -> Fraction:
+    """The largest region score F_sigma that can go with a pooled pixel F1.
+
+    With TP = 1 there are E = 2/F1 - 2 wrong pixels. A predicted region turns wholly into hits only if more than sigma
+    of it are hits, which rescues less than (1 - sigma)/sigma of its hits; the same for a true region. So at most
+    min(E, 2 (1 - sigma)/sigma) wrong pixels become hits.
+
+    Args:
+        f1: Pixel F1, in [0, 1].
+        sigma: Share of overlap, in (0, 1].
+    """
+    if not f1:
+        return Fraction(0)
+    wrong = 2 / f1 - 2
+    rescued = min(wrong, 2 * (1 - sigma) / sigma)
+    return 2 * (1 + rescued) / (2 * (1 + rescued) + wrong - rescued)
+
+
 def roc_floor(recall: Fraction, f1: Fraction) -> Fraction:
     """The least area under a ROC curve that reaches this recall.
 

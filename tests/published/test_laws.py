@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fundus_lib.published import LAWS, Check, aupr_band, f1_of, implied_spread, info, iou_of
 from fundus_lib.published.audits import Row, _within
-from fundus_lib.published.laws import roc_floor
+from fundus_lib.published.laws import region_ceiling, roc_floor
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=8)
 
@@ -119,6 +119,17 @@ def test_region_scores() -> None:
     assert low["F_σ above pixel F1"].cells == ("f_0.8",) and low["F_σ falls with σ"].verdict == "holds"
 
 
+def test_a_region_score_has_a_ceiling() -> None:
+    # one square of 10x10 found but for a fifth of it, and nothing else: at 0.8 it does not count, below it does
+    f1 = Fraction(160, 180)
+    assert region_ceiling(f1, Fraction(4, 5)) == 1
+    assert region_ceiling(f1, Fraction(9, 10)) < 1
+    assert region_ceiling(Fraction(1), Fraction(1)) == 1 and region_ceiling(Fraction(0), Fraction(1)) == 0
+    assert region_ceiling(Fraction(1, 2), Fraction(1)) == Fraction(1, 2)  # nothing is rescued
+    checks = {c.law: c for c in audited({"f1": 0.1, "f_0.2": 0.95, "f_0.8": 0.2})}
+    assert checks["F_σ below its ceiling"].cells == ("f_0.2", "f_0.8")
+
+
 def test_slow_rise_is_found_though_each_step_is_within_rounding() -> None:
     checks = {c.law: c for c in audited({"f1": 0.1, "f_0.2": 0.50, "f_0.35": 0.51, "f_0.5": 0.52}, 2)}
     assert checks["F_σ falls with σ"].verdict == "broken" and checks["F_σ falls with σ"].cells == ("f_0.5",)
@@ -136,7 +147,7 @@ def test_region_scores_of_random_masks_obey_their_laws() -> None:
         regions = metrics.region_counts(pred, target, sigmas)
         scores = {f"f_{s}": c.f1 for s, c in zip(sigmas, regions, strict=True)}
         checks = audited({"f1": metrics.pixel_counts(pred, target).f1} | scores)
-        assert len(checks) == 2 and all(check.verdict == "holds" for check in checks)
+        assert len(checks) == 3 and all(check.verdict == "holds" for check in checks)
 
 
 @given(st.integers(1, 60), st.data())
