@@ -93,3 +93,11 @@ class CheckpointError(FundusError):
 
 class RecordError(FundusError):
     """A record cannot be read or lacks a field."""
+
+
+class WeightsError(FundusError):
+    """Weights that were trained on ImageNet cannot be had: no network, or none exist for the architecture."""
+
+
+class MissingPackageError(FundusError, ImportError):
+    """A package that this library does not install by itself is needed."""

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CLASSES = {
+    "deeplabv3": "fundus_lib.models.deeplabv3:DeepLabV3",
+    "dualbranch": "fundus_lib.models.dualbranch:DualBranch",
+    "hed": "fundus_lib.models.hed:HED",
+    "pspnet": "fundus_lib.models.pspnet:PSPNet",
     "unet": "fundus_lib.models.unet:UNet",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its model is first made."""

@@ -1,0 +1,40 @@
+"""Weights that torchvision's networks learned on ImageNet, for trunks that have the same layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundus_lib.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torchvision.models import WeightsEnum
+
+
+def imagenet_weights(weights: WeightsEnum) -> dict[str, Tensor]:
+    """Read weights from torch's cache, or download them into it.
+
+    They expect RGB images from 0 to 1, from which ImageNet's mean (0.485, 0.456, 0.406) is subtracted and which are
+    divided by its standard deviation (0.229, 0.224, 0.225).
+
+    Args:
+        weights: One of torchvision's, such as ``ResNet50_Weights.IMAGENET1K_V1``.
+
+    Returns:
+        Names, as torchvision's network has them, to values.
+
+    Raises:
+        WeightsError: They are neither in the cache nor can they be downloaded.
+    """
+    try:
+        return dict(weights.get_state_dict(progress=False, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network, or what came does not have the right checksum
+        from torch.hub import get_dir
+
+        raise WeightsError(
+            f"pretrained ({weights})",
+            "the weights are not on this machine and cannot be downloaded",
+            found=f"{type(error).__name__}: {error}",
+            expected=f"a way to {weights.url}, or that file under {get_dir()}/checkpoints",
+            remedy="bring the file there by other means, or start from fresh weights: pretrained=False",
+        ) from error

@@ -1,0 +1,135 @@
+"""Networks made of named parts that run one after another: what lets two branches share some of them.
+
+A part is a module that takes what has been computed so far, a dictionary of tensors, and gives it back with its own
+results added. Whoever holds the parts of a network can run it, stop it anywhere, and go on from there as often as
+needed: :class:`fundus_lib.models.dualbranch.DualBranch` runs the shared parts once and the others once per branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fundus_lib.errors import ArgumentError
+
+Features = dict[str, Tensor]
+"""What has been computed so far: ``"images"``, the current map ``"x"``, and what later parts or the caller need."""
+
+OUTPUTS = ("logits", "aux", "sides")
+"""The features that a network gives to its caller, where it has them."""
+
+
+class Staged(nn.Module):
+    """A network made of named parts.
+
+    Args:
+        parts: Name to part, in the order in which they run. A part maps :data:`Features` to :data:`Features`.
+
+    Attributes:
+        shared_until: How two branches share this network: ``"code"`` and ``"text"`` to the name of the last part that
+            is shared. Everything before it is shared too.
+    """
+
+    shared_until: ClassVar[Mapping[str, str]]
+
+    def __init__(self, parts: Mapping[str, nn.Module]):
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Logits of every lesion at every pixel.
+
+        Args:
+            images: float (B, 3, H, W), normalised; any height and width.
+
+        Returns:
+            ``{"logits": float (B, L, H, W)}`` and what the class documents, at the size of the images.
+        """
+        return outputs(run(self.parts, start(images)))
+
+
+class Through(nn.Module):
+    """The part that sends the current map through a module.
+
+    Args:
+        module: (B, C, h, w) to (B, C', h', w').
+        keep: Name under which its result stays available to later parts.
+    """
+
+    def __init__(self, module: nn.Module, keep: str = ""):
+        super().__init__()
+        self.module = module
+        self.keep = keep
+
+    def forward(self, features: Features) -> Features:
+        """Replace ``"x"``."""
+        x = self.module(features["x"])
+        return features | {"x": x} | ({self.keep: x} if self.keep else {})
+
+
+class Predict(nn.Module):
+    """The part that turns the current map into logits at the size of the images, and leaves the map as it is.
+
+    Args:
+        module: (B, C, h, w) to (B, L, h, w).
+        name: Name of the result: ``"logits"``, or ``"aux"``.
+        only_in_training: Skip it at inference, where an auxiliary prediction has no use.
+    """
+
+    def __init__(self, module: nn.Module, name: str = "logits", only_in_training: bool = False):
+        super().__init__()
+        self.module = module
+        self.name = name
+        self.only_in_training = only_in_training
+
+    def forward(self, features: Features) -> Features:
+        """Add the prediction."""
+        if self.only_in_training and not self.training:
+            return features
+        return features | {self.name: enlarge(self.module(features["x"]), features["images"])}
+
+
+def start(images: Tensor) -> Features:
+    """What the first part is given."""
+    return {"images": images, "x": images}
+
+
+def run(parts: nn.ModuleDict, features: Features) -> Features:
+    """Run parts in their order."""
+    for part in parts.values():
+        features = part(features)
+    return features
+
+
+def outputs(features: Features) -> dict[str, Tensor]:
+    """Of all features, those that a caller is given."""
+    return {name: features[name] for name in OUTPUTS if name in features}
+
+
+def enlarge(x: Tensor, like: Tensor) -> Tensor:
+    """Bring a map to the height and width of another, by bilinear interpolation that keeps the corners in place."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def check_counts(where: str, **counts: int) -> None:
+    """Refuse numbers of lesions, channels and the like that are below 1.
+
+    Args:
+        where: Name of the model.
+        **counts: Setting to its value.
+
+    Raises:
+        ArgumentError: One of them is not an integer of at least 1.
+    """
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(
+                where,
+                "a setting is out of range",
+                found=f"{name}={value!r}",
+                expected=f"{name} ≥ 1",
+                remedy="correct the setting; the defaults are the paper's",
+            )
