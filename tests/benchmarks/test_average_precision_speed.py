@@ -2,7 +2,8 @@
 
 40 million pixels of which 0.9 % are lesion: as rare as hard exudates are, in three and a half photographs of IDRiD. The
 harder lesions are to tell from background, the more background scores lie among theirs: separated (average precision
-1.00), overlapping (0.26), chance (0.01). `pytest tests/benchmarks/test_average_precision_speed.py --benchmark-only`.
+1.00), overlapping (0.26), chance (0.01).
+`pytest tests/benchmarks/test_average_precision_speed.py --benchmark-only --dist=no`.
 
 Peaks of memory are measured in processes of their own, for which this file is run as a program: what the function adds
 to what holding the pixels takes.
