@@ -111,6 +111,11 @@ def test_areas_that_cannot_be() -> None:
     assert verdicts["ROC AUC above recall"] == "broken"
 
 
+def test_zeros_are_read_as_nothing_below_zero() -> None:
+    checks = audited({"sn": 0.0, "ppv": 0.0, "f1": 0.0, "iou": 0.0, "aupr": 0.01, "f_0.2": 0.0})
+    assert len(checks) == 10 and all(check.verdict == "holds" for check in checks)
+
+
 def test_region_scores() -> None:
     rising = {c.law: c for c in audited({"f1": 0.5, "f_0.2": 0.8, "f_0.5": 0.6, "f_0.8": 0.61})}
     assert rising["F_σ falls with σ"].verdict == "broken" and rising["F_σ falls with σ"].cells == ("f_0.8",)
