@@ -6,6 +6,8 @@ Score of                  Call
 exact average precision   ``auprc(scores, target, thresholds=None, interpolation="step")``
 dual_branch, its code     ``auprc(grey, target, thresholds=25.6 * np.arange(11), strict=True,
                           interpolation="trapezoid")``, grey levels from 0 to 255
+IDRiD's challenge         ``auprc(scores, target, thresholds=33, interpolation="trapezoid")``; that it drew straight
+                          lines between its 33 thresholds is our guess
 hecl, its code            ``roc_auc(scores, target, thresholds=np.arange(255) / 255, ends=False)``
 scikit-learn's ``auc``    ``auprc(scores, target, thresholds=None, interpolation="trapezoid")``
 ========================  ===========================================================================================
