@@ -11,6 +11,7 @@ from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.ntxent import NTXentLoss
+from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
 from fundus_lib.losses.supcon import SupConLoss
 from fundus_lib.losses.weighted import WeightedCrossEntropy
@@ -23,6 +24,8 @@ __all__ = [
     "DiceLoss",
     "FocalLoss",
     "NTXentLoss",
+    "RebalancedDiceLoss",
+    "SampledDiceLoss",
     "SupConLoss",
     "WeightedCrossEntropy",
     "create_loss",

@@ -17,6 +17,8 @@ _CLASSES = {
     "dice": "fundus_lib.losses.dice:DiceLoss",
     "focal": "fundus_lib.losses.focal:FocalLoss",
     "ntxent": "fundus_lib.losses.ntxent:NTXentLoss",
+    "rebalanceddice": "fundus_lib.losses.rebalanced_dice:RebalancedDiceLoss",
+    "sampleddice": "fundus_lib.losses.rebalanced_dice:SampledDiceLoss",
     "supcon": "fundus_lib.losses.supcon:SupConLoss",
     "weighted": "fundus_lib.losses.weighted:WeightedCrossEntropy",
 }

@@ -13,6 +13,7 @@ from fundus_lib.losses import (
     CrossEntropy,
     DiceLoss,
     FocalLoss,
+    RebalancedDiceLoss,
     WeightedCrossEntropy,
 )
 
@@ -48,6 +49,11 @@ def random_case(seed: int, lesion: bool = False) -> tuple[torch.Tensor, torch.Te
         (FocalLoss, slow.focal, [{}, {"alpha": 0.9}, {"gamma": 0.0}, {"alpha": 0.0, "gamma": 0.5}, {"gamma": 5.0}]),
         (DiceLoss, slow.dice, [{"pool": pool, "smooth": smooth} for pool in POOLS for smooth in (1e-3, 1.0, 30.0)]),
         (
+            RebalancedDiceLoss,
+            slow.rebalanced_dice,
+            [{"pool": q, "smooth": s, "p": p} for q in POOLS for s in (1e-3, 2.0) for p in (None, 0.0, 0.25, 0.8, 1.0)],
+        ),
+        (
             BinLoss,
             slow.bins,
             [{"pool": p, "ratio": n, "reduction": r} for p in POOLS for n in (1, 3, 20) for r in ("mean", "sum")],
@@ -72,6 +78,7 @@ def test_defaults():
         (WeightedCrossEntropy, slow.weighted, "image"),
         (FocalLoss, slow.focal, "image"),
         (DiceLoss, slow.dice, "batch"),
+        (RebalancedDiceLoss, slow.rebalanced_dice, "batch"),
         (BinLoss, slow.bins, "image"),
     ]:
         expected = slow.over_maps(formula, logits, target, pool=pool)
@@ -121,10 +128,13 @@ def test_empty_and_full_masks_give_what_is_documented(logit, pool):
         (WeightedCrossEntropy(0, "equation", pool), background, 0),
         (WeightedCrossEntropy(2, "text", pool), background, 0),
         (FocalLoss(), 0.75 * probability**2 * background, 0.25 * (1 - probability) ** 2 * lesion),
-        (
-            DiceLoss(3.0, pool),
-            1 - 3 / (pixels * probability + 3),
-            1 - (2 * pixels * probability + 3) / (pixels * (1 + probability) + 3),
+        *(
+            (
+                loss,
+                1 - 3 / (pixels * probability + 3),
+                1 - (2 * pixels * probability + 3) / (pixels * (1 + probability) + 3),
+            )
+            for loss in (DiceLoss(3.0, pool), RebalancedDiceLoss(0.5, 3.0, pool), RebalancedDiceLoss(None, 3.0, pool))
         ),
         (BinLoss(5, pool), 0, 0),
     ]:
@@ -181,7 +191,7 @@ def test_bin_loss_keeps_whole_bins_from_the_hardest_down():
 def test_pooling_over_the_batch_keeps_lesions_apart():
     logits, target = random_case(6)
     logits, target = logits.repeat(2, 1, 1, 1), target.repeat(2, 1, 1, 1)
-    for loss_class in (ClassBalancedCrossEntropy, WeightedCrossEntropy, DiceLoss, BinLoss):
+    for loss_class in (ClassBalancedCrossEntropy, WeightedCrossEntropy, DiceLoss, RebalancedDiceLoss, BinLoss):
         loss = loss_class(pool="batch")
         alone = [loss(logits[:, c : c + 1], target[:, c : c + 1]) for c in range(logits.shape[1])]
         assert loss(logits, target).item() == pytest.approx((sum(alone) / len(alone)).item())
