@@ -122,16 +122,8 @@ class Stage(nn.Module):
         if self.number > 1:
             x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
         x = self.layers(x)  # (B, C, (H + 2·margin)/stride, …), rounded up
-        return features | {"x": x, f"side{self.number}": self.at_full_size(self.side(x), features["images"])}
-
-    def at_full_size(self, side: Tensor, images: Tensor) -> Tensor:
-        """Enlarge by the stride and cut out where the images lie: (B, L, h, w) to (B, L, H, W)."""
-        height, width = images.shape[-2:]
-        stride = 2 ** (self.number - 1)
-        if stride > 1:
-            size = stride * side.shape[-2], stride * side.shape[-1]
-            side = F.interpolate(side, size=size, mode="bilinear", align_corners=False)
-        return side[..., self.margin : self.margin + height, self.margin : self.margin + width]
+        side = at_full_size(self.side(x), 2 ** (self.number - 1), self.margin, features["images"])
+        return features | {"x": x, f"side{self.number}": side}
 
 
 class Fuse(nn.Module):
@@ -153,6 +145,25 @@ class Fuse(nn.Module):
         """Add ``"sides"`` (B, L, K, H, W) and ``"logits"`` (B, L, H, W)."""
         sides = torch.stack([features[name] for name in self.names], dim=2)
         return features | {"sides": sides, "logits": self.layer(sides.flatten(1, 2))}
+
+
+def at_full_size(side: Tensor, stride: int, margin: int, images: Tensor) -> Tensor:
+    """Enlarge a map and cut out where the images lie.
+
+    Args:
+        side: (B, L, h, w), large enough to cover images and margin.
+        stride: By how much to enlarge.
+        margin: Pixels of the enlarged map before the images' first one.
+        images: (B, 3, H, W).
+
+    Returns:
+        (B, L, H, W).
+    """
+    height, width = images.shape[-2:]
+    if stride > 1:
+        size = stride * side.shape[-2], stride * side.shape[-1]
+        side = F.interpolate(side, size=size, mode="bilinear", align_corners=False)
+    return side[..., margin : margin + height, margin : margin + width]
 
 
 def he(layer: nn.Conv2d) -> nn.Conv2d:

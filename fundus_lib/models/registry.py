@@ -11,9 +11,14 @@ if TYPE_CHECKING:
 
 _CLASSES = {
     "deeplabv3": "fundus_lib.models.deeplabv3:DeepLabV3",
+    "deeplabv3plus": "fundus_lib.models.deeplabv3plus:DeepLabV3Plus",
+    "dnl": "fundus_lib.models.dnl:DNL",
     "dualbranch": "fundus_lib.models.dualbranch:DualBranch",
     "hed": "fundus_lib.models.hed:HED",
+    "lseg": "fundus_lib.models.lseg:LSeg",
+    "lwenet": "fundus_lib.models.lwenet:LWENet",
     "pspnet": "fundus_lib.models.pspnet:PSPNet",
+    "spnet": "fundus_lib.models.spnet:SPNet",
     "unet": "fundus_lib.models.unet:UNet",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its model is first made."""

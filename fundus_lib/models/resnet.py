@@ -155,12 +155,17 @@ def convolution(
 def auxiliary_head(lesions: int, width: int) -> nn.Sequential:
     """The head on ``layer3`` of PSPNet and DeepLabV3: (B, 16·width, h, w) to (B, L, h, w)."""
     return nn.Sequential(
-        nn.Conv2d(16 * width, 8 * width, kernel_size=3, padding=1),
+        nn.Conv2d(16 * width, 8 * width, kernel_size=3, padding=1),  # with a bias, in the authors' code
         nn.BatchNorm2d(8 * width),
         nn.LeakyReLU(LEAK, inplace=True),
         nn.Dropout2d(0.1),
         nn.Conv2d(8 * width, lesions, kernel_size=1),
     )
+
+
+def score(channels: int, inner: int, lesions: int) -> nn.Sequential:
+    """A 3×3 convolution, then the logits: (B, channels, h, w) to (B, L, h, w)."""
+    return nn.Sequential(*convolution(channels, inner), nn.Dropout2d(0.1), nn.Conv2d(inner, lesions, kernel_size=1))
 
 
 def spread(x: Tensor, like: Tensor) -> Tensor:

@@ -2,19 +2,29 @@
 
 SMALL = {
     "deeplabv3": {"width": 4},
+    "deeplabv3plus": {"encoder": "resnet18"},
+    "dnl": {"width": 4},
     "hed": {"width": 4},
+    "lseg": {"width": 4, "lesions": 1},
+    "lwenet": {"width": 8},
     "pspnet": {"width": 4},
+    "spnet": {"width": 4},
 }
 """Every network made of parts, with settings that make it small."""
 
 PARAMETERS = {
     "deeplabv3": 44_216_258,
+    "deeplabv3plus": 26_677_585,
+    "dnl": 52_473_796,
     "hed": 14_716_171,
+    "lseg": 14_720_620,
+    "lwenet": 1_961_045,
     "pspnet": 51_426_754,
+    "spnet": 47_723_394,
 }
 
-AUX = {"deeplabv3", "pspnet"}
-SIDES = {"hed": 5}
+AUX = {"deeplabv3", "dnl", "pspnet", "spnet"}
+SIDES = {"hed": 5, "lseg": 5, "lwenet": 2}
 
 
 def count(model):

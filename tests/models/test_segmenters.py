@@ -17,7 +17,7 @@ def test_parameter_counts(name):
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("size", [(1, 1), (9, 50), (33, 47), (64, 32)])
 def test_logits_have_the_size_of_the_input(name, size):
-    model = create_model(name, lesions=4, **SMALL[name]).eval()
+    model = create_model(name, **SMALL[name] | {"lesions": 4}).eval()
     output = model(torch.randn(2, 3, *size))
     assert output["logits"].shape == (2, 4, *size)
     assert output["logits"].dtype == torch.float32
@@ -26,7 +26,7 @@ def test_logits_have_the_size_of_the_input(name, size):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_what_training_has_besides(name):
-    model = create_model(name, lesions=3, **SMALL[name]).train()
+    model = create_model(name, **SMALL[name] | {"lesions": 3}).train()
     output = model(torch.randn(2, 3, 40, 57))
     assert set(output) == {"logits"} | ({"aux"} if name in AUX else set()) | ({"sides"} if name in SIDES else set())
     if name in AUX:
@@ -48,10 +48,8 @@ def test_gradients_reach_each_part(name):
         assert any((p.grad != 0).any() for p in module.parameters()), part
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", sorted(AUX))
 def test_the_auxiliary_head_hears_of_nothing_behind_it_and_of_all_before(name):
-    if name not in AUX:
-        pytest.skip("no auxiliary head")
     model = create_model(name, **SMALL[name]).train()
     model(torch.randn(2, 3, 40, 57))["aux"].square().sum().backward()
     names = list(model.parts)
@@ -65,19 +63,22 @@ def test_the_auxiliary_head_hears_of_nothing_behind_it_and_of_all_before(name):
 def test_overfits_a_batch(name):
     torch.manual_seed(0)
     model = create_model(name, **SMALL[name]).train()
-    images, target = torch.randn(2, 3, 48, 48), torch.zeros(2, 1, 48, 48)
+    target = torch.zeros(2, 1, 48, 48)
     target[0, :, 10:38, :20] = target[1, :, :16, 20:] = 1
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    images = torch.randn(2, 3, 48, 48) + target
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.005)
     for _ in range(40):
         loss = nn.functional.binary_cross_entropy_with_logits(model(images)["logits"], target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert loss < 0.3  # knowing no more than the share of lesion gives 0.53
+    assert loss < 0.2  # knowing no more than the share of lesion gives 0.53
 
 
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("settings", [{"lesions": 0}, {"width": 0}, {"colour": 3}])
 def test_impossible_settings_are_refused(name, settings):
+    if name == "deeplabv3plus" and "width" in settings:
+        pytest.skip("its width is the encoder's")
     with pytest.raises(ArgumentError, match=next(iter(settings))):
         create_model(name, **settings)

@@ -1,0 +1,116 @@
+"""DeepLabV3+: DeepLabV3 with a decoder that looks back at an early, finer map.
+
+Source: L.-C. Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV
+2018. The layers are those of segmentation_models_pytorch, a package that is needed for this network alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import nn
+from torch.nn import functional as F
+
+from fundus_lib.errors import ArgumentError, MissingPackageError
+from fundus_lib.models.staged import Features, Staged, Through, check_counts
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+STRIDE = 16
+"""By how much the encoder shrinks the image."""
+
+
+class DeepLabV3Plus(Staged):
+    """segmentation_models_pytorch's DeepLabV3+, cut into parts.
+
+    The parts are ``stem``, ``layer1``, ``layer2``, ``layer3``, ``layer4`` (all but its last block), ``last_block`` and
+    ``head``. Images of any size will do: they are continued to a multiple of 16 by repeating their edge. In training,
+    batch normalisation of the image's mean needs at least two images. The paper has no two branches of it: that they
+    share as PSPNet's do is our choice.
+
+    Args:
+        lesions: Number of output channels L.
+        encoder: ``"resnet50"``, or another ResNet of the package.
+        pretrained: Start from torchvision's weights of the encoder, trained on ImageNet.
+
+    Raises:
+        MissingPackageError: segmentation_models_pytorch is not installed.
+        ArgumentError: The package has no such ResNet.
+        WeightsError: ``pretrained``, and the weights cannot be had.
+    """
+
+    shared_until: ClassVar = {"code": "layer4", "text": "layer3"}
+
+    def __init__(self, lesions: int = 1, encoder: str = "resnet50", pretrained: bool = False):
+        check_counts("DeepLabV3Plus", lesions=lesions)
+        if encoder not in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
+            raise ArgumentError(
+                "DeepLabV3Plus",
+                "this encoder cannot be cut into parts",
+                found=f"encoder={encoder!r}",
+                expected="'resnet50', or a ResNet of 18, 34, 101 or 152 layers",
+                remedy="'resnet50' is what the papers use",
+            )
+        made = _package().DeepLabV3Plus(encoder_name=encoder, encoder_weights=None, classes=lesions)
+        trunk = made.encoder
+        if pretrained:
+            from torchvision.models import get_model_weights
+
+            from fundus_lib.models.imagenet import imagenet_weights
+
+            trunk.load_state_dict(imagenet_weights(get_model_weights(encoder).IMAGENET1K_V1))  # it drops the classifier
+        super().__init__(
+            {
+                "stem": Stem(nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)),
+                "layer1": Through(trunk.layer1, keep="early"),
+                "layer2": Through(trunk.layer2),
+                "layer3": Through(trunk.layer3),
+                "layer4": Through(trunk.layer4[:-1]),
+                "last_block": Through(trunk.layer4[-1:]),
+                "head": Decode(made.decoder, made.segmentation_head),
+            }
+        )
+
+
+class Stem(nn.Module):
+    """The part that continues the images to a multiple of the stride and begins to shrink them."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, features: Features) -> Features:
+        """Replace ``"x"``: (B, 3, H, W) to (B, 64, H'/4, W'/4)."""
+        height, width = features["images"].shape[-2:]
+        x = F.pad(features["x"], (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
+        return features | {"x": self.module(x)}
+
+
+class Decode(nn.Module):
+    """The part that joins the last map with the early one and gives the logits."""
+
+    def __init__(self, decoder: nn.Module, score: nn.Module):
+        super().__init__()
+        self.decoder = decoder
+        self.score = score
+
+    def forward(self, features: Features) -> Features:
+        """Add ``"logits"``."""
+        height, width = features["images"].shape[-2:]
+        x = self.decoder([None, None, features["early"], None, None, features["x"]])  # it looks at these two only
+        return features | {"logits": self.score(x)[..., :height, :width]}
+
+
+def _package() -> ModuleType:
+    try:
+        return import_module("segmentation_models_pytorch")
+    except ImportError as error:
+        raise MissingPackageError(
+            "DeepLabV3Plus",
+            "a package that holds this network's layers is not installed",
+            found=f"{type(error).__name__}: {error}",
+            expected="segmentation_models_pytorch",
+            remedy="pip install segmentation-models-pytorch",
+        ) from error
