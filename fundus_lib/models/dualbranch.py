@@ -115,8 +115,8 @@ def mean_of_logits(a: Tensor, b: Tensor) -> Tensor:
 def mean_of_probabilities(a: Tensor, b: Tensor) -> Tensor:
     """The logit of the mean of two logits' probabilities, any shape.
 
-    Computed from logarithms of probabilities, so that it neither overflows nor loses the difference of a probability
-    from 1.
+    Computed from logarithms of probabilities, so that it neither overflows nor loses what a
+    probability lacks to 1.
     """
     yes = torch.logaddexp(F.logsigmoid(a), F.logsigmoid(b))
     no = torch.logaddexp(F.logsigmoid(-a), F.logsigmoid(-b))
