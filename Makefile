@@ -69,7 +69,7 @@ records: $(READY)
 	$(BIN)/fundus records
 
 benchmarks: $(READY)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --dist=no
 
 address: $(READY)
 	$(BIN)/python tools/notebooks.py address

@@ -1,6 +1,6 @@
 """Reading a split from the array cache against decoding it each time, in the same run.
 
-Runs on IDRiD if it is there, else on the drawn data set, at 640×960. `pytest tests/benchmarks --benchmark-only`.
+Runs on IDRiD if it is there, else on the drawn data set, at 640×960. `make benchmarks`.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The region metric at full resolution: five sigmas by ours, one by a loop over components, and two labellings alone.
 
 The loop is the usual way to compute it and takes its time for each sigma. Ours cannot be faster than the labellings.
-`pytest tests/benchmarks/test_region_speed.py --benchmark-only`.
+`pytest tests/benchmarks/test_region_speed.py --benchmark-only --dist=no`.
 """
 
 import cv2

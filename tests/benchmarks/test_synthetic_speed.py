@@ -1,6 +1,6 @@
 """Drawing a fundus at 480×720 against decoding and shrinking a photograph of IDRiD's size, each on one core.
 
-A data loader that draws must keep up with one that reads. `pytest tests/benchmarks --benchmark-only`.
+A data loader that draws must keep up with one that reads. `make benchmarks`.
 """
 
 import itertools
