@@ -100,7 +100,7 @@ def shifted_interpolation(large: int, small: int, like: Tensor) -> Tensor:
     Returns:
         (large, 3·small).
     """
-    identity = torch.eye(small, device=like.device, dtype=like.dtype)
+    identity = torch.eye(small, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
     matrix = F.interpolate(identity[None], size=large, mode="linear", align_corners=True)[0].T  # (large, small)
     padded = F.pad(matrix, (0, 0, 1, 1))
-    return torch.cat([padded[shift : shift + large] for shift in range(3)], dim=1)
+    return torch.cat([padded[shift : shift + large] for shift in range(3)], dim=1).to(like.dtype)

@@ -25,6 +25,20 @@ def test_logits_have_the_size_of_the_input(name, size):
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_half_precision_gives_about_the_same(name):
+    torch.manual_seed(0)
+    model = create_model(name, **SMALL[name]).eval()
+    for part in model.parts.values():
+        if hasattr(part, "side") and isinstance(part.side, nn.Conv2d):
+            nn.init.normal_(part.side.weight, std=0.1)  # starts at zero
+    images = torch.randn(1, 3, 48, 64)
+    exact = model(images)["logits"]
+    with torch.autocast("cpu", torch.bfloat16):
+        about = model(images)["logits"].float()
+    assert (about - exact).abs().max() < 0.1 * exact.abs().max()
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_what_training_has_besides(name):
     model = create_model(name, **SMALL[name] | {"lesions": 3}).train()
     output = model(torch.randn(2, 3, 40, 57))
