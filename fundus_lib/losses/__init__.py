@@ -1,7 +1,8 @@
 """What training minimises. Every loss takes logits, says how it pools pixels and what it gives for empty masks.
 
 Losses on masks are ``(logits, target) -> scalar`` with both (B, L, H, W), each lesion a yes-or-no question.
-Contrastive losses are ``(features, labels) -> scalar`` with features (N, D) and labels (N,).
+Contrastive losses are ``(features, labels) -> scalar`` with features (N, D) and labels (N,). A paper's criterion is
+``(output, batch, progress) -> dict``: the ``"total"`` to minimise and the parts that it is made of.
 """
 
 from fundus_lib.losses.bins import BinLoss
@@ -9,6 +10,7 @@ from fundus_lib.losses.categorical_focal import CategoricalFocalLoss
 from fundus_lib.losses.class_balanced import ClassBalancedCrossEntropy
 from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
+from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
@@ -22,12 +24,15 @@ __all__ = [
     "ClassBalancedCrossEntropy",
     "CrossEntropy",
     "DiceLoss",
+    "DualBranchCriterion",
     "FocalLoss",
     "NTXentLoss",
     "RebalancedDiceLoss",
     "SampledDiceLoss",
+    "SingleBranchCriterion",
     "SupConLoss",
     "WeightedCrossEntropy",
+    "branch_weights",
     "create_loss",
     "list_losses",
 ]
