@@ -118,8 +118,19 @@ def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
     Returns:
         1 if all grades are right, 0 as expected by chance, at least −1. NaN if there is no image, or if all images have
         and are given one and the same grade, since chance then leaves nothing to disagree on.
+
+    Raises:
+        ArgumentError: The matrix is not square, or holds something else than counts.
     """
     observed = np.asarray(confusion, np.float64)
+    if observed.ndim != 2 or len(set(observed.shape)) > 1 or not (observed >= 0).all():
+        raise ArgumentError(
+            "quadratic_weighted_kappa",
+            "this is no confusion matrix",
+            found=f"shape {observed.shape}" + ("" if (observed >= 0).all() else ", NaN or negative numbers"),
+            expected="counts of images (K, K)",
+            remedy="confusion_matrix(given, true, grades) makes one of the grades",
+        )
     expected = np.outer(observed.sum(1), observed.sum(0)) / max(observed.sum(), 1)
     grade = np.arange(len(observed))
     weights = (grade[:, None] - grade) ** 2

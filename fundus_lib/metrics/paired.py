@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
+from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +96,7 @@ def mcnemar(only_a: int, only_b: int) -> float:
     Returns:
         Twice the chance of at most min(only_a, only_b) heads in only_a + only_b throws of a coin, and 1 at most.
     """
+    only_a, only_b = index(only_a), index(only_b)  # numpy's integers would overflow from 2**63 on
     throws = only_a + only_b
     rare = sum(comb(throws, heads) for heads in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * rare / (1 << throws))

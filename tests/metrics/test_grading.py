@@ -54,6 +54,12 @@ def test_kappa_of_known_matrices():
     assert math.isnan(quadratic_weighted_kappa(np.zeros((5, 5))))
 
 
+@pytest.mark.parametrize("matrix", [np.ones((2, 3)), [0, 1, 2, 2], [[1, -1], [0, 2]], [[1, math.nan], [0, 2]]])
+def test_kappa_refuses_what_is_no_confusion_matrix(matrix):
+    with pytest.raises(ArgumentError, match="no confusion matrix"):
+        quadratic_weighted_kappa(matrix)
+
+
 def test_grades_that_no_image_has_keep_their_distance():
     """Scikit-learn leaves them out unless told the scale, and then takes 4 for the neighbour of 1."""
     given, true = [0, 0, 4, 1], [0, 4, 4, 1]
@@ -148,6 +154,7 @@ def test_mcnemar_of_known_tables():
     assert mcnemar(1, 9) == mcnemar(9, 1) == 22 / 1024
     assert mcnemar(3, 10) == pytest.approx(0.09228515625)
     assert 0 < mcnemar(400, 2000) < 1e-200
+    assert mcnemar(np.int32(10), np.int32(25)) == mcnemar(10, 25)  # a count of numpy's, in which 2**35 is 0
 
 
 def test_mcnemar_is_the_share_of_coin_throws_at_least_as_lopsided():
