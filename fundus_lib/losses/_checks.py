@@ -106,7 +106,7 @@ def explained(
             "a target has a value that means nothing",
             found=f"{int((~valid_targets).sum())} such values among {valid_targets.numel()}",
             expected=allowed,
-            remedy="compare masks with a threshold first: mask > 0 for masks of 0 and 255",
+            remedy="mask > 0 for a mask of 0 and 255; another number for a class that has none of these",
         )
     raise ArgumentError(
         where,

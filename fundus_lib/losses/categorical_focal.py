@@ -58,14 +58,13 @@ class CategoricalFocalLoss(nn.Module):
                 expected="two classes or more, targets as integers",
                 remedy="FocalLoss is the one for yes-or-no masks; class numbers: target.long()",
             )
+        target = target.long()  # uint8 has no −1 to compare with
         valid = (target >= UNKNOWN) & (target < classes)
         known = target != UNKNOWN
-        values = wide(logits)
-        true_class = target.long().clamp(0, classes - 1)[:, None]  # (B, 1) or (B, 1, H, W)
-        others = values.scatter(1, true_class, -torch.inf)
-        log_sum = values.logsumexp(1)
-        log_right = values.gather(1, true_class)[:, 0] - log_sum  # log p
-        log_wrong = others.logsumexp(1) - log_sum  # log(1 - p), without the difference
+        log_p = wide(logits).log_softmax(1)  # of differences to the largest logit: a common offset costs no digits
+        true_class = target.clamp(0, classes - 1)[:, None]  # (B, 1) or (B, 1, H, W)
+        log_right = log_p.gather(1, true_class)[:, 0]
+        log_wrong = log_p.scatter(1, true_class, -torch.inf).logsumexp(1)  # log(1 - p), without the difference
         losses = self.alpha * (self.gamma * log_wrong).exp() * -log_right
         losses = torch.where(valid, losses * known, torch.nan)
         loss = losses.sum() / known.sum().clamp(min=1)

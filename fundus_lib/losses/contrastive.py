@@ -32,7 +32,8 @@ class ContrastiveLoss(nn.Module):
         """The loss of a batch.
 
         Args:
-            features: float (N, D), of any length; float16 and bfloat16 are widened first, under autocast too.
+            features: float (N, D), of any length from 1e-12 to 1e18; float16 and bfloat16 are widened first, under
+                autocast too.
             labels: Integers or bool (N,).
 
         Returns:

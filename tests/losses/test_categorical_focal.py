@@ -61,6 +61,24 @@ def test_sure_and_right_costs_nothing_and_sure_and_wrong_the_distance(gamma):
     assert logits.grad.isfinite().all()
 
 
+def test_a_common_offset_costs_no_digits():
+    logits, target = torch.tensor([[0.0, -1.0, -3.0], [2.0, 0.0, 2.0]]), torch.tensor([1, 0])
+    for offset in (-1e4, 1e4):
+        values, expected = (part.clone().requires_grad_() for part in (logits + offset, logits))
+        loss, reference = CategoricalFocalLoss()(values, target), CategoricalFocalLoss()(expected, target)
+        torch.testing.assert_close(loss, reference)
+        torch.testing.assert_close(*(torch.autograd.grad(*pair)[0] for pair in ((loss, values), (reference, expected))))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.bool])
+def test_any_type_of_integer_is_a_class(dtype):
+    logits, target = torch.randn(6, 3), torch.arange(6) % 2
+    assert CategoricalFocalLoss()(logits, target.to(dtype)) == CategoricalFocalLoss()(logits, target)
+    if dtype != torch.bool:
+        with pytest.raises(ArgumentError, match="from 0 to 2"):
+            CategoricalFocalLoss()(logits, target.to(dtype) + 2)
+
+
 def test_wrong_input_is_refused():
     logits, target = torch.randn(4, 5), torch.tensor([0, 4, -1, 2])
     loss = CategoricalFocalLoss()
