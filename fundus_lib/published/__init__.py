@@ -4,22 +4,19 @@ Every table is a CSV beside this file, with caption, metrics, units and quoted r
 data; whether it can be true is computed: each law is tested with exact intervals for the printed digits.
 """
 
-from fundus_lib.published.audits import Check, audit, checks, summary
+from fundus_lib.published.audits import Check, audit, summary
 from fundus_lib.published.claim import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
-from fundus_lib.published.draw import overview
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
-from fundus_lib.published.laws import LAWS, Law, aupr_band, f1_of, iou_of
+from fundus_lib.published.laws import aupr_band, roc_floor
 from fundus_lib.published.printed import PAPERS, TableInfo, cells, info, table, tables
-from fundus_lib.published.show import SIGNS, Shown, Sign, mark, show
+from fundus_lib.published.show import SIGNS, Shown, Sign, overview, show
 
 __all__ = [
-    "LAWS",
     "PAPERS",
     "SIGNS",
     "Check",
     "Interval",
-    "Law",
     "Shown",
     "Sign",
     "TableInfo",
@@ -27,17 +24,14 @@ __all__ = [
     "aupr_band",
     "best_case_p",
     "cells",
-    "checks",
     "claims",
     "count_of",
     "denominators",
-    "f1_of",
     "implied_spread",
     "info",
     "interval",
-    "iou_of",
-    "mark",
     "overview",
+    "roc_floor",
     "show",
     "summary",
     "table",

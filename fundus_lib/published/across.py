@@ -55,9 +55,8 @@ def _same(first: Row, second: Row) -> Found:
 
 
 def _best(best: Row, mean: Row) -> Found:
-    # of n numbers none lies farther than (n - 1)/sqrt(n) sample deviations from their mean
-    runs = mean.known.runs or 1
-    reach = Fraction((runs - 1) / sqrt(runs))
+    # of n numbers none lies farther than sqrt(n - 1) deviations from their mean, whether by n or by n - 1
+    reach = Fraction(sqrt((mean.known.runs or 1) - 1))
     tests = []
     for column in best.texts:
         allowed = {}
@@ -65,7 +64,7 @@ def _best(best: Row, mean: Row) -> Found:
             middle, spread = mean.read(column, r), mean.read(f"{column}_sd", r)
             allowed[r] = Interval(middle.low, middle.high + reach * spread.high)
         tests.append((column, allowed))
-    yield best, f"best of the {runs} runs in Table {mean.known.number}", tests
+    yield best, f"best of the {mean.known.runs} runs in Table {mean.known.number}", tests
 
 
 def _coinciding(rows: list[Row]) -> Found:

@@ -168,19 +168,11 @@ def _deviations(row: Row) -> Iterator[Check]:
 
 
 def checks(paper: str | None = None, number: int | None = None) -> list[Check]:
-    """Every law on every row that it applies to.
-
-    Args:
-        paper: Only this paper.
-        number: Only this table.
-
-    Raises:
-        UnknownNameError: There is no such table.
-    """
-    if paper is not None:
-        info(paper, number or 1)
-    chosen = PAPERS if paper is None else (paper,)
-    return [check for name in chosen for check in _of_paper(name) if number in (None, check.table)]
+    """Every law on every row that it applies to; see :func:`fundus_lib.published.audit`."""
+    if paper is None and number is None:
+        return [check for name in PAPERS for check in _of_paper(name)]
+    known = info(paper or "", 1 if number is None else number)  # a number without a paper is no table either
+    return [check for check in _of_paper(known.paper) if number in (None, check.table)]
 
 
 @cache
@@ -192,7 +184,18 @@ def _of_paper(paper: str) -> tuple[Check, ...]:
 
 
 def audit(paper: str | None = None, number: int | None = None) -> pd.DataFrame:
-    """The same as :func:`checks`, as a table with one line per check and the attributes of `Check` as columns."""
+    """Every law on every row that it applies to.
+
+    Args:
+        paper: Only this paper.
+        number: Only this table of that paper.
+
+    Returns:
+        One line per check, with the attributes of `Check` as columns.
+
+    Raises:
+        UnknownNameError: There is no such table.
+    """
     import pandas as pd
 
     names = list(Check.__annotations__)

@@ -1,4 +1,9 @@
-"""What the papers say in words about their own tables, each claim put to the printed digits."""
+"""What the papers say in words about their own tables, each claim put to the printed digits.
+
+A claim is read as its authors would wish. Sensitivity and PPV do not count against "better", as each can be bought with
+the other. An exception that the same section grants is granted, one that is granted elsewhere stands in brackets. So
+does our reading of words that need a number, such as "similar" or "significantly".
+"""
 
 from __future__ import annotations
 
@@ -46,7 +51,7 @@ def better(
         margin: By how much it is said to be ahead, in printed units.
 
     Returns:
-        One sentence for each cell that contradicts, e.g. "f_0.2: L-seg 0.9508 against 0.9446".
+        One line for each cell that contradicts, e.g. "f_0.2: L-seg 0.9508 against 0.9446", the rival's number first.
     """
     found = []
     cells = table(paper, ours[0], text=True)

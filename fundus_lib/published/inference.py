@@ -84,7 +84,7 @@ def welch_p(mean_a: float, sd_a: float, mean_b: float, sd_b: float, runs: int) -
 
     Args:
         mean_a: Mean of one method.
-        sd_a: Its standard deviation (with n - 1).
+        sd_a: Its standard deviation, with n - 1; if the paper divided by n, the true p-value is larger.
         mean_b: Mean of the other.
         sd_b: Its standard deviation.
         runs: Number of runs behind each, at least 2.

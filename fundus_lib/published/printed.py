@@ -116,7 +116,7 @@ def info(paper: str, number: int) -> TableInfo:
         UnknownNameError: There is no such table.
     """
     try:
-        return _infos()[paper, int(number)]
+        return _infos()[paper, number]
     except KeyError:
         known = ", ".join(f"{p} {n}" for p, n in _infos())
         raise UnknownNameError(
@@ -156,7 +156,7 @@ def table(paper: str, number: int, *, text: bool = False) -> pd.DataFrame:
     import pandas as pd
 
     known = info(paper, number)
-    cells = _texts(paper, int(number)).copy()
+    cells = _texts(paper, number).copy()
     if not text:
         for column in known.headings:
             cells[column] = pd.to_numeric(cells[column], errors="coerce")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from fundus_lib.published.claim import (
@@ -62,7 +63,7 @@ _DB = [
         "dual_branch",
         "Effect of sample rate",
         "The network is best at a sample rate of 0.5 (Table 2).",
-        lambda: better("dual_branch", (2, "0.5"), rows_of("dual_branch", 2, "0.5"), ["sn", "ppv", "f1", "iou", "aupr"]),
+        lambda: better("dual_branch", (2, "0.5"), rows_of("dual_branch", 2, "0.5"), PIXEL),
     ),
     Claim(
         "dual_branch",
@@ -104,11 +105,7 @@ _DB = [
         "dual_branch",
         "Different losses",
         "On IDRiD, dual networks beat both single ones, but for HED at σ = 0.5 (Table 4).",
-        lambda: [
-            line
-            for line in _dual_over(4, ["sn", "ppv", *PIXEL, *REGION], _BOTH)
-            if not line.startswith("f_0.5: HED + Dice")
-        ],
+        lambda: [line for line in _dual_over(4, PIXEL + REGION, _BOTH) if not line.startswith("f_0.5: HED + Dice")],
     ),
     Claim(
         "dual_branch",
@@ -130,7 +127,7 @@ _LG = [
     Claim(
         "local_global",
         "Abstract",
-        "The fused network is ahead of global and of local ones.",
+        "The fused network is ahead of global and of local ones (Section 3.2: not of global ones for HE and SE).",
         lambda: better("local_global", (1, "Our fused model"), rows_of("local_global", 1, "Our fused model"), LESIONS),
     ),
     Claim(
@@ -157,27 +154,15 @@ _LG = [
             for x in better("local_global", (1, row), rows_of("local_global", 1, row), [c])
         ],
     ),
-    Claim(
-        "local_global",
-        "Section 2.2",
-        "81 images show MA, 81 EX, 80 HE and 40 SE (training and test images of IDRiD with a mask).",
-        lambda: adds_up((54, 27), 81) + adds_up((53, 27), 80) + adds_up((26, 14), 40),
-    ),
     Claim("local_global", "Section 2.2", "54 training and 27 test images are 81.", lambda: adds_up((54, 27), 81)),
 ]
 H4 = ["iou", "f1", "auc", "recall"]
 PAIRS = [(net, f"{net} w/ Proposed") for net in ("U-Net", "ResUnet", "CE-Net", "UNet++")]
 
 
-def _mean_instead_of_best() -> list[str]:
-    ours = table("hecl", 2, text=True).loc["UNet++ w/ Proposed"]
-    rivals = table("hecl", 1, text=True).drop("Ours")
-    return [
-        f"{c}: {row} {text} against {ours[c]}"
-        for c in ("iou", "f1", "recall")
-        for row, text in rivals[c].items()
-        if interval(str(ours[c])).high <= interval(text).low
-    ]
+def _gains(doubts: Callable[[str, str, list[str]], list[str]]) -> list[str]:
+    """What speaks against a gain of each network, but for the AUC of UNet++: that it falls is said in the text."""
+    return [x for plain, ours in PAIRS for x in doubts(plain, ours, [c for c in H4 if (plain, c) != ("UNet++", "auc")])]
 
 
 _HE = [
@@ -189,37 +174,31 @@ _HE = [
     ),
     Claim(
         "hecl",
-        "Section 4.2",
-        "It still has them if its mean over runs (Table 2) stands for its best run.",
-        _mean_instead_of_best,
-    ),
-    Claim(
-        "hecl",
         "Section 4.1",
-        "Table 1 compares with UNet++, H-DenseUNet, Att-UNet, DeepLabv3+, HED and CogSeg.",
+        "It is compared with UNet++, H-DenseUNet, Att-UNet, DeepLabv3+, HED and CogSeg (Tables 1 and 2).",
         lambda: [
-            f"Table 1 has no {name}"
+            f"no row {name}"
             for name in ("UNet++", "H-DenseUNet", "Att-UNet", "DeepLabv3+", "HED", "CogSeg")
-            if name not in table("hecl", 1).index
+            if name not in table("hecl", 1).index.union(table("hecl", 2).index)
         ],
     ),
     Claim(
         "hecl",
         "Section 4.2",
-        "Table 2 shows it on three backbones.",
-        lambda: differ(f"it lists {len(PAIRS)}", "3"),
+        "Table 2 shows it on three backbones (besides its own, UNet++).",
+        lambda: differ(str(sum("w/" not in row for row in table("hecl", 2).index.drop("UNet++"))), "3"),
     ),
     Claim(
         "hecl",
         "Section 4.2",
-        "It improves every metric of every network (Table 2).",
-        lambda: [x for plain, ours in PAIRS for x in better("hecl", (2, ours), [(2, plain)], H4)],
+        "It improves every metric of every network (Table 2; granted: the AUC of UNet++).",
+        lambda: _gains(lambda plain, ours, columns: better("hecl", (2, ours), [(2, plain)], columns)),
     ),
     Claim(
         "hecl",
         "Section 4.2",
-        "The improvements are substantial: more than the spread over five runs explains.",
-        lambda: within_chance("hecl", 2, PAIRS, H4),
+        "The improvements are substantial (at least: more than the spread over five runs explains).",
+        lambda: _gains(lambda plain, ours, columns: within_chance("hecl", 2, [(plain, ours)], columns)),
     ),
     Claim(
         "hecl",

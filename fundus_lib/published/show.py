@@ -1,13 +1,17 @@
-"""A printed table on the page, with a sign on every cell that breaks a law."""
+"""Printed tables on the page: a sign on every cell that breaks a law, and every row in one picture."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 from fundus_lib.published.audits import Check, checks
-from fundus_lib.published.printed import TableInfo, info, table
+from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class Sign:
 
     Attributes:
         sign: Stands in front of the number.
-        colour: Behind it; half transparent, for light and dark pages.
+        colour: Of the cell, `#rrggbb`; laid on thinly, for light and dark pages.
         means: What it says.
     """
 
@@ -26,13 +30,13 @@ class Sign:
 
 
 SIGNS: dict[str, Sign] = {
-    "broken": Sign("✗", "rgba(213,94,0,.40)", "cannot be, whatever the protocol"),
-    "cut": Sign("≈", "rgba(230,159,0,.40)", "can only be if digits were cut off instead of rounded"),
-    "pooled": Sign("≠", "rgba(86,180,233,.35)", "cannot come from counts pooled over all images"),
-    "area": Sign("◇", "rgba(0,158,115,.35)", "is no area under a curve through the scores beside it"),
-    "count": Sign("?", "rgba(204,121,167,.40)", "is no count out of any set that the paper names, nor out of a fifth"),
+    "broken": Sign("✗", "#D55E00", "fits no one way of measuring"),
+    "area": Sign("◇", "#009E73", "is no area under a curve through the scores beside it"),
+    "cut": Sign("≈", "#E69F00", "can only be if digits were cut off instead of rounded"),
+    "count": Sign("?", "#CC79A7", "is no count out of any set that the paper names, nor out of a fifth"),
+    "pooled": Sign("≠", "#56B4E9", "cannot come from counts pooled over all images"),
 }
-"""The marks, the gravest first."""
+"""The marks, the gravest first; the last is no fault."""
 
 
 def mark(check: Check) -> str | None:
@@ -45,8 +49,14 @@ def mark(check: Check) -> str | None:
 
 
 def _style(background: str = "") -> str:
-    colour = f";background:{background}" if background else ""
-    return f' style="text-align:left;white-space:nowrap;padding:.1em .35em{colour}"'
+    colour = f";background:{background}60" if background else ""
+    return f' style="text-align:left;white-space:nowrap;padding:.1em .3em{colour}"'
+
+
+def _heading(known: TableInfo, column: str) -> str:
+    """A heading as it is printed: `F_σ=0.2` with its index below the line."""
+    name, _, index = known.headings[column].partition("_") if column in known.headings else (column, "", "")
+    return escape(name) + (f"<sub>{escape(index)}</sub>" if index else "")
 
 
 def _explained(check: Check) -> str:
@@ -89,7 +99,7 @@ class Shown:
         for column in [c for c in cells.columns if f"{c}_sd" in cells.columns]:
             cells[column] = cells[column] + " (" + cells.pop(f"{column}_sd") + ")"
         names = known.label or (str(cells.columns[0]),)
-        head = "".join(f"<th{_style()}>{escape(known.headings.get(c, c))}</th>" for c in cells.columns)
+        head = "".join(f"<th{_style()}>{_heading(known, c)}</th>" for c in cells.columns)
         body = "".join(
             f"<tr>{''.join(self._cell(str(row), str(c), str(text), names) for c, text in line.items())}</tr>"
             for row, line in cells.iterrows()
@@ -98,7 +108,7 @@ class Shown:
         return (
             '<div class="published" style="margin:1em 0">'
             f'<p style="margin:.3em 0">{caption} Data: {escape(known.data)}. Unit: {escape(known.unit)}.</p>'
-            '<table class="dataframe" style="font-size:.85em;font-variant-numeric:tabular-nums">'
+            '<table class="dataframe" style="font-size:.8em;font-variant-numeric:tabular-nums">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             f'<div style="font-size:.9em">{self._notes()}</div></div>'
         )
@@ -144,3 +154,33 @@ def show(paper: str, number: int) -> Shown:
         UnknownNameError: There is no such table.
     """
     return Shown(info(paper, number))
+
+
+def overview() -> Figure:
+    """One square per printed row, one line per paper, with the gravest sign that a row earns.
+
+    Returns:
+        The figure, not shown yet.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
+
+    figure, axis = plt.subplots(figsize=(8.5, 2.5))
+    for y, paper in enumerate(PAPERS):
+        x = 0.0
+        for known in (t for t in tables() if t.paper == paper):
+            marks = Shown(known).marks
+            for row in table(paper, known.number).index:
+                earned = [key for (name, _), (key, _) in marks.items() if name == row]
+                key = min(earned, key=list(SIGNS).index) if earned else None
+                axis.add_patch(Rectangle((x, y - 0.4), 0.8, 0.8, color=SIGNS[key].colour if key else "0.88"))
+                axis.text(x + 0.4, y, SIGNS[key].sign if key else "", ha="center", va="center", fontsize=8)
+                x += 1
+            x += 0.4  # a gap between tables
+    axis.set(xlim=(-0.3, 45), ylim=(4.6, -0.6), xticks=[], title="Every printed row; gaps separate tables")
+    axis.set_yticks(range(len(PAPERS)), PAPERS)
+    axis.grid(visible=False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_visible(False)
+    plt.close(figure)  # the returned figure is what the notebook shows; left open it would appear twice
+    return figure

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from fundus_lib import published
+from fundus_lib.errors import UnknownNameError
 from fundus_lib.published import audits
 
 # laws that hold whatever the protocol: (paper, table, row, law, columns at fault)
@@ -113,7 +114,7 @@ def test_summary() -> None:
 
 
 def test_every_row_with_a_score_is_checked() -> None:
-    checked = {(check.paper, check.table, check.row) for check in published.checks()}
+    checked = {(check.paper, check.table, check.row) for check in audits.checks()}
     unchecked = {
         (t.paper, t.number, row)
         for t in published.tables()
@@ -126,6 +127,12 @@ def test_every_row_with_a_score_is_checked() -> None:
         ("dual_branch", 5, "Deeplabv3+"),
         ("local_global", 1, "GlobalNet"),
     }
+
+
+def test_no_such_table() -> None:
+    for paper, number in (("sunet", 3), ("sunet", 0), ("unet", None), (None, 1), ("sunet", "1")):
+        with pytest.raises(UnknownNameError, match="there is no such table"):
+            published.audit(paper, number)  # type: ignore[arg-type]
 
 
 def test_one_paper_and_one_table(audit: pd.DataFrame) -> None:

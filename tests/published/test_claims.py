@@ -11,29 +11,21 @@ from fundus_lib.published.claim import about, better, within_chance
 
 # the claims that the printed digits contradict, and how many of them do
 CONTRADICTED = {
-    "The network is best at a sample rate of 0.5 (Table 2).": 2,
-    "On IDRiD, dual networks beat both single ones, but for HED at σ = 0.5 (Table 4).": 6,
+    "On IDRiD, dual networks beat both single ones, but for HED at σ = 0.5 (Table 4).": 1,
     "On DDR, all dual networks are ahead in pixel and region scores (Table 5).": 8,
     "On IDRiD, the dual network is ahead of all others (Table 6): at least one of the three.": 3,
-    "The fused network is ahead of global and of local ones.": 2,
+    "The fused network is ahead of global and of local ones (Section 3.2: not of global ones for HE and SE).": 2,
     "It segments better than all other methods, on both tables.": 2,
-    "It is better than every single-task method, in both tasks.": 2,
+    "It is better than supervised single-task methods in both tasks (abstract: in grading it competes with them).": 2,
     "In grading on IDRiD it is at least 4.68 % ahead of single-task methods.": 1,
-    "Similar margins are found on DDR.": 3,
+    "Results on DDR are similar (at least: half of these margins).": 2,
     "MTUnet grades better, but segments worse.": 2,
-    "With the update network the segmentation recovers, above the segmentation loss alone.": 1,
-    "A weight of 0.8 for the grading loss is best, and used.": 1,
-    "Two public data sets.": 1,
-    "The grading part of IDRiD has 413 images.": 1,
+    "A weight of 0.8 for the grading loss gave the best results.": 1,
     "It outperforms existing methods in DR and in DME grading (Table 2).": 1,
-    "It does so significantly.": 8,
-    "It is the first to grade DR and DME at the same time.": 3,
+    "It does so significantly (as statistics use the word: p < 0.05).": 5,
     "It outperforms VGG19 and ResNet34 (Table 2).": 1,
-    "It still has them if its mean over runs (Table 2) stands for its best run.": 1,
-    "Table 1 compares with UNet++, H-DenseUNet, Att-UNet, DeepLabv3+, HED and CogSeg.": 1,
-    "Table 2 shows it on three backbones.": 1,
-    "It improves every metric of every network (Table 2).": 2,
-    "The improvements are substantial: more than the spread over five runs explains.": 7,
+    "It improves every metric of every network (Table 2; granted: the AUC of UNet++).": 1,
+    "The improvements are substantial (at least: more than the spread over five runs explains).": 6,
 }
 
 
@@ -42,11 +34,11 @@ def test_contradicted_claims() -> None:
     wrong = found[~found.holds]
     assert {line.says: line.against.count(";") + 1 for line in wrong.itertuples()} == CONTRADICTED
     assert found.groupby("paper").holds.agg(["size", "sum"]).to_dict("index") == {
-        "dual_branch": {"size": 12, "sum": 8},
-        "local_global": {"size": 6, "sum": 5},
-        "pldmlt": {"size": 13, "sum": 4},
-        "sunet": {"size": 9, "sum": 5},
-        "hecl": {"size": 9, "sum": 4},
+        "dual_branch": {"size": 12, "sum": 9},
+        "local_global": {"size": 5, "sum": 4},
+        "pldmlt": {"size": 12, "sum": 6},
+        "sunet": {"size": 8, "sum": 5},
+        "hecl": {"size": 8, "sum": 6},
     }
 
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from fundus_lib.published import LAWS, Check, aupr_band, f1_of, implied_spread, info, iou_of
+from fundus_lib import metrics
+from fundus_lib.published import Check, aupr_band, implied_spread, info, roc_floor
 from fundus_lib.published.audits import Row, _within
-from fundus_lib.published.laws import region_ceiling, roc_floor
+from fundus_lib.published.laws import LAWS, f1_of, iou_of, region_ceiling
 
 COUNTS = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 500), st.integers(0, 500)), min_size=1, max_size=8)
 
@@ -141,9 +142,6 @@ def test_slow_rise_is_found_though_each_step_is_within_rounding() -> None:
 
 
 def test_region_scores_of_random_masks_obey_their_laws() -> None:
-    metrics = pytest.importorskip("fundus_lib.metrics")
-    if not hasattr(metrics, "region_counts"):
-        pytest.skip("region scores are not there yet")
     rng = np.random.default_rng(0)
     sigmas = (0.2, 0.35, 0.5, 0.65, 0.8)
     for _ in range(100):

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from fundus_lib import published
-from fundus_lib.published import SIGNS, cells, mark, show, table, tables
+from fundus_lib.published import SIGNS, cells, overview, show, table, tables
+from fundus_lib.published.audits import checks
+from fundus_lib.published.show import mark
 
 
 @pytest.mark.parametrize("known", tables(), ids=lambda known: f"{known.paper} {known.number}")
@@ -23,7 +25,7 @@ def test_every_number_is_shown_as_printed(known: published.TableInfo) -> None:
 
 def test_signs() -> None:
     page = show("sunet", 1)._repr_html_()
-    broken = r'background:rgba\(213,94,0,.40\)"><abbr title="accuracy is k/103: cannot be[^>]*><b>✗</b></abbr> 0.6506'
+    broken = r'background:#D55E0060"><abbr title="accuracy is k/103: fits no one way[^>]*><b>✗</b></abbr> 0.6506'
     assert re.search(broken, page)
     assert re.search(r"<b>≈</b></abbr> 0.6116", page)
     assert page.count("<abbr") == 2
@@ -38,8 +40,20 @@ def test_signs() -> None:
     assert not show("dual_branch", 4).marks
 
 
+def test_indices_of_headings_stand_below_the_line() -> None:
+    page = show("dual_branch", 3)._repr_html_()
+    assert ">F<sub>σ=0.2</sub></th>" in page and ">SN<sub>pixel</sub></th>" in page and ">IoU</th>" in page
+
+
+def test_overview_has_a_square_for_every_row() -> None:
+    axis = overview().axes[0]
+    assert len(axis.patches) == 104
+    signs = [text.get_text() for text in axis.texts]
+    assert {sign: signs.count(sign) for sign in set(signs)} == {"": 66, "✗": 5, "≈": 3, "≠": 20, "?": 9, "◇": 1}
+
+
 def test_marks_of_all_checks() -> None:
-    earned = {mark(check) for check in published.checks()}
+    earned = {mark(check) for check in checks()}
     assert earned == {None, *SIGNS}
     assert len({sign.sign for sign in SIGNS.values()}) == len(SIGNS)
 
