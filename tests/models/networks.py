@@ -1,5 +1,9 @@
 """The networks made of parts: settings that make them small, and facts about each."""
 
+import torch
+
+from fundus_lib.models import create_model
+
 SMALL = {
     "deeplabv3": {"width": 4},
     "deeplabv3plus": {"encoder": "resnet18"},
@@ -29,3 +33,9 @@ SIDES = {"hed": 5, "lseg": 5, "lwenet": 2}
 
 def count(model):
     return sum(p.numel() for p in model.parameters())
+
+
+def count_parameters(name, **settings):
+    """The number of parameters of a model at full size, made without memory for them."""
+    with torch.device("meta"):
+        return count(create_model(name, **settings))

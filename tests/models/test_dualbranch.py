@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import SIDES, SMALL, count
+from networks import SIDES, SMALL, count, count_parameters
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.models import create_model
@@ -30,7 +30,7 @@ def calls(module):
 
 @pytest.mark.parametrize(("base", "shared"), RATIOS)
 def test_parameters_beside_those_of_one_network(base, shared):
-    ratio = count(create_model("dualbranch", base=base, shared=shared)) / count(create_model(base))
+    ratio = count_parameters("dualbranch", base=base, shared=shared) / count_parameters(base)
     assert ratio == pytest.approx(RATIOS[base, shared], abs=0.0006)
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-import torchvision
 from torch.nn import functional as F
+from torchvision.models.vgg import cfgs, make_layers
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
@@ -50,14 +50,15 @@ def test_a_lesion_is_fused_from_its_own_side_outputs():
 
 
 def test_the_trunk_is_vgg16(monkeypatch):
-    theirs = torchvision.models.vgg16(weights=None)
-    monkeypatch.setattr("fundus_lib.models.imagenet.imagenet_weights", lambda weights: theirs.state_dict())
+    theirs = make_layers(cfgs["D"])  # VGG16 without its classifier
+    values = {f"features.{name}": value for name, value in theirs.state_dict().items()}
+    monkeypatch.setattr("fundus_lib.models.imagenet.imagenet_weights", lambda weights: values)
     model = create_model("hed", pretrained=True, padding=1).eval()
     images = torch.randn(1, 3, 32, 48)
     features = {"images": images, "x": images}
     for number in range(1, 6):
         features = model.parts[f"stage{number}"](features)
-    torch.testing.assert_close(features["x"], theirs.features[:30](images))
+    torch.testing.assert_close(features["x"], theirs[:30](images))
 
 
 def test_imagenet_weights_fit_one_width_only():

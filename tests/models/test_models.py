@@ -12,7 +12,8 @@ def test_names_are_lower_case_without_separators_and_each_makes_a_model():
     assert "unet" in list_models()
     for name in list_models():
         assert name == name.lower() and name.isalnum()
-        assert isinstance(create_model(name), nn.Module)
+        with torch.device("cpu" if name == "unet" else "meta"):  # without memory, where no value is needed to start
+            assert isinstance(create_model(name), nn.Module)
 
 
 def test_an_unknown_name_is_answered_with_the_names_that_exist():

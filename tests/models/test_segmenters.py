@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from networks import AUX, PARAMETERS, SIDES, SMALL, count
+from networks import AUX, PARAMETERS, SIDES, SMALL, count_parameters
 from torch import nn
 
 from fundus_lib.errors import ArgumentError
@@ -11,7 +11,7 @@ from fundus_lib.models import create_model
 
 @pytest.mark.parametrize("name", SMALL)
 def test_parameter_counts(name):
-    assert count(create_model(name)) == PARAMETERS[name]
+    assert count_parameters(name) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -25,7 +25,7 @@ def test_logits_have_the_size_of_the_input(name, size):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_half_precision_gives_about_the_same(name):
+def test_half_precision_and_channels_last_give_about_the_same(name):
     torch.manual_seed(0)
     model = create_model(name, **SMALL[name]).eval()
     for part in model.parts.values():
@@ -33,8 +33,9 @@ def test_half_precision_gives_about_the_same(name):
             nn.init.normal_(part.side.weight, std=0.1)  # starts at zero
     images = torch.randn(1, 3, 48, 64)
     exact = model(images)["logits"]
+    model.to(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
-        about = model(images)["logits"].float()
+        about = model(images.to(memory_format=torch.channels_last))["logits"].float()
     assert (about - exact).abs().max() < 0.1 * exact.abs().max()
 
 
@@ -81,12 +82,14 @@ def test_overfits_a_batch(name):
     target[0, :, 10:38, :20] = target[1, :, :16, 20:] = 1
     images = torch.randn(2, 3, 48, 48) + target
     optimiser = torch.optim.Adam(model.parameters(), lr=0.005)
-    for _ in range(40):
+    for _ in range(60):
         loss = nn.functional.binary_cross_entropy_with_logits(model(images)["logits"], target)
+        if loss < 0.2:  # knowing no more than the share of lesion gives 0.53
+            return
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert loss < 0.2  # knowing no more than the share of lesion gives 0.53
+    pytest.fail(f"after 60 steps the loss is still {loss:.2f}")
 
 
 @pytest.mark.parametrize("name", SMALL)
