@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fundus_lib.metrics._inputs import check_choice
+from fundus_lib.metrics._settings import count_apart
 from fundus_lib.metrics.classes import class_counts, mean_score
 from fundus_lib.metrics.pixel_counts import SCORES, mean, pixel_counts, values
 from fundus_lib.metrics.pixel_counts import PixelCounts as Counts
@@ -65,6 +66,7 @@ class ImageMean(Metric):
         super().__init__(**kwargs)
         check_choice(score, SCORES, "score")
         self.score, self.empty = score, empty
+        count_apart(self, score, empty)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
         mean([], empty)  # a bad choice fails here

@@ -10,6 +10,7 @@ from torchmetrics import Metric
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import lesion_size, regions
+from fundus_lib.metrics._settings import count_apart
 from fundus_lib.metrics.pixel_counts import SCORES, PixelCounts
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class RegionCounts(Metric):
     def __init__(self, sigmas: Sequence[float], **kwargs: Any):
         super().__init__(**kwargs)
         self.sigmas = tuple(sigmas)
+        count_apart(self, self.sigmas)
         self.add_state("counts", torch.zeros(len(self.sigmas), 4, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, pred: Tensor, target: Tensor) -> None:
@@ -72,6 +74,7 @@ class LesionRecall(Metric):
     def __init__(self, edges: Sequence[int], *, overlap: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.edges, self.overlap = tuple(edges), overlap
+        count_apart(self, self.edges, overlap)
         self.add_state("counts", torch.zeros(4, len(self.edges) + 1, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, pred: Tensor, target: Tensor) -> None:

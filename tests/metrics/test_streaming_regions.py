@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torchmetrics import MetricCollection
 from two_processes import in_two_processes
 
 from fundus_lib.errors import ArgumentError
@@ -85,6 +86,29 @@ def test_state_survives_pickling_and_reset_empties_it():
         assert not metric.counts.any()
     assert torch.isnan(metrics[0].compute()["f1"]).all()
     assert torch.isnan(metrics[1].compute()["recall"]).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (streaming.RegionCounts([0.2]), streaming.RegionCounts([0.8])),
+        (streaming.LesionRecall(EDGES), streaming.LesionRecall((4, 12))),
+        (streaming.LesionRecall(EDGES), streaming.LesionRecall(EDGES, overlap=0.9)),
+        (streaming.ImageMean("iou", empty=0), streaming.ImageMean("f1", empty=0)),
+    ],
+)
+def test_a_collection_does_not_take_two_metrics_for_one(first, second):
+    """Although they agree on the first image, in which there is nothing and nothing is called lesion."""
+    pred, target, _ = images()
+    pred[0] = target[0] = False
+
+    def computed(compute_groups):
+        metrics = MetricCollection({"a": first.clone(), "b": second.clone()}, compute_groups=compute_groups)
+        for image in range(len(pred)):
+            metrics.update(pred[image, None], target[image, None])
+        return metrics.compute()
+
+    torch.testing.assert_close(computed(True), computed(False), rtol=0, atol=0, equal_nan=True)
 
 
 def every_second(rank):
