@@ -17,7 +17,9 @@ RATES = (12, 24, 36)
 
 
 class DeepLabV3(DilatedResNet):
-    """Dilated ResNet-50 with an atrous pyramid; parts and outputs as :class:`~.resnet.DilatedResNet` has them.
+    """Dilated ResNet-50 with an atrous pyramid.
+
+    Parts and outputs are those of :class:`~fundus_lib.models.resnet.DilatedResNet`.
 
     Args:
         lesions: Number of output channels L.

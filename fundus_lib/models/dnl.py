@@ -15,8 +15,9 @@ from fundus_lib.models.staged import check_counts
 
 
 class DNL(DilatedResNet):
-    """Dilated ResNet-50 with a disentangled non-local head; parts and outputs as :class:`~.resnet.DilatedResNet` has.
+    """Dilated ResNet-50 with a disentangled non-local head.
 
+    Parts and outputs are those of :class:`~fundus_lib.models.resnet.DilatedResNet`.
     dual_branch does not say how it set DNL up; head and auxiliary head are those of DNL's authors, who use them on a
     ResNet-101 with the deep stem. That two branches share what they share of PSPNet is our choice.
 

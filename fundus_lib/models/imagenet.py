@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fundus_lib.errors import WeightsError
 
 if TYPE_CHECKING:
+    import torchvision
     from torch import Tensor
-    from torchvision.models import WeightsEnum
 
 
-def imagenet_weights(weights: WeightsEnum) -> dict[str, Tensor]:
+def imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, Tensor]:
     """Read weights from torch's cache, or download them into it.
 
     They expect RGB images from 0 to 1, from which ImageNet's mean (0.485, 0.456, 0.406) is subtracted and which are

@@ -14,7 +14,9 @@ from fundus_lib.models.staged import check_counts
 
 
 class PSPNet(DilatedResNet):
-    """Dilated ResNet-50 with a pyramid pooling head; parts and outputs as :class:`~.resnet.DilatedResNet` has them.
+    """Dilated ResNet-50 with a pyramid pooling head.
+
+    Parts and outputs are those of :class:`~fundus_lib.models.resnet.DilatedResNet`.
 
     Args:
         lesions: Number of output channels L.
@@ -80,7 +82,7 @@ def convolve_enlarged(small: Tensor, weight: Tensor, size: tuple[int, int]) -> T
         size: Height h and width w.
 
     Returns:
-        Of the enlarged map, corners kept in place, the 3×3 convolution with zeros around it: (B, O, h, w).
+        (B, O, h, w), the 3×3 convolution, with zeros around, of the enlarged map, whose corners stay in place.
     """
     batch, _, rows, columns = small.shape
     mixed = torch.einsum("ocyx,bcij->boyixj", weight, small)  # (B, O, 3, k, 3, l)

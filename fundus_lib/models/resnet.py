@@ -18,7 +18,10 @@ from fundus_lib.models.staged import Predict, Staged, Through
 STEMS = ("deep", "torchvision")
 
 LEAK = 0.01
-"""Slope below zero of the authors' activations outside the trunk: the default of InPlaceABN, the library they use."""
+"""Slope below zero of the activations outside the trunk.
+
+The authors set none, so that it is the default of InPlaceABN, the library that normalises for them.
+"""
 
 
 class DilatedResNet(Staged):

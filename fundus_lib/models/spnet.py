@@ -19,8 +19,8 @@ class SPNet(DilatedResNet):
     """Dilated ResNet-50 with strip pooling inside and mixed pooling behind.
 
     Strip pooling gates the last block of each stage and every block of the last stage. Parts and outputs are those of
-    :class:`~.resnet.DilatedResNet`; that the trunk is spread as dual_branch's is, and that two branches share what they
-    share of PSPNet, is our choice.
+    :class:`~fundus_lib.models.resnet.DilatedResNet`; that the trunk is spread as dual_branch's is, and that two
+    branches share what they share of PSPNet, is our choice.
 
     Args:
         lesions: Number of output channels L.

@@ -16,7 +16,10 @@ from torch.nn import functional as F
 from fundus_lib.errors import ArgumentError
 
 Features = dict[str, Tensor]
-"""What has been computed so far: ``"images"``, the current map ``"x"``, and what later parts or the caller need."""
+"""What has been computed so far, by name.
+
+There are ``"images"``, the current map ``"x"``, and whatever later parts or the caller need.
+"""
 
 OUTPUTS = ("logits", "aux", "sides")
 """The features that a network gives to its caller, where it has them."""
