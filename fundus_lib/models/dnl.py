@@ -64,9 +64,10 @@ class DisentangledNonLocal(nn.Module):
     """Two kinds of attention, added to the map: between pairs of places, and to places that stand out for everyone.
 
     The pairwise kind compares a query with a key after subtracting from each its mean over all places; what the means
-    would contribute is the second kind, which has weights of its own. The mean is per channel, as in the paper (the
-    authors' configuration for Cityscapes subtracts one number for all channels). Scores are not divided by the root of
-    the number of channels, as there. The pairwise part starts with weight zero.
+    would contribute is the second kind, which has weights of its own. (The keys' mean need not be subtracted: it adds
+    the same to a query's score with every key, and the softmax takes no notice.) The mean is per channel, as in the
+    paper; the authors' configuration for Cityscapes subtracts one number for all channels. Scores are not divided by
+    the root of the number of channels, as there. The pairwise part starts with weight zero.
 
     Memory grows with the square of h·w where torch has no attention kernel that avoids it.
 
@@ -92,7 +93,7 @@ class DisentangledNonLocal(nn.Module):
         query, key, value, salience = (
             layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value, self.salience)
         )  # (B, h·w, channels) each
-        query, key = query - query.mean(1, keepdim=True), key - key.mean(1, keepdim=True)
+        query = query - query.mean(1, keepdim=True)  # the keys' mean drops out of the softmax
         pairwise = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.0)[:, 0]
         common = salience.softmax(1).transpose(1, 2) @ value  # (B, 1, C), the same for every place
         added = (self.gamma * pairwise + common).transpose(1, 2)  # (B, C, h·w)
