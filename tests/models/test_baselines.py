@@ -96,6 +96,17 @@ def test_lwenets_side_outputs_can_be_rectified_as_its_authors_have_them():
         create_model("lwenet", width=6)
 
 
+def test_lwenets_side_outputs_move_with_the_image():
+    torch.manual_seed(0)
+    model = create_model("lwenet", width=4).eval()
+    images = torch.randn(1, 3, 168, 168)
+    sides = model(images)["sides"]
+    moved = model(images.roll((4, 8), dims=(2, 3)))["sides"]
+    inside = slice(64, 104)  # away from what the edges change
+    torch.testing.assert_close(moved[..., inside, inside], sides.roll((4, 8), dims=(3, 4))[..., inside, inside])
+    assert sides[..., inside, inside].std((3, 4)).min() > 1e-3
+
+
 def test_deeplabv3plus_is_the_packages(monkeypatch):
     import segmentation_models_pytorch as smp
 
