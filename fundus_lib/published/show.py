@@ -30,7 +30,7 @@ class Sign:
 
 
 SIGNS: dict[str, Sign] = {
-    "broken": Sign("✗", "#D55E00", "fits no one way of measuring"),
+    "broken": Sign("✗", "#D55E00", "contradicts another number of the paper"),
     "area": Sign("◇", "#009E73", "is no area under a curve through the scores beside it"),
     "cut": Sign("≈", "#E69F00", "can only be if digits were cut off instead of rounded"),
     "count": Sign("?", "#CC79A7", "is no count out of any set that the paper names, nor out of a fifth"),

@@ -25,7 +25,7 @@ def test_every_number_is_shown_as_printed(known: published.TableInfo) -> None:
 
 def test_signs() -> None:
     page = show("sunet", 1)._repr_html_()
-    broken = r'background:#D55E0060"><abbr title="accuracy is k/103: fits no one way[^>]*><b>✗</b></abbr> 0.6506'
+    broken = r'background:#D55E0060"><abbr title="accuracy is k/103: contradicts[^>]*><b>✗</b></abbr> 0.6506'
     assert re.search(broken, page)
     assert re.search(r"<b>≈</b></abbr> 0.6116", page)
     assert page.count("<abbr") == 2
