@@ -82,6 +82,15 @@ def test_lsegs_lesions_do_not_mix():
     assert [bool((grad[lesion] != 0).any()) for lesion in range(4)] == [False, False, True, False]
 
 
+def test_lsegs_maps_end_where_the_image_ends():
+    model = create_model("lseg", width=4)
+    features = {"images": torch.randn(1, 3, 37, 50)}
+    features["x"] = features["images"]
+    for size in ((37, 50), (19, 25), (10, 13), (5, 7), (3, 4)):
+        features = model.parts[f"stage{len(features) - 1}"](features)  # each adds its side output
+        assert features["x"].shape[-2:] == size
+
+
 def test_lwenets_side_outputs_can_be_rectified_as_its_authors_have_them():
     torch.manual_seed(0)
     images = torch.randn(2, 3, 33, 40)
@@ -115,6 +124,8 @@ def test_deeplabv3plus_is_the_packages(monkeypatch):
     model = create_model("deeplabv3plus", lesions=2, encoder="resnet18").eval()
     images = torch.randn(1, 3, 64, 96)
     torch.testing.assert_close(model(images)["logits"], theirs(images))
+    continued = nn.functional.pad(images[..., :60, :83], (0, 13, 0, 4), mode="replicate")
+    torch.testing.assert_close(model(images[..., :60, :83])["logits"], theirs(continued)[..., :60, :83])
 
 
 def test_without_the_package_the_message_says_what_to_install(monkeypatch):
