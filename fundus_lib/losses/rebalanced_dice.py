@@ -53,10 +53,11 @@ class RebalancedDiceLoss(PixelLoss):
     def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
         """Re-balanced Dice loss of each map: (M, P) twice to (M,)."""
         predicted = logits.sigmoid()
-        lesion, drawn = target.sum(1), self.drawn(target)
-        pixels = target.shape[1]
-        hits = drawn * ((predicted * target).sum(1) / lesion.clamp(min=1))  # k·m₊
-        alarms = (pixels - drawn) * ((predicted * (1 - target)).sum(1) / (pixels - lesion).clamp(min=1))
+        hit = predicted * target
+        lesion, pixels = target.sum(1), target.shape[1]
+        drawn = self.drawn(target)
+        hits = drawn * (hit.sum(1) / lesion.clamp(min=1))  # k·m₊
+        alarms = (pixels - drawn) * ((predicted - hit).sum(1) / (pixels - lesion).clamp(min=1))
         return 1 - (2 * hits + self.smooth) / (hits + alarms + drawn + self.smooth)
 
     def drawn(self, target: Tensor) -> Tensor:

@@ -1,0 +1,121 @@
+"""The dual-sampling modulated Dice loss without drawing pixels, against drawing them: forward and backward.
+
+Drawing is timed as it is usually written, with lists of indices (`nonzero`, `randint`), and as our `SampledDiceLoss`
+does it, which never waits for the device. Times are seconds of one core, without what else the machine does.
+`pytest tests/benchmarks/test_dsm_speed.py --benchmark-only --dist=no`.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fundus_lib.losses import DiceLoss, RebalancedDiceLoss, SampledDiceLoss
+
+BATCH, HEIGHT, WIDTH = 2, 960, 1440
+LESION = 0.009
+"""Share of exudate, as in IDRiD."""
+TARGET = 5
+
+fastest = {}
+"""Term and way to the shortest time, filled by the tests in their order."""
+
+
+def index_tensors(logits, target, p=0.5, smooth=1.0):
+    """The re-balanced Dice loss of one lesion, with a list of the places of either class."""
+    predicted, truth = logits.sigmoid().flatten(), target.flatten().float()
+    lesion, background = (truth == 1).nonzero()[:, 0], (truth == 0).nonzero()[:, 0]
+    drawn = int(p * len(truth))
+    places = torch.cat(
+        [of[torch.randint(len(of), (n,))] for of, n in ((lesion, drawn), (background, len(truth) - drawn))]
+    )
+    chosen, label = predicted[places], truth[places]
+    return 1 - (2 * (chosen * label).sum() + smooth) / (chosen.sum() + label.sum() + smooth)
+
+
+WAYS = {"closed": RebalancedDiceLoss(), "sampled": SampledDiceLoss(), "index tensors": index_tensors}
+
+
+def batch(side):
+    """Logits of two branches and one mask, (B, 1, H, W) each."""
+    draw = torch.Generator().manual_seed(0)
+    shape = (BATCH, 1, HEIGHT // side, WIDTH // side)
+    mask = (torch.rand(shape, generator=draw) < LESION).to(torch.uint8)
+    return [torch.randn(shape, generator=draw).requires_grad_() for _ in range(2)], mask
+
+
+def step(way, branches, mask, both):
+    """One forward and backward: the re-balanced term of the small branch, or the whole modulated loss."""
+    large, small = branches
+    large.grad = small.grad = None
+    loss = WAYS[way](small, mask)
+    if both:
+        loss = 0.5 * DiceLoss()(large, mask) + 0.5 * loss
+    loss.backward()
+    return loss.item()
+
+
+@pytest.fixture(autouse=True)
+def one_core():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.benchmark(timer=time.process_time, warmup=False)
+@pytest.mark.parametrize("both", [False, True], ids=["re-balanced", "modulated"])
+@pytest.mark.parametrize("way", WAYS)
+def test_loss(benchmark, way, both):
+    benchmark.group = f"{'modulated' if both else 're-balanced'} Dice, {BATCH}x{HEIGHT}x{WIDTH}, forward and backward"
+    branches, mask = batch(20 if benchmark.disabled else 1)
+    value = benchmark.pedantic(step, (way, branches, mask, both), rounds=10, warmup_rounds=2)
+    assert value == pytest.approx(step("closed", branches, mask, both), abs=0.05 if benchmark.disabled else 5e-3)
+    if not benchmark.disabled:
+        fastest[way, both] = benchmark.stats.stats.min
+        if way == "index tensors":
+            benchmark.extra_info["times_closed"] = fastest[way, both] / fastest["closed", both]
+            assert fastest["closed", False] * TARGET <= fastest[way, False]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+@pytest.mark.benchmark(group="peak of memory of the re-balanced Dice")
+def test_memory(benchmark):
+    side = 10 if benchmark.disabled else 1
+
+    def peaks():
+        return {way: in_own_process(way, side) for way in WAYS}
+
+    added = benchmark.pedantic(peaks, rounds=1)
+    benchmark.extra_info.update(added)
+    assert benchmark.disabled or added["closed"] < added["index tensors"] / 2
+
+
+def in_own_process(way, side):
+    """What this file prints when it is run: MiB that a step adds at its peak."""
+    command = [sys.executable, Path(__file__), way, str(side)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _status(field):
+    """A line of /proc/self/status in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field + ":"))
+
+
+def _main(way, side):
+    torch.set_num_threads(1)
+    branches, mask = batch(side)
+    step(way, *batch(40), both=False)  # whatever torch sets up at its first step
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    step(way, branches, mask, both=False)
+    print(json.dumps(_status("VmHWM") - before))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], int(sys.argv[2]))
