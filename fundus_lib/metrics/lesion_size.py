@@ -97,12 +97,12 @@ def lesion_recall(
             overlap lies outside 0 to 1.
     """
     edges = tuple(index(edge) for edge in edges)  # a fraction of a pixel is a TypeError
-    if any(low >= high for low, high in pairwise(edges)):
+    if any(low >= high for low, high in pairwise((0, *edges))):
         raise ArgumentError(
             "lesion_recall",
             "edges of size classes are not ascending",
             found=edges,
-            expected="areas in pixels, each larger than the one before",
+            expected="areas of 1 pixel or more, each larger than the one before",
             remedy="sort them and leave out duplicates",
         )
     if not 0 <= overlap <= 1:

@@ -95,8 +95,19 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
     Returns:
         Twice the chance of at most min(only_a, only_b) heads in only_a + only_b throws of a coin, and 1 at most.
+
+    Raises:
+        ArgumentError: A number is negative.
     """
     only_a, only_b = index(only_a), index(only_b)  # numpy's integers would overflow from 2**63 on
+    if min(only_a, only_b) < 0:
+        raise ArgumentError(
+            "mcnemar",
+            "a number of images is negative",
+            found=f"{only_a} and {only_b}",
+            expected="0 or more",
+            remedy="count the images that one got right and the other wrong",
+        )
     throws = only_a + only_b
     rare = sum(comb(throws, heads) for heads in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * rare / (1 << throws))

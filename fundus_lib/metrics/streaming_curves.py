@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics._edges import as_levels, distinct, turning_points
 from fundus_lib.metrics._inputs import as_pair, check_choice
+from fundus_lib.metrics._settings import count_apart
 from fundus_lib.metrics.threshold_counts import ThresholdCounts, threshold_counts
 
 if TYPE_CHECKING:
@@ -71,6 +73,7 @@ class CurveArea(Metric):
         elif isinstance(thresholds, Tensor):
             thresholds = thresholds.cpu().double().numpy()
         self.thresholds, self.levels = thresholds, as_levels(thresholds)
+        count_apart(self, zlib.crc32(self.levels.tobytes()), self.rounded, strict)
         for name in ("tp", "fp"):
             self.add_state(name, torch.zeros(len(self.levels), dtype=torch.long), dist_reduce_fx="sum")
         self.add_state("pixels", torch.zeros(2, dtype=torch.long), dist_reduce_fx="sum")  # lesion, background

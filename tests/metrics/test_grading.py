@@ -157,6 +157,11 @@ def test_mcnemar_of_known_tables():
     assert mcnemar(np.int32(10), np.int32(25)) == mcnemar(10, 25)  # a count of numpy's, in which 2**35 is 0
 
 
+def test_mcnemar_refuses_negative_counts():
+    with pytest.raises(ArgumentError, match="-1 and 4"):
+        mcnemar(-1, 4)
+
+
 def test_mcnemar_is_the_share_of_coin_throws_at_least_as_lopsided():
     for n in range(1, 13):
         for only_a in range(n + 1):

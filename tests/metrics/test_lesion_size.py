@@ -86,6 +86,7 @@ def test_tensors_and_other_types_count_alike():
         (np.full((4, 4), 0.3), np.zeros((4, 4)), {}, "threshold"),
         (np.zeros((4, 4)), np.full((4, 4), math.nan), {}, "0 and 1"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (5, 5)}, "ascending"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (0, 5)}, "1 pixel or more"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": 50}, "share"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": math.nan}, "share"),
     ],

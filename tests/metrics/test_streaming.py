@@ -145,6 +145,18 @@ def test_grey_levels_are_exact_in_one_sweep():
         )
 
 
+def test_a_collection_keeps_areas_over_other_thresholds_apart():
+    """Although they agree after the first image, in which no score reaches a threshold."""
+    first, second = (streaming.AUPRC(levels, interpolation="step") for levels in ([0.2, 0.6], [0.4, 0.8]))
+    both = MetricCollection({"first": first.clone(), "second": second.clone()})
+    scores, target = np.random.default_rng(5).random((40, 40)), np.eye(40)
+    for metric in (both, first, second):
+        metric.update(np.zeros_like(scores), target)
+        metric.update(scores, target)
+    assert both.compute() == {"first": first.compute(), "second": second.compute()}
+    assert first.compute() != second.compute()
+
+
 def test_metrics_collect_reset_pickle_and_refuse():
     scores, target = images()
     areas = MetricCollection(
