@@ -6,6 +6,7 @@ does it, which never waits for the device. Times are seconds of one core, withou
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -77,7 +78,7 @@ def test_loss(benchmark, way, both):
     assert value == pytest.approx(step("closed", branches, mask, both), abs=0.05 if benchmark.disabled else 5e-3)
     if not benchmark.disabled:
         fastest[way, both] = benchmark.stats.stats.min
-        if way == "index tensors":
+        if way == "index tensors" and ("closed", both) in fastest:
             benchmark.extra_info["times_closed"] = fastest[way, both] / fastest["closed", both]
             assert fastest["closed", False] * TARGET <= fastest[way, False]
 
@@ -96,9 +97,10 @@ def test_memory(benchmark):
 
 
 def in_own_process(way, side):
-    """What this file prints when it is run: MiB that a step adds at its peak."""
+    """What this file prints when it is run: MiB that a step adds at its peak, with nothing held back."""
     command = [sys.executable, Path(__file__), way, str(side)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    exact = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=exact).stdout)
 
 
 def _status(field):
