@@ -17,7 +17,7 @@ class DiceLoss(PixelLoss):
     code has :math:`2(\sum \hat y y + 1)` above and :math:`+1` below, which gives −1 where both prediction and mask are
     empty. With :math:`s` in both places the loss lies in [0, 1) and is 0 for a perfect prediction. Like the code, the
     default pools all pixels that a process sees in a step; in the code's own script that is one image. (The
-    ``DiceLoss`` of segmentation_models_pytorch is the same with ``smooth=s/2``, but for its value of 0 for empty masks.)
+    ``DiceLoss`` of segmentation_models_pytorch is the same with ``smooth=s/2``, but for 0 for empty masks.)
 
     An empty mask gives :math:`1 - s / (\sum_j \hat y_j + s)`: 0 for an empty prediction, and for :math:`s = 1` already
     0.95 for a false alarm of 20 pixels. A full mask is one like others.
