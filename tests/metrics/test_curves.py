@@ -77,7 +77,7 @@ def test_counts_at_given_thresholds_are_a_loops_on_random_cases():
 def test_areas_over_equal_thresholds_are_torchmetrics(number):
     rng = np.random.default_rng(2)
     compared = 0
-    for _ in range(300):
+    for _ in range(6000):
         scores, target = random_case(rng)
         if not target.any() or target.all():
             continue
@@ -89,12 +89,35 @@ def test_areas_over_equal_thresholds_are_torchmetrics(number):
         assert ours == pytest.approx(theirs.item(), abs=1e-6)  # theirs sums in float32
         theirs = binary_auroc(scores, target, thresholds=grid, validate_args=False)
         assert roc_auc(scores, target, thresholds=grid.tolist(), ends=False) == pytest.approx(theirs.item(), abs=1e-6)
-    assert compared > 100
+    assert compared > 2000
+
+
+def test_trapezoids_over_33_thresholds_are_a_loops_and_scikit_learns_area():
+    rng = np.random.default_rng(11)
+    compared = 0
+    for case in range(4000):
+        scores, target = random_case(rng)
+        scores = probabilities(scores)
+        if case % 2:
+            scores = np.round(32 * scores) / 32  # as large as a threshold
+        recall, precision = [], []
+        for k in range(33):
+            called = scores >= k / 32
+            hits = int(target[called].sum())
+            recall.append(hits / max(target.sum(), 1))
+            precision.append(hits / called.sum() if called.any() else 1)
+        ours = auprc(scores, target, thresholds=33, interpolation="trapezoid")
+        if not target.any():
+            assert math.isnan(ours)
+            continue
+        compared += 1
+        assert ours == pytest.approx(sk.auc([*recall, 0], [*precision, 1]), abs=1e-12, rel=0)
+    assert compared > 2000
 
 
 def test_dual_branch_code_pools_eleven_grey_levels_and_adds_a_point():
     rng = np.random.default_rng(3)
-    for _ in range(300):
+    for _ in range(2000):
         scores, target = random_case(rng)
         grey = np.round(255 * probabilities(scores))
         recall, precision = [], []
