@@ -19,8 +19,9 @@ def provenance(device: torch.device) -> dict[str, object]:
 
     Returns:
         `device`: name of the GPU, or of the processor with the number of threads used. `peak_memory_mb`: on a GPU the
-        tensors', on a CPU the whole process's. `commit`: None outside a git checkout; `dirty`: whether the library's
-        files differ from it. No path or user of the machine is named.
+        tensors', on a CPU the whole process's since it started, so that of several runs in a row each has at least that
+        of the last. `commit`: None outside a git checkout; `dirty`: whether the library's files differ from it. No path
+        or user of the machine is named.
     """
     return {
         "device": device_name(device),

@@ -45,6 +45,7 @@ WRONG = {
     ),
     "def iou_band": "def iou_band(dice):\n    return dice / (2 + dice), dice\n\n\nrow = 2",
     "images_ahead": "images_ahead = 5",
+    "moves_by": "moves_by = np.log(9)",
     "def calibrated": "def calibrated(score, r):\n    return score / r",
 }
 
