@@ -8,7 +8,7 @@ from fundus_lib.published.audits import Check, audit, summary
 from fundus_lib.published.claim import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
-from fundus_lib.published.laws import aupr_band, roc_floor
+from fundus_lib.published.laws import Law, aupr_band, region_ceiling, roc_floor
 from fundus_lib.published.printed import PAPERS, TableInfo, cells, info, table, tables
 from fundus_lib.published.show import SIGNS, Shown, Sign, overview, show
 
@@ -17,6 +17,7 @@ __all__ = [
     "SIGNS",
     "Check",
     "Interval",
+    "Law",
     "Shown",
     "Sign",
     "TableInfo",
@@ -31,6 +32,7 @@ __all__ = [
     "info",
     "interval",
     "overview",
+    "region_ceiling",
     "roc_floor",
     "show",
     "summary",
