@@ -1,0 +1,224 @@
+"""DDR as dual_branch prepares it: whole photographs, square for training, of their own aspect for validation and test.
+
+`DDRWholeImages(root, split, side=1024, lesions=("EX",))` is a map-style data set of samples. A training image is
+cropped to its retina, padded to a square and resized to `side`×`side`; a validation or test image keeps its aspect and
+is never cropped, so that a prediction resized to `full_size(i)` lies on `full_mask(i)`, the masks as published::
+
+    data = DDRWholeImages(root, "test")
+    data[3]["image"], data[3]["mask"]          # uint8 (3, h, w) and uint8 (1, h, w), max(h, w) = 1024
+    data.full_mask(3)                          # uint8 (1, H, W), the size on disk
+    data.names, data.dropped, data.fingerprint()
+
+Source: dual_branch, "Data Preprocessing and Augmentation", and the authors' code where it says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_lib.data.base import Transform
+from fundus_lib.data.cache import cached_array
+from fundus_lib.data.ddr import DDRSegmentation
+from fundus_lib.data.field_of_view import bounding_box
+from fundus_lib.data.images import Pixels, image_size, read_image, read_mask, resize_image, resize_mask
+from fundus_lib.data.sample import Size
+from fundus_lib.errors import ArgumentError
+
+GREY = 20
+"""The retina is where a photograph's grey value lies above this, of 255 (authors' code)."""
+
+Padding = Literal["code", "text"]
+
+
+class DDRWholeImages(DDRSegmentation):
+    """DDR at the size that dual_branch trains and tests at, decoded once and kept on disk.
+
+    Training images without any of `lesions` are left out, as in the authors' code; `dropped` names them.
+
+    Args:
+        root: The folder that holds `lesion_segmentation`.
+        split: `"train"` (cropped, padded, square), `"val"` or `"test"` (whole, aspect kept).
+        side: Side of the square, or the long side, in pixels.
+        lesions: The channels of the mask, in this order.
+        padding: Which training images are padded to a square before they are resized: `"code"`, all; `"text"`, only
+            those whose cropped short side is below `side`, so that the others are resized without keeping their aspect.
+        transform: Applied to each sample.
+        cache: Keep decoded arrays of that size on disk.
+
+    Attributes:
+        dropped: Names of the training images without any of `lesions`, in order; empty for the other splits.
+        size: (side, side); what validation and test images yield fits into it.
+
+    Raises:
+        ArgumentError: `side` or `padding` is not what it may be.
+        FundusError: As `DDRSegmentation` does for a root, split or lesion that is not there, or a file amiss; the masks
+            of the training split are read at once.
+
+    Reading an item raises what reading `DDRSegmentation` raises, and ArgumentError for a training photograph that shows
+    no retina.
+    """
+
+    title = "DDR whole images"
+
+    def __init__(
+        self,
+        root: str | PathLike[str],
+        split: str,
+        *,
+        side: int = 1024,
+        lesions: Sequence[str] = ("EX",),
+        padding: Padding = "code",
+        transform: Transform | None = None,
+        cache: bool = True,
+    ):
+        if padding not in get_args(Padding):
+            raise ArgumentError(
+                "padding",
+                "there is no such choice",
+                found=repr(padding),
+                expected="'code' or 'text'",
+                remedy="choose one of the two",
+            )
+        super().__init__(root, split, lesions=lesions, size=(side, side), transform=transform, cache=cache)
+        self.side, self.padding = side, padding
+        self._everything = self.items
+        self._place = self._with_lesions() if split == "train" else list(range(len(self.items)))
+        kept = set(self._place)
+        self.dropped = [item.name for n, item in enumerate(self._everything) if n not in kept]
+        self.items = [self._everything[n] for n in self._place]
+
+    def __repr__(self) -> str:
+        size = f"{self.side}×{self.side}" if self.split == "train" else f"long side {self.side}"
+        lesions = " ".join(self.lesions)
+        return f"{type(self).__name__}({self.split}, {len(self)} images, {size}, lesions {lesions})"
+
+    def mask(self, index: int, *, image_size: Size | None = None) -> Pixels:
+        """The masks of one image as prepared, uint8 {0, 1} (L, h, w).
+
+        Args:
+            index: Which image.
+            image_size: Without effect; the size follows from the photograph.
+        """
+        return np.array(self._prepared(index)[3:])
+
+    def full_mask(self, index: int) -> Pixels:
+        """The masks of one image as published, uint8 {0, 1} (L, H, W), not cropped and not resized."""
+        item, size = self.items[index], self.full_size(index)
+        return np.stack([read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions])
+
+    def full_size(self, index: int) -> Size:
+        """(height, width) of a photograph on disk, read from its header."""
+        return image_size(self.items[index].image)
+
+    def prepare(self) -> None:
+        """Fill the cache now, not at the first sample, with a progress bar."""
+        if self.cache:
+            self._stored()
+
+    def _image(self, index: int) -> Pixels:
+        return np.array(self._prepared(index)[:3])
+
+    def _prepared(self, index: int) -> Pixels:
+        """Photograph and masks, uint8 (3 + L, h, w)."""
+        place = self._place[index]
+        height, width = self._prepared_size(index)
+        stored = self._stored()[place] if self.cache else self._decode(place)
+        return stored[:, :height, :width]
+
+    def _prepared_size(self, index: int) -> Size:
+        return (self.side, self.side) if self.split == "train" else long_side(self.full_size(index), self.side)
+
+    def _stored(self) -> NDArray[np.uint8]:
+        """All images of the split with their masks, dropped ones included, (N, 3 + L, side, side)."""
+        if "prepared" not in self._arrays:
+            shape = len(self._everything), 3 + len(self.lesions), self.side, self.side
+            label = f"{self.title} {self.split} {self.padding} {' '.join(self.lesions)}"
+            self._arrays["prepared"] = cached_array(label, self.root, list(self._files()), shape, self._decode)
+        return self._arrays["prepared"]
+
+    def _decode(self, place: int) -> Pixels:
+        """One photograph with its masks in the upper left corner of (3 + L, side, side)."""
+        item = self._everything[place]
+        photograph = read_image(item.image)
+        size = photograph.shape[0], photograph.shape[1]
+        masks = [read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions]
+        if self.split == "train":
+            box = retina(photograph, item.image)
+            pad = self.padding == "code" or min(photograph[box].shape[:2]) < self.side
+            photograph, *masks = [square(p[box]) if pad else p[box] for p in (photograph, *masks)]
+            size = self.side, self.side
+        else:
+            size = long_side(size, self.side)
+        prepared = np.zeros((3 + len(masks), self.side, self.side), np.uint8)
+        prepared[:3, : size[0], : size[1]] = resize_image(photograph, size).transpose(2, 0, 1)
+        for channel, mask in zip(prepared[3:], masks, strict=True):
+            channel[: size[0], : size[1]] = resize_mask(mask, size)
+        return prepared
+
+    def _with_lesions(self) -> list[int]:
+        """Which images have a pixel of any of the lesions in their published masks."""
+
+        def decode(n: int) -> NDArray[np.uint8]:
+            item = self.items[n]
+            there = any(read_mask(item.masks[le], image_size=image_size(item.image)).any() for le in self.lesions)
+            return np.array([there], dtype=np.uint8)
+
+        label = f"DDR {self.split} which images have {' '.join(self.lesions)}"
+        if self.cache:
+            found = cached_array(label, self.root, list(self._files()), (len(self.items), 1), decode)
+        else:
+            found = np.stack([decode(n) for n in range(len(self.items))])
+        return [int(n) for n in np.flatnonzero(found)]
+
+    def _files(self) -> list[Path]:
+        """Every file that was read, those of dropped images included: they decide what is dropped."""
+        items = getattr(self, "_everything", self.items)
+        return [path for item in items for path in (item.image, *(item.masks[le] for le in self.lesions))]
+
+
+def retina(photograph: Pixels, path: str | PathLike[str] = "photograph") -> tuple[slice, slice]:
+    """Rows and columns of the box that holds every pixel whose grey value is above `GREY`.
+
+    Args:
+        photograph: uint8 (H, W, 3), RGB.
+        path: What to call it in the error message.
+
+    Raises:
+        ArgumentError: No pixel is that bright.
+    """
+    bright = (cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
+    if not bright.any():
+        raise ArgumentError(
+            path,
+            "the photograph shows no retina",
+            found=f"a brightest value of {photograph.max(initial=0)} of 255",
+            expected=f"a fundus photograph, whose grey values exceed {GREY}",
+            remedy="look at the file: it may be black, empty or not a photograph",
+        )
+    return bounding_box(bright)
+
+
+def square(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Pad (H, W) or (H, W, C) with zeros to a square, half of them on either side of the short one.
+
+    Paper and code say only that it is padded; where to is ours.
+    """
+    height, width = pixels.shape[:2]
+    side = max(height, width)
+    above, left = (side - height) // 2, (side - width) // 2
+    padded = np.zeros((side, side, *pixels.shape[2:]), pixels.dtype)
+    padded[above : above + height, left : left + width] = pixels
+    return padded
+
+
+def long_side(size: Size, side: int) -> Size:
+    """(height, width) with the long one equal to `side` and the aspect kept, to the nearest pixel, at least 1."""
+    longest = max(size)
+    return max(1, round(size[0] * side / longest)), max(1, round(size[1] * side / longest))
