@@ -1,5 +1,6 @@
-"""Pictures: the house style, lesions drawn on images, error maps, and sliders that need no kernel."""
+"""Pictures: the house style, lesions drawn on images, error maps, diagrams, and sliders that need no kernel."""
 
+from fundus_lib.viz.diagram import Box, Diagram, diagram
 from fundus_lib.viz.overlays import ERROR_PALETTES, error_map, legend, overlay
 from fundus_lib.viz.slider import Slider, live_slider, slider
 from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
@@ -7,7 +8,10 @@ from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
 __all__ = [
     "ERROR_PALETTES",
     "LESION_COLORS",
+    "Box",
+    "Diagram",
     "Slider",
+    "diagram",
     "error_map",
     "gallery",
     "legend",
