@@ -198,6 +198,21 @@ def test_decoded_once(root, tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "arrays").glob("*.npy")} == stored
 
 
+def test_channels_are_in_the_order_asked_for(root):
+    photograph, exudates = drawn("wide")
+    write(root, "train", "wide", photograph, EX=exudates, HE=np.ones_like(exudates))
+    data = DDRWholeImages(root, "train", side=64, lesions=("HE", "EX"))
+    first, second = data[data.names.index("wide")]["mask"]
+    assert first.sum() > 8 * second.sum() > 0
+
+
+def test_no_cache_leaves_nothing_on_disk(root, tmp_path):
+    data = DDRWholeImages(root, "train", side=64, cache=False)
+    data.prepare()
+    assert data[0]["image"].any()
+    assert not list(tmp_path.glob("cache/**/*.npy"))
+
+
 def test_cached_and_decoded_are_the_same(root):
     for split in ("train", "val", "test"):
         for a, b in zip(
@@ -218,7 +233,7 @@ def test_a_changed_file_is_read_again(root):
     # a border that is not black any more moves the crop, and with it a mask whose own file is as it was
     moved = again[1]["mask"].clone()
     photograph[0, 0:8] = photograph[0:8, 0] = 255
-    write(root, "train", "wide", photograph, EX=np.roll(exudates, 12, axis=1))
+    Image.fromarray(photograph).save(root / "lesion_segmentation" / "train" / "image" / "wide.jpg", quality=100)
     assert not torch.equal(DDRWholeImages(root, "train", side=64)[1]["mask"], moved)
 
 
