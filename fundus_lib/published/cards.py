@@ -1,0 +1,63 @@
+"""Cards: what a paper says, what its code does, what we do, and by how much that changes the result."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html import escape
+
+NOT_MEASURED = "not measured"
+"""The effect of what nobody has measured, in plain words."""
+
+_LABELS = {"says": "the paper says", "code": "its code does", "ours": "we do", "effect": "it changes the result by"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One point on which a paper is silent, or its text and its code differ.
+
+    It displays itself in a notebook and in the book. Texts are plain; what stands between backticks is shown as code.
+
+    Attributes:
+        title: What it is about.
+        says: What the paper says, in our words.
+        code: What its authors' code does.
+        ours: What this library does.
+        effect: By how much it changes the result: computed from records or on the page.
+    """
+
+    title: str
+    says: str
+    code: str
+    ours: str
+    effect: str = NOT_MEASURED
+
+    def __repr__(self) -> str:
+        lines = [f"{label}: {getattr(self, name)}" for name, label in _LABELS.items()]
+        return "\n".join([self.title, *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(map(self._row, _LABELS))
+        return (
+            '<div class="fundus-card" style="border:1px solid rgba(128,128,128,.5);border-radius:.4em;'
+            'padding:.6em 1em;margin:.5em 0;text-align:left">'
+            f'<p style="margin:0 0 .4em"><b>{_inline(self.title)}</b></p>'
+            f'<dl style="margin:0">{rows}</dl></div>'
+        )
+
+    def _row(self, name: str) -> str:
+        """A label and its text: side by side where there is room, one below the other on a phone."""
+        text = getattr(self, name)
+        strong = "font-weight:600;" if name == "effect" and text != NOT_MEASURED else ""
+        bar = "#0072B2" if name == "effect" else "rgba(128,128,128,.3)"
+        return (
+            f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid {bar};padding-left:.7em;'
+            'margin:.35em 0">'
+            f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{_LABELS[name]}</dt>'
+            f'<dd style="flex:1 1 16em;margin:0;{strong}">{_inline(text)}</dd></div>'
+        )
+
+
+def _inline(text: str) -> str:
+    """Safe HTML of a plain text, with code between backticks."""
+    return re.sub("`(.+?)`", r"<code>\1</code>", escape(text, quote=False))

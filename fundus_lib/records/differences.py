@@ -1,0 +1,117 @@
+"""What one change does to a score: the difference of two rows of runs, seed by seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fundus_lib.records import load, read
+
+LAST = ""
+"""The scores that a record has for itself: of the model as its recipe has it."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much a score differs between two rows, seed by seed.
+
+    Attributes:
+        by_seed: Seed → score of the one minus score of the other, for seeds that both were run with.
+    """
+
+    by_seed: dict[int, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds; NaN where nothing was run."""
+        return sum(self.by_seed.values()) / len(self.by_seed) if self.by_seed else float("nan")
+
+    @property
+    def low(self) -> float:
+        """The least over the seeds; NaN where nothing was run."""
+        return min(self.by_seed.values(), default=float("nan"))
+
+    @property
+    def high(self) -> float:
+        """The greatest over the seeds; NaN where nothing was run."""
+        return max(self.by_seed.values(), default=float("nan"))
+
+    def __bool__(self) -> bool:
+        return bool(self.by_seed)
+
+    def __str__(self) -> str:
+        if not self:
+            return "not run yet"
+        if len(self.by_seed) == 1:
+            return f"{self._text(self.mean)} (one seed)"
+        return f"{self._text(self.mean)} ({self._text(self.low)} to {self._text(self.high)}, {len(self.by_seed)} seeds)"
+
+    @staticmethod
+    def _text(value: float) -> str:
+        return f"{value:+.3f}".replace("-", "−")
+
+
+def scores(
+    paper: str, table: str, row: str, metric: str, *folders: str | Path, variant: str = LAST, dataset: str = "IDRiD"
+) -> dict[tuple[int, str], float]:
+    """A score of every run of a row.
+
+    Args:
+        paper: Name of the paper or chapter.
+        table: One of its tables of recipes.
+        row: One of its rows.
+        metric: Such as `EX_aupr`.
+        *folders: Folders of records besides those of the library.
+        variant: One of the other predictions that a record scores, such as `"small branch"`; empty for its own.
+        dataset: On which it was tested.
+
+    Returns:
+        (seed, digits of the test data) → score, of the latest run each. A record without that variant or metric is
+        left out.
+
+    Raises:
+        RecordError: A folder does not exist, or a record is damaged.
+    """
+    runs = load(*folders)
+    runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
+    found = {}
+    for run in runs.sort_values("date").itertuples():
+        record = read(Path(str(run.file)))
+        metrics = record["metrics"] if variant == LAST else record.get("variants", {}).get(variant, {})
+        if metric in metrics:
+            found[int(record["seed"]), str(record["dataset_fingerprint"])] = float(metrics[metric])
+    return found
+
+
+def difference(
+    paper: str,
+    of: tuple[str, str] | tuple[str, str, str],
+    over: tuple[str, str] | tuple[str, str, str],
+    metric: str,
+    *folders: str | Path,
+    dataset: str = "IDRiD",
+) -> Difference:
+    """What a change does to a score: one row minus another, for every seed that both were run with on the same data.
+
+    Args:
+        paper: Name of the paper or chapter.
+        of: Table and row of the one, and where needed a variant (see :func:`scores`).
+        over: Table and row of the other, and where needed a variant.
+        metric: Such as `EX_aupr`.
+        *folders: Folders of records besides those of the library.
+        dataset: On which both were tested.
+
+    Returns:
+        The difference; as text "+0.012 (−0.003 to +0.021, 3 seeds)", or "not run yet".
+
+    Raises:
+        RecordError: A folder does not exist, or a record is damaged.
+
+    Example:
+        >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "no_such_metric"))
+        'not run yet'
+    """
+    one, other = (
+        scores(paper, row[0], row[1], metric, *folders, variant="".join(row[2:]), dataset=dataset) for row in (of, over)
+    )
+    return Difference({seed: one[seed, data] - other[seed, data] for seed, data in sorted(one.keys() & other.keys())})

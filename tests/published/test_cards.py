@@ -1,0 +1,38 @@
+"""Cards: every text is there, safe, and what was not measured says so."""
+
+import re
+
+from fundus_lib.published.cards import NOT_MEASURED, Card
+
+CARD = Card("α in Eq. 5", says="α < 1 & α > 0", code="`alpha = 1 - x`", ours="as the code", effect="AUPR +0.010")
+
+
+def test_every_text_is_shown_with_its_label() -> None:
+    page = CARD._repr_html_()
+    found = re.findall("<d[td][^>]*>(.*?)</d[td]>", page)
+    assert found == [
+        "the paper says", "α &lt; 1 &amp; α &gt; 0",
+        "its code does", "<code>alpha = 1 - x</code>",
+        "we do", "as the code",
+        "it changes the result by", "AUPR +0.010",
+    ]  # fmt: skip
+    assert "<b>α in Eq. 5</b>" in page
+    assert repr(CARD).splitlines() == [
+        "α in Eq. 5",
+        "the paper says: α < 1 & α > 0",
+        "its code does: `alpha = 1 - x`",
+        "we do: as the code",
+        "it changes the result by: AUPR +0.010",
+    ]
+
+
+def test_what_was_not_measured_says_so_and_is_not_emphasised() -> None:
+    silent = Card("t", "s", "c", "o")
+    assert f">{NOT_MEASURED}</dd>" in silent._repr_html_()
+    assert "font-weight:600" in CARD._repr_html_() and "font-weight:600" not in silent._repr_html_()
+
+
+def test_a_card_needs_neither_network_nor_script_and_breaks_on_a_phone() -> None:
+    page = CARD._repr_html_()
+    assert "flex-wrap:wrap" in page
+    assert not re.search("script|http|src=|url", page)
