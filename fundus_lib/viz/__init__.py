@@ -4,6 +4,8 @@ from fundus_lib.viz.diagram import Box, Diagram, diagram
 from fundus_lib.viz.overlays import ERROR_PALETTES, error_map, legend, overlay
 from fundus_lib.viz.slider import Slider, live_slider, slider
 from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
+from fundus_lib.viz.windows import Window, windows_at_lesions, windows_of_disagreement
+from fundus_lib.viz.zoom import compare, zoom
 
 __all__ = [
     "ERROR_PALETTES",
@@ -11,6 +13,8 @@ __all__ = [
     "Box",
     "Diagram",
     "Slider",
+    "Window",
+    "compare",
     "diagram",
     "error_map",
     "gallery",
@@ -19,4 +23,7 @@ __all__ = [
     "overlay",
     "slider",
     "use_style",
+    "windows_at_lesions",
+    "windows_of_disagreement",
+    "zoom",
 ]

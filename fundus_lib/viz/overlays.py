@@ -14,6 +14,7 @@ from fundus_lib.viz.style import LESION_COLORS, as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ERROR_PALETTES: dict[str, dict[str, str]] = {
     "dual_branch": {"hit": "#FFFF00", "false alarm": "#FF0000", "miss": "#00FF00"},
@@ -115,13 +116,15 @@ def error_map(
     return picture
 
 
-def legend(axis: Axes, names: Sequence[str] | Mapping[str, str] = ("MA", "HE", "EX", "SE"), **kwargs: Any) -> None:
-    """Put the meaning of the colours on an axis.
+def legend(
+    axis: Axes | Figure, names: Sequence[str] | Mapping[str, str] = ("MA", "HE", "EX", "SE"), **kwargs: Any
+) -> None:
+    """Put the meaning of the colours on an axis or a figure.
 
     Args:
-        axis: A matplotlib axis.
+        axis: A matplotlib axis; or a figure, where the legend is to stand beside all axes.
         names: Lesions; or any mapping of label to colour, e.g. `ERROR_PALETTES["dual_branch"]`.
-        **kwargs: For `Axes.legend`, e.g. `loc="lower right"`.
+        **kwargs: For `Axes.legend` or `Figure.legend`, e.g. `loc="lower right"`.
     """
     from matplotlib.patches import Patch
 
