@@ -26,9 +26,9 @@ TABLE1_SIZE: Size = (960, 1440)
 PERCENTILES = (10, 90)
 
 
-def component_areas(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Areas in pixels of the 8-connected components of a mask {0, 1} (H, W)."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+def component_areas(mask: NDArray[np.uint8], connectivity: int = 8) -> NDArray[np.int64]:
+    """Areas in pixels of the components of a mask {0, 1} (H, W), 8-connected or 4-connected."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
     return np.asarray(stats[1:, cv2.CC_STAT_AREA], dtype=np.int64)
 
 

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import fingerprint
+from fundus_lib.data.readings import readings
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS
-from fundus_lib.data.stats import components, lesion_statistics, open_all
+from fundus_lib.data.stats import TABLE1_SIZE, components, lesion_statistics, open_all
 from fundus_lib.errors import UnknownNameError
 
 SURVIVAL_ROWS = (1440, 960, 640, 480, 320, 240)
@@ -66,7 +67,11 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest photographs;
         - `test_lesion_share`: share of all pixels of the test set that belong to a lesion of any of the four kinds;
         - `grades`: by split, counts of retinopathy (5 rows) by edema (3 columns);
-        - `survival`: by lesion, `rows` and `share`, see `survivors`.
+        - `survival`: by lesion, `rows` and `share`, see `survivors`;
+        - `exudates`: every hard exudate of both sets at 960×1440: `pixels`, the areas that there are, and `components`,
+          how many have each; `image_pixels`, the pixels of a photograph;
+        - `table1`: dual_branch's Table 1 by every reading of its words, the rows of `readings.readings`;
+        - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255.
 
     Raises:
         FundusError: As `IDRiDSegmentation` and `IDRiDGrading`.
@@ -88,7 +93,33 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         "test_lesion_share": float(np.mean([mask.any(axis=0).mean() for mask in test])),
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
+        **for_dual_branch(root),
     }
+
+
+def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: the last three keys."""
+    parts = components(*open_all(root, lesions=("EX",)))
+    areas, number = np.unique(parts.pixels.to_numpy(), return_counts=True)
+    return {
+        "exudates": {
+            "image_pixels": TABLE1_SIZE[0] * TABLE1_SIZE[1],
+            "pixels": areas.tolist(),
+            "components": number.tolist(),
+        },
+        "table1": [
+            {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
+            for row in readings(root).to_dict("records")
+        ],
+        "mean_colour": {split: _mean_colour(root, split) for split in ("train", "test")},
+    }
+
+
+def _mean_colour(root: str | PathLike[str], split: str) -> list[float]:
+    data = IDRiDSegmentation(root, split, lesions=(), size=TABLE1_SIZE, cache=False)
+    with ThreadPoolExecutor() as pool:
+        means = list(pool.map(lambda i: data[i]["image"].numpy().mean((1, 2), dtype=np.float64), range(len(data))))
+    return [round(float(value), 3) for value in np.mean(means, axis=0)]
 
 
 def grade_table(graded: IDRiDGrading) -> NDArray[np.int64]:

@@ -218,6 +218,30 @@ def test_share_of_the_test_set_that_is_lesion(published):
     assert summary.measured("IDRiD")["test_lesion_share"] == pytest.approx(share, rel=1e-12)
 
 
+def test_part_of_the_summary_for_dual_branch(published):
+    """What the chapter on its data shows beside the drawn photographs is what the files give."""
+    measured = summary.measured("IDRiD")
+    assert {key: measured[key] for key in ("exudates", "table1", "mean_colour")} == summary.for_dual_branch(published)
+    exudates, row = measured["exudates"], measured["lesions"]["EX"]
+    areas = np.repeat(exudates["pixels"], exudates["components"]) / exudates["image_pixels"]
+    assert (len(areas), *np.percentile(areas, (10, 90))) == (row["components"], row["p10"], row["p90"])
+
+
+def test_one_reading_of_table_1_gives_its_digits():
+    """All photographs, masks shrunk to the nearest pixel, 8-connected, digits cut off; by rounding there is none."""
+
+    def cut(value, digit):  # e.g. 1.107e-4 to tenths of 1e-4
+        return int(value / digit + 1e-9)
+
+    fits, rounded = [], []
+    for row in summary.measured("IDRiD")["table1"]:
+        values = [(row["ratio"], 1), (row["p90"], 1e-5), (row["p10"], 1e-7)]
+        key = (row["images"], row["shrinking"], row["connectivity"])
+        fits += [key] * ([cut(*value) for value in values] == [110, 11, 50])
+        rounded += [key] * ([round(value / digit) for value, digit in values] == [110, 11, 50])
+    assert (fits, rounded) == ([("all", "nearest", 8)], [])
+
+
 def test_dropping_the_leaks(idrid_root):
     data = IDRiDGrading(idrid_root, "train", exclude=splits.grading_leaks(idrid_root)["name"])
     assert len(data) == 413 - 23
