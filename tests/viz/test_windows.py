@@ -44,6 +44,16 @@ def test_a_window_at_the_edge_of_the_image_is_found():
     assert windows_of_disagreement(maps((0, 0, 1, 1)), (40, 60)) == [Window(0, 0, 40, 60)]
 
 
+def test_windows_may_touch():
+    first, second = np.zeros((8, 4), bool), np.ones((8, 4), bool)
+    upper, lower = Window(0, 0, 4, 4), Window(4, 0, 4, 4)
+    assert windows_of_disagreement([first, second], (4, 4)) == [upper, lower]
+    second[0, 0] = False
+    assert windows_of_disagreement([first, second], (4, 4)) == [Window(1, 0, 4, 4)]
+    second[:4, 0] = False
+    assert windows_of_disagreement([first, second], (4, 4)) == [lower, upper]
+
+
 def test_identical_predictions_have_no_window():
     assert windows_of_disagreement(maps(), (5, 5)) == []
 
@@ -70,6 +80,8 @@ def test_a_window_at_a_lesion_stays_inside_and_windows_do_not_overlap():
     mask[0, 0] = mask[29, 29] = mask[28, 26] = 1
     found = windows_at_lesions(mask, (7, 5), count=5)
     assert found == [Window(0, 0, 7, 5), Window(23, 24, 7, 5)]
+    mask[28, 26] = 0
+    assert windows_at_lesions(mask, (7, 5)) == [Window(0, 0, 7, 5), Window(23, 25, 7, 5)]
     assert windows_at_lesions(np.zeros((30, 30)), (7, 5)) == []
 
 
