@@ -13,10 +13,10 @@ from torch import Tensor
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.errors import ArgumentError, CheckpointError
-from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes import from_dict
 
 if TYPE_CHECKING:
-    from fundus_lib.tasks.segmentation import Segmentation
+    from fundus_lib.tasks.lesions import LesionTask
 
 KIND = "fundus_lib segmentation"
 
@@ -32,14 +32,14 @@ class Checkpoint:
         trained_on: What data it was trained on.
     """
 
-    task: Segmentation
+    task: LesionTask
     statistics: Tensor | None
     field_width: float
     trained_on: str
 
 
 def save_model(
-    path: Path, task: Segmentation, *, field_width: float, trained_on: str, statistics: Tensor | None = None
+    path: Path, task: LesionTask, *, field_width: float, trained_on: str, statistics: Tensor | None = None
 ) -> None:
     """Write a trained model atomically; see :class:`Checkpoint` for what is written."""
     buffer = io.BytesIO()
@@ -61,8 +61,6 @@ def load_model(path: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: There is no such file, it is damaged, or it is not a model of this library.
     """
-    from fundus_lib.tasks.segmentation import Segmentation
-
     expected = "a model.pt that `fundus run` wrote"
     remedy = "name the model.pt in the folder of a finished run"
     if not Path(path).is_file():
@@ -78,7 +76,7 @@ def load_model(path: str | Path) -> Checkpoint:
         found = f"the keys {', '.join(map(str, content))[:200]}" if isinstance(content, dict) else type(content)
         raise CheckpointError(path, "this checkpoint is of another kind", found=found, expected=expected, remedy=remedy)
     try:
-        task = Segmentation(Recipe.from_dict(content["recipe"]))
+        task = from_dict(content["recipe"]).task(start=False)
         task.model.load_state_dict(content["weights"])
         return Checkpoint(task.eval(), content["statistics"], float(content["field_width"]), str(content["trained_on"]))
     except (KeyError, RuntimeError, ArgumentError) as error:

@@ -23,9 +23,8 @@ from fundus_lib.errors import ArgumentError, CheckpointError
 from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe, recipes
 from fundus_lib.recipes.base import digest
-from fundus_lib.tasks.arrays import Arrays, CropsModule, read_arrays
-from fundus_lib.tasks.callbacks import Curve, Deadline
-from fundus_lib.tasks.segmentation import LESION_SIZES, THRESHOLD, Segmentation, evaluate
+from fundus_lib.tasks.callbacks import Best, Curve, Deadline
+from fundus_lib.tasks.experiment import Experiment
 
 
 def run(
@@ -46,9 +45,12 @@ def run(
     `last.ckpt` (during training) and `model.pt` (the trained model), and beside it the record, a JSON file of that
     name. A run that was killed or ran out of time goes on from `last.ckpt` when it is called again, to the same result.
 
+    Where the experiment chooses its epoch, validation images decide; the record then holds besides what the last epoch
+    gave, and what the epoch gave that was best on the test images, which nobody may choose.
+
     Args:
         recipe: What to run.
-        data: Root of a copy of IDRiD, real or drawn (`settings.edition().root`).
+        data: Root of a copy of its data set, real or drawn (`settings.edition().root`).
         out: Folder for runs and records.
         device: `"cpu"`, `"cuda"`, or `"auto"`: a GPU if there is one.
         devices: Processes on this machine, one per GPU (on a CPU: gloo processes). The batch is shared out among them.
@@ -66,27 +68,27 @@ def run(
     """
     deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
     target, precision = choose_device(device), choose_precision(precision, choose_device(device))
-    training, validation, test = read_arrays(recipe, Path(data))
-    name = _name(recipe, training, test)
-    folder = Path(out) / name
-    curve = Curve(validation)
-    checkpoint = ModelCheckpoint(
-        folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    last = folder / "last.ckpt"
     with _quiet(), torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
-        task = Segmentation(recipe)
+        experiment = recipe.experiment(Path(data))
+        name = _name(recipe, experiment.training.fingerprint, experiment.test.fingerprint)
+        folder = Path(out) / name
+        curve = Curve(experiment.watch)
+        best = _best(experiment, curve)
+        checkpoint = ModelCheckpoint(
+            folder, filename="last", every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
+        )
+        last = folder / "last.ckpt"
         trainer = L.Trainer(
             accelerator="gpu" if target.type == "cuda" else "cpu",
             devices=devices,
             num_nodes=nodes,
             strategy="ddp" if devices * nodes > 1 else "auto",
             precision="bf16-mixed" if precision == "bf16" else "32-true",
-            max_epochs=recipe.epochs,
+            max_epochs=experiment.epochs,
             reload_dataloaders_every_n_epochs=1,
-            gradient_clip_val=recipe.clip,
-            callbacks=[curve, deadline, checkpoint] + ([TQDMProgressBar(refresh_rate=10)] if progress else []),
+            gradient_clip_val=experiment.clip,
+            callbacks=[curve, *best, deadline, checkpoint] + ([TQDMProgressBar(refresh_rate=10)] if progress else []),
             default_root_dir=folder,
             logger=False,
             enable_model_summary=False,
@@ -94,34 +96,30 @@ def run(
         )
         if target.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        _fit(trainer, task, CropsModule(recipe, training), last if last.is_file() else None)
-        if not trainer.is_global_zero or len(curve.points) < recipe.epochs:
+        _fit(trainer, experiment, last if last.is_file() else None)
+        if not trainer.is_global_zero or len(curve.points) < experiment.epochs:
             return None
-        task.to(target)
+        experiment.task.to(target)
         start = time.perf_counter()
-        metrics = evaluate(task, test)
+        scores, variants, selection = _test(experiment, best)
         evaluate_seconds = round(time.perf_counter() - start, 2)
-        save_model(
-            folder / "model.pt",
-            task,
-            field_width=training.field_width,
-            statistics=training.statistics[0] if recipe.normalise_by == "training set" else None,
-            trained_on=training.title,
-        )
+        save_model(folder / "model.pt", experiment.task, trained_on=experiment.training.title, **experiment.model)
         record = {
             "paper": recipe.paper,
             "table": recipe.table,
             "row": recipe.row,
-            "dataset": test.title,
-            "dataset_fingerprint": test.fingerprint,
-            "trained_on": training.title,
-            "trained_on_fingerprint": training.fingerprint,
+            "dataset": experiment.test.title,
+            "dataset_fingerprint": experiment.test.fingerprint,
+            "trained_on": experiment.training.title,
+            "trained_on_fingerprint": experiment.training.fingerprint,
             "split": "test",
-            "images": len(test),
+            "images": experiment.test.images,
             "seed": recipe.seed,
             "recipe": recipe.to_dict(),
-            "metrics": metrics,
-            "protocol": _protocol(recipe, test),
+            "metrics": scores,
+            **({"variants": variants} if variants else {}),
+            **({"selection": selection} if selection else {}),
+            "protocol": experiment.protocol,
             "curve": curve.points,
             "seconds": {
                 "train": curve.points[-1]["seconds"],
@@ -226,12 +224,10 @@ def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str
 
 def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     """The record of this recipe on this data in `out`, if there is one."""
-    from fundus_lib.data.idrid import IDRiDSegmentation
-
     candidates = sorted(out.glob(f"{_stem(recipe)}-*.json"))
     if not candidates:
         return None
-    fingerprint = IDRiDSegmentation(data, "test", lesions=recipe.lesions, size=recipe.size).fingerprint()
+    fingerprint = recipe.test_fingerprint(data)
     for path in candidates:
         record = records.read(path)
         if digest(record["recipe"]) == recipe.digest and record["dataset_fingerprint"] == fingerprint:
@@ -239,9 +235,32 @@ def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     return None
 
 
-def _fit(trainer: L.Trainer, task: Segmentation, crops: CropsModule, last: Path | None) -> None:
+def _best(experiment: Experiment, curve: Curve) -> list[Best]:
+    """What keeps the weights of the best epoch: by the validation images, which count, and by the test images."""
+    if experiment.select_by is None:
+        return []
+    return [Best(curve, f"{on}_{experiment.select_by}", experiment.select_from) for on in ("validation", "test")]
+
+
+def _test(experiment: Experiment, best: list[Best]) -> tuple[dict[str, float], dict[str, Any], dict[str, Any]]:
+    """Scores of the epoch that counts, whose weights the task then has; those of other choices; and the choice."""
+    task = experiment.task
+    if not best or not best[0].epoch:
+        found = experiment.evaluate()
+        return found.metrics, found.variants, {}
+    by_validation, by_test = best
+    others = {"last epoch": experiment.evaluate().metrics}
+    task.model.load_state_dict(by_test.weights)
+    others["best on test"] = experiment.evaluate().metrics
+    task.model.load_state_dict(by_validation.weights)
+    found = experiment.evaluate()
+    selection = {"by": by_validation.score, "epoch": by_validation.epoch, "best_on_test_epoch": by_test.epoch}
+    return found.metrics, found.variants | others, selection
+
+
+def _fit(trainer: L.Trainer, experiment: Experiment, last: Path | None) -> None:
     try:
-        trainer.fit(task, crops, ckpt_path=last, weights_only=True)
+        trainer.fit(experiment.task, experiment.batches, ckpt_path=last, weights_only=True)
     except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
         if last is None or trainer.global_step:
             raise
@@ -258,24 +277,16 @@ def _stem(recipe: Recipe) -> str:
     return f"{recipe.paper}-{recipe.table}-{recipe.row}-seed{recipe.seed}"
 
 
-def _name(recipe: Recipe, training: Arrays, test: Arrays) -> str:
-    """Name of a run: other recipe or other data, other name, so that no run goes on from another's checkpoint."""
-    content = f"{recipe.digest} {training.fingerprint} {test.fingerprint}"
+def _name(recipe: Recipe, training: str, test: str) -> str:
+    """Name of a run: other recipe or other data, other name, so that no run goes on from another's checkpoint.
+
+    Args:
+        recipe: What is run.
+        training: Fingerprint of the training data.
+        test: Fingerprint of the test data.
+    """
+    content = f"{recipe.digest} {training} {test}"
     return f"{_stem(recipe)}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
-
-
-def _protocol(recipe: Recipe, test: Arrays) -> str:
-    height, width = recipe.size
-    flips = "logits averaged over 4 mirror images, " if recipe.test_flips else ""
-    return (
-        f"{len(test)} whole test images of {test.title} at {height}×{width} (lesion: at least half of a pixel), "
-        f"weights after the last epoch, {flips}no selection on the test images. aupr: exact average precision, all "
-        f"pixels of all images pooled; aupr_image_mean: mean over the images that have the lesion; f1, iou, "
-        f"sensitivity, ppv: at probability {THRESHOLD}, pooled; breakeven: sensitivity (and PPV) where as many pixels "
-        f"are called lesion as are lesion; recall: lesions (8-connected) of which at least one pixel is found, "
-        f"pixel_recall: their pixels found, at probability {THRESHOLD} and at break-even; medium, large: from "
-        f"{LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on."
-    )
 
 
 @contextlib.contextmanager

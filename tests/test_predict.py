@@ -10,10 +10,12 @@ from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view
 from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
 from fundus_lib.predict import predict
-from fundus_lib.recipes import Recipe
+from fundus_lib.recipes import SegmentationRecipe
 from fundus_lib.tasks.segmentation import Segmentation
 
-RECIPE = Recipe(paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2})
+RECIPE = SegmentationRecipe(
+    paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2}
+)
 WIDTH = 120
 
 

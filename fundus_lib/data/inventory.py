@@ -86,6 +86,18 @@ def inventory(root: Path) -> Inventory:
     return Inventory(manifest["kind"], manifest["files"], manifest)
 
 
+def title(root: Path) -> str:
+    """What records call a copy of IDRiD: as published, shrunk, or drawn.
+
+    Raises:
+        LabelFormatError: Its manifest cannot be understood.
+    """
+    manifest = read_manifest(root)
+    return {"published": "IDRiD", "shrunk": "IDRiD, shrunk", "synthetic": "synthetic"}[
+        manifest["kind"] if manifest else "published"
+    ]
+
+
 def read_manifest(root: Path) -> dict[str, Any] | None:
     """The manifest at `root`, or None if there is none.
 

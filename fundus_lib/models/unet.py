@@ -7,17 +7,26 @@ each convolution; the width is a setting, and small by default (the paper's is 6
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.models.staged import Features, Staged
 
 
-class UNet(nn.Module):
+class UNet(Staged):
     """Encoder and decoder with a skip connection at each level.
+
+    Parts: encoder, decoder, head. Two branches share the encoder (our choice: no paper pairs this network).
+
+    Any height and width of at least one pixel will do: the image is continued to a multiple of ``2**depth`` by
+    repeating its edge, and the logits are cut back. (In training mode batch normalisation needs more than one value
+    per channel at the lowest level, hence a batch or an image larger than ``2**depth``.)
 
     Args:
         lesions: Number of output channels L, one per lesion, each its own yes-or-no question.
@@ -28,8 +37,9 @@ class UNet(nn.Module):
             spends the first hundred steps on learning just that.
     """
 
+    shared_until: ClassVar[Mapping[str, str]] = {"code": "encoder", "text": "encoder"}
+
     def __init__(self, lesions: int = 1, width: int = 12, depth: int = 4, prior: float = 0.01):
-        super().__init__()
         if lesions < 1 or width < 1 or depth < 0 or not 0 < prior < 1:
             raise ArgumentError(
                 "UNet",
@@ -39,39 +49,72 @@ class UNet(nn.Module):
                 remedy="correct the setting; the defaults are a good start",
             )
         widths = [width * 2**level for level in range(depth + 1)]
-        self.encoder = nn.ModuleList(double_convolution(before, here) for before, here in pairwise([3, *widths]))
+        super().__init__({"encoder": Encoder(widths), "decoder": Decoder(widths), "head": Head(width, lesions, prior)})
+
+
+class Encoder(nn.Module):
+    """The part that looks at the image at each resolution.
+
+    Args:
+        widths: Channels at each level, from full resolution down.
+    """
+
+    def __init__(self, widths: list[int]):
+        super().__init__()
+        self.blocks = nn.ModuleList(double_convolution(before, here) for before, here in pairwise([3, *widths]))
+
+    def forward(self, features: Features) -> Features:
+        """Add ``"level0"``, ``"level1"``, … (B, widths[k], H'/2^k, W'/2^k); the lowest of them becomes ``"x"``."""
+        height, width = features["x"].shape[-2:]
+        multiple = 2 ** (len(self.blocks) - 1)
+        x = F.pad(features["x"], (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        levels: Features = {}
+        for level, block in enumerate(self.blocks):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            levels[f"level{level}"] = x
+        return features | levels | {"x": x}
+
+
+class Decoder(nn.Module):
+    """The part that goes back up: half the channels and twice the resolution at each level.
+
+    Args:
+        widths: As of :class:`Encoder`.
+    """
+
+    def __init__(self, widths: list[int]):
+        super().__init__()
         self.enlarge = nn.ModuleList(
             nn.ConvTranspose2d(below, here, kernel_size=2, stride=2) for here, below in pairwise(widths)
         )
-        self.decoder = nn.ModuleList(double_convolution(2 * here, here) for here in widths[:-1])
-        self.head = nn.Conv2d(width, lesions, kernel_size=1)
-        nn.init.constant_(self.head.bias, torch.logit(torch.tensor(prior)).item())  # type: ignore[arg-type]
+        self.blocks = nn.ModuleList(double_convolution(2 * here, here) for here in widths[:-1])
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Logits of every lesion at every pixel.
+    def forward(self, features: Features) -> Features:
+        """Replace ``"x"``: (B, widths[0], H', W')."""
+        x = features["x"]
+        for level in reversed(range(len(self.blocks))):
+            x = self.blocks[level](torch.cat([features[f"level{level}"], self.enlarge[level](x)], dim=1))
+        return features | {"x": x}
 
-        Any height and width of at least one pixel will do: the image is continued to a multiple of ``2**depth`` by
-        repeating its edge, and the logits are cut back. (In training mode batch normalisation needs more than one value
-        per channel at the lowest level, hence a batch or an image larger than ``2**depth``.)
 
-        Args:
-            images: float (B, 3, H, W), normalised.
+class Head(nn.Module):
+    """The part that gives logits, cut back to the image's size.
 
-        Returns:
-            ``{"logits": float (B, L, H, W)}``.
-        """
-        height, width = images.shape[-2:]
-        multiple = 2 ** len(self.decoder)
-        x = F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-        skips: list[Tensor] = []
-        for level, block in enumerate(self.encoder):
-            x = block(F.max_pool2d(x, 2) if level else x)  # (B, width·2^level, H/2^level, W/2^level)
-            skips.append(x)
-        skips.pop()  # the lowest level is x itself
-        for skip, enlarge, block in reversed(list(zip(skips, self.enlarge, self.decoder, strict=True))):
-            x = block(torch.cat([skip, enlarge(x)], dim=1))  # back up: half the channels, twice the resolution
-        logits = self.head(x)  # (B, L, H', W'), H' and W' being multiples of 2^depth
-        return {"logits": logits[..., :height, :width]}
+    Args:
+        width: Channels at full resolution.
+        lesions: Number of output channels L.
+        prior: As of :class:`UNet`.
+    """
+
+    def __init__(self, width: int, lesions: int, prior: float):
+        super().__init__()
+        self.layer = nn.Conv2d(width, lesions, kernel_size=1)
+        nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior)).item())  # type: ignore[arg-type]
+
+    def forward(self, features: Features) -> Features:
+        """Add ``"logits"`` (B, L, H, W)."""
+        height, width = features["images"].shape[-2:]
+        return features | {"logits": self.layer(features["x"])[..., :height, :width]}
 
 
 def double_convolution(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from fundus_lib.errors import UnknownNameError
-from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes.base import LATER, Recipe
+from fundus_lib.recipes.dual_branch import DualBranchRecipe
+from fundus_lib.recipes.segmentation import SegmentationRecipe
 
-__all__ = ["PAPERS", "Recipe", "find", "recipes"]
+__all__ = ["PAPERS", "DualBranchRecipe", "Recipe", "SegmentationRecipe", "find", "from_dict", "recipes"]
 
-PAPERS = ("first_segmenter", "losses")
+PAPERS = ("first_segmenter", "losses", "dual_branch")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 
@@ -39,6 +43,20 @@ def recipes(paper: str, table: str | None = None, row: str | None = None) -> lis
 def find(paper: str, row: str) -> Recipe:
     """The first recipe of that paper and row."""
     return recipes(paper, row=row)[0]
+
+
+def from_dict(plain: Mapping[str, Any]) -> Recipe:
+    """A recipe from plain values, as records and checkpoints hold it.
+
+    Raises:
+        UnknownNameError: There is no such kind of recipe.
+        ArgumentError: Its settings are not those of its kind.
+    """
+    kinds: dict[str, type[Recipe]] = {made.kind: made for made in (SegmentationRecipe, DualBranchRecipe)}
+    kind = plain.get("kind", LATER["kind"])
+    if kind not in kinds:
+        raise _unknown("kind", str(kind), tuple(kinds))
+    return kinds[kind].from_dict(plain)
 
 
 def _unknown(kind: str, found: str, names: tuple[str, ...]) -> UnknownNameError:

@@ -1,8 +1,8 @@
 """The first segmenter: hard exudates with a small U-Net, and how far drawn fundi replace photographs."""
 
-from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes.segmentation import SegmentationRecipe
 
-UNET = Recipe(paper="first_segmenter", table="main", row="unet")
+UNET = SegmentationRecipe(paper="first_segmenter", table="main", row="unet")
 """Trained and tested on IDRiD at 640×960, in under five minutes on two cores."""
 
 UNET_512 = UNET.replace(table="realism", row="unet_512", size=(512, 768))

@@ -18,7 +18,7 @@ from fundus_lib.data.patches import Crops
 from fundus_lib.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.base import Recipe
+    from fundus_lib.recipes.segmentation import SegmentationRecipe
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Arrays:
         )
 
 
-def read_arrays(recipe: Recipe, root: Path) -> tuple[Arrays, Arrays, Arrays]:
+def read_arrays(recipe: SegmentationRecipe, root: Path) -> tuple[Arrays, Arrays, Arrays]:
     """Training, validation (maybe none) and test images of a recipe, with the statistics to normalise them by."""
     training, validation = validation_split(recipe, _training(recipe, root))
     test = _idrid(recipe, root, "test", recipe.test_images)
@@ -64,7 +64,7 @@ def read_arrays(recipe: Recipe, root: Path) -> tuple[Arrays, Arrays, Arrays]:
     return training, validation, test
 
 
-def _training(recipe: Recipe, root: Path) -> Arrays:
+def _training(recipe: SegmentationRecipe, root: Path) -> Arrays:
     if recipe.train_on == "SyntheticFundus":
         from fundus_lib.data.synthetic import SyntheticFundus
 
@@ -77,7 +77,7 @@ def _training(recipe: Recipe, root: Path) -> Arrays:
     return _idrid(recipe, root, "train", recipe.train_images)
 
 
-def validation_split(recipe: Recipe, images: Arrays) -> tuple[Arrays, Arrays]:
+def validation_split(recipe: SegmentationRecipe, images: Arrays) -> tuple[Arrays, Arrays]:
     """Training and validation images, drawn apart at random, alike for every seed of the recipe."""
     order = np.random.default_rng(0).permutation(len(images)).tolist()
     return images.part(sorted(order[recipe.validation_images :])), images.part(
@@ -93,7 +93,7 @@ class CropsModule(L.LightningDataModule):
         images: Where they are cut from.
     """
 
-    def __init__(self, recipe: Recipe, images: Arrays):
+    def __init__(self, recipe: SegmentationRecipe, images: Arrays):
         super().__init__()
         self.recipe, self.arrays = recipe, images
 
@@ -124,15 +124,12 @@ class CropsModule(L.LightningDataModule):
         return DataLoader(crops, batch_size=recipe.batch // processes, pin_memory=torch.cuda.is_available())
 
 
-def _idrid(recipe: Recipe, root: Path, split: str, count: int | None) -> Arrays:
+def _idrid(recipe: SegmentationRecipe, root: Path, split: str, count: int | None) -> Arrays:
     from fundus_lib.data.idrid import IDRiDSegmentation
-    from fundus_lib.data.inventory import read_manifest
+    from fundus_lib.data.inventory import title
 
     data = IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size)
-    manifest = read_manifest(Path(root))
-    kind = manifest["kind"] if manifest else "published"
-    title = {"published": "IDRiD", "shrunk": "IDRiD, shrunk", "synthetic": "synthetic"}[kind]
-    return _read(data, count, title, data.fingerprint())
+    return _read(data, count, title(root), data.fingerprint())
 
 
 def _read(data: Any, count: int | None, title: str, fingerprint: str) -> Arrays:

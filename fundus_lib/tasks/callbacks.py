@@ -1,32 +1,29 @@
-"""What a run does between epochs: it notes its curve, and stops when its time is up."""
+"""What a run does between epochs: it notes its curve, keeps the best weights, and stops when its time is up."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import lightning as L
-
-from fundus_lib.tasks.segmentation import Segmentation, evaluate
-
-if TYPE_CHECKING:
-    from fundus_lib.tasks.arrays import Arrays
+from torch import Tensor
 
 
 class Curve(L.Callback):
-    """Notes loss, time and (where images are kept for it) validation scores of each epoch; goes into checkpoints.
+    """Notes losses, time and scores of each epoch; goes into checkpoints.
 
     Args:
-        validation: Images to score after each epoch; none if there are none.
+        watch: Gives the scores after an epoch.
 
     Attributes:
-        points: One per epoch: `epoch`, `step`, `loss`, `seconds` and `cpu_seconds` (of all threads) of training so
-            far, and `validation_<metric>`.
+        points: One per epoch: `epoch`, `step`, `loss` and whatever else the task logs, `seconds` and `cpu_seconds` (of
+            all threads) of training so far, and the scores.
         resumed: Epochs that were read from a checkpoint and not trained in this process.
     """
 
-    def __init__(self, validation: Arrays):
-        self.validation = validation
+    def __init__(self, watch: Callable[[], dict[str, float]]):
+        self.watch = watch
         self.points: list[dict[str, float]] = []
         self.resumed = 0
         self._since = self._cpu_since = 0.0
@@ -37,19 +34,16 @@ class Curve(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a point."""
-        loss = float(trainer.callback_metrics["loss"])  # the one wait for the device in an epoch
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}  # waits for the device
         before = self.points[-1] if self.points else {"seconds": 0.0, "cpu_seconds": 0.0}
         point = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
-            "loss": loss,
+            **logged,
             "seconds": round(before["seconds"] + time.perf_counter() - self._since, 2),
             "cpu_seconds": round(before["cpu_seconds"] + time.process_time() - self._cpu_since, 2),
         }
-        if self.validation and isinstance(pl_module, Segmentation):
-            scores = evaluate(pl_module, self.validation)
-            point |= {f"validation_{name}": value for name, value in scores.items() if name.endswith("_aupr")}
-        self.points.append(point)
+        self.points.append(point | self.watch())
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
@@ -59,6 +53,46 @@ class Curve(L.Callback):
         """Go on where the checkpoint ended."""
         self.points = list(state_dict["points"])
         self.resumed = len(self.points)
+
+
+class Best(L.Callback):
+    """Keeps the weights of the first epoch in which a score was highest; goes into checkpoints.
+
+    Args:
+        curve: Notes the scores; it must come before this in the list of callbacks.
+        score: Which of them.
+        since: Epochs before this one, counted from 0, do not count.
+
+    Attributes:
+        epoch: The epoch, counted from 1 as in the curve; 0 before there is one.
+        weights: Those of the model at its end, on the CPU.
+    """
+
+    def __init__(self, curve: Curve, score: str, since: int = 0):
+        self.curve, self.score, self.since = curve, score, since
+        self.epoch = 0
+        self.highest = -1.0
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def state_key(self) -> str:
+        """Tells the state of one such callback from another's in a checkpoint."""
+        return f"Best {self.score}"
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the weights, if the last point is the best."""
+        point = self.curve.points[-1]
+        if point["epoch"] > self.since and point[self.score] > self.highest:
+            self.epoch, self.highest = int(point["epoch"]), point[self.score]
+            self.weights = {name: value.cpu().clone() for name, value in pl_module.model.state_dict().items()}  # type: ignore[union-attr,operator]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"epoch": self.epoch, "highest": self.highest, "weights": self.weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the checkpoint ended."""
+        self.epoch, self.highest, self.weights = (state_dict[name] for name in ("epoch", "highest", "weights"))
 
 
 class Deadline(L.Callback):

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
 from fundus_lib.losses import create_loss
 from fundus_lib.metrics import LesionRecall, average_precision, lesion_recall, pixel_counts
 from fundus_lib.models import create_model
+from fundus_lib.tasks.arrays import Arrays, CropsModule, read_arrays
+from fundus_lib.tasks.experiment import Experiment, Scores, Source
+from fundus_lib.tasks.lesions import LesionTask, normalise
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.base import Recipe
-    from fundus_lib.tasks.arrays import Arrays
+    from pathlib import Path
+
+    from fundus_lib.recipes.segmentation import SegmentationRecipe
 
 THRESHOLD = 0.5
 """Probability from which on a pixel is called lesion, in the metrics that need a yes or no."""
@@ -30,7 +32,7 @@ ninth are large, and that ninth holds three quarters of the pixels (test images,
 """
 
 
-class Segmentation(L.LightningModule):
+class Segmentation(LesionTask):
     """Trains the model of a recipe with the loss of the recipe on crops.
 
     Colour jitter and normalisation happen on the device; a step never waits for the device.
@@ -39,36 +41,18 @@ class Segmentation(L.LightningModule):
         recipe: What to train and how.
     """
 
-    def __init__(self, recipe: Recipe):
-        super().__init__()
-        self.recipe = recipe
-        model = create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args)
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, recipe: SegmentationRecipe):
+        super().__init__(recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args))
         self.loss = create_loss(recipe.loss, **recipe.loss_args)
-
-    def forward(self, images: Tensor, statistics: Tensor) -> Tensor:
-        """Logits of photographs.
-
-        Args:
-            images: uint8 (B, 3, H, W).
-            statistics: float (B, 2, 3), mean and standard deviation of each photograph's colours.
-
-        Returns:
-            float32 (B, L, H, W).
-        """
-        return self._logits(normalise(images, statistics))
+        if recipe.test_flips:
+            self.mirrored = [(), (3,), (2,), (2, 3)]
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """The loss of a batch of crops (see `data.patches.Crops`)."""
         images = jitter(normalise(batch["image"], batch["statistics"]), self.recipe.colour_jitter)
-        loss: Tensor = self.loss(self._logits(images), batch["mask"].float())
+        loss: Tensor = self.loss(self.logits_of(images), batch["mask"].float())
         self.log("loss", loss, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(images))
         return loss
-
-    def on_train_batch_start(self, batch: dict[str, Tensor], index: int) -> None:
-        """Make what is random in a step depend on seed and step alone, so that a killed run goes on alike."""
-        step = np.random.SeedSequence([self.recipe.seed, self.global_step, self.global_rank])
-        torch.manual_seed(int(step.generate_state(1)[0]))
 
     def configure_optimizers(self) -> Any:
         """AdamW under a one-cycle schedule over the whole run."""
@@ -79,34 +63,45 @@ class Segmentation(L.LightningModule):
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    @torch.inference_mode()
-    def logits(self, image: Tensor, statistics: Tensor) -> Tensor:
-        """Logits of one whole photograph, in float32, averaged over its mirror images if the recipe says so.
 
-        Args:
-            image: uint8 (3, H, W).
-            statistics: float (2, 3).
+def experiment(recipe: SegmentationRecipe, root: Path) -> Experiment:
+    """The experiment of a recipe on the data under `root`: trained on crops, tested on whole images."""
+    training, validation, test = read_arrays(recipe, root)
+    task = Segmentation(recipe)
 
-        Returns:
-            float32 (L, H, W), on the CPU.
-        """
-        training = self.training
-        self.eval()
-        images, colours = image[None].to(self.device), statistics[None].to(self.device)
-        mirrored = [(), (3,), (2,), (2, 3)] if self.recipe.test_flips else [()]
-        views = [self(images.flip(axes), colours).flip(axes) for axes in mirrored]
-        self.train(training)
-        return torch.stack(views).mean(0)[0].cpu()
+    def watch() -> dict[str, float]:
+        scores = evaluate(task, validation) if validation else {}
+        return {f"validation_{name}": value for name, value in scores.items() if name.endswith("_aupr")}
 
-    def _logits(self, normalised: Tensor) -> Tensor:
-        logits: Tensor = self.model(normalised.to(memory_format=torch.channels_last))["logits"]
-        return logits.float()
+    return Experiment(
+        task,
+        CropsModule(recipe, training),
+        recipe.epochs,
+        Source(training.title, training.fingerprint, len(training)),
+        Source(test.title, test.fingerprint, len(test)),
+        watch,
+        lambda: Scores(evaluate(task, test)),
+        _protocol(recipe, test),
+        clip=recipe.clip,
+        model={
+            "field_width": training.field_width,
+            "statistics": training.statistics[0] if recipe.normalise_by == "training set" else None,
+        },
+    )
 
 
-def normalise(images: Tensor, statistics: Tensor) -> Tensor:
-    """Colours in standard deviations from the photograph's mean: uint8 (B, 3, H, W) to float32."""
-    mean, deviation = statistics.unbind(1)  # (B, 3) each
-    return (images.float() - mean[:, :, None, None]) / deviation[:, :, None, None]
+def _protocol(recipe: SegmentationRecipe, test: Arrays) -> str:
+    height, width = recipe.size
+    flips = "logits averaged over 4 mirror images, " if recipe.test_flips else ""
+    return (
+        f"{len(test)} whole test images of {test.title} at {height}×{width} (lesion: at least half of a pixel), "
+        f"weights after the last epoch, {flips}no selection on the test images. aupr: exact average precision, all "
+        f"pixels of all images pooled; aupr_image_mean: mean over the images that have the lesion; f1, iou, "
+        f"sensitivity, ppv: at probability {THRESHOLD}, pooled; breakeven: sensitivity (and PPV) where as many pixels "
+        f"are called lesion as are lesion; recall: lesions (8-connected) of which at least one pixel is found, "
+        f"pixel_recall: their pixels found, at probability {THRESHOLD} and at break-even; medium, large: from "
+        f"{LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on."
+    )
 
 
 def jitter(images: Tensor, amount: float) -> Tensor:

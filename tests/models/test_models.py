@@ -50,7 +50,7 @@ def test_padding_leaves_a_fitting_image_alone():
 
 def test_a_fresh_network_expects_the_prior():
     model = create_model("unet", width=4, prior=0.2).eval()
-    torch.testing.assert_close(torch.sigmoid(model.head.bias), torch.tensor([0.2]))
+    torch.testing.assert_close(torch.sigmoid(model.parts["head"].layer.bias), torch.tensor([0.2]))
 
 
 def test_overfits_a_batch():

@@ -11,11 +11,12 @@ from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistic
 from fundus_lib.data.patches import Crops
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import create_loss
-from fundus_lib.recipes import Recipe
+from fundus_lib.recipes import SegmentationRecipe
 from fundus_lib.tasks.arrays import Arrays, CropsModule, validation_split
-from fundus_lib.tasks.segmentation import Segmentation, breakeven_threshold, evaluate, jitter, normalise, size_edges
+from fundus_lib.tasks.lesions import normalise
+from fundus_lib.tasks.segmentation import Segmentation, breakeven_threshold, evaluate, jitter, size_edges
 
-RECIPE = Recipe(
+RECIPE = SegmentationRecipe(
     paper="p",
     table="t",
     row="r",
