@@ -53,7 +53,7 @@ def _style(background: str = "") -> str:
     return f' style="text-align:left;white-space:nowrap;padding:.1em .3em{colour}"'
 
 
-def _heading(known: TableInfo, column: str) -> str:
+def heading(known: TableInfo, column: str) -> str:
     """A heading as it is printed: `F_σ=0.2` with its index below the line."""
     name, _, index = known.headings[column].partition("_") if column in known.headings else (column, "", "")
     return escape(name) + (f"<sub>{escape(index)}</sub>" if index else "")
@@ -99,7 +99,7 @@ class Shown:
         for column in [c for c in cells.columns if f"{c}_sd" in cells.columns]:
             cells[column] = cells[column] + " (" + cells.pop(f"{column}_sd") + ")"
         names = known.label or (str(cells.columns[0]),)
-        head = "".join(f"<th{_style()}>{_heading(known, c)}</th>" for c in cells.columns)
+        head = "".join(f"<th{_style()}>{heading(known, c)}</th>" for c in cells.columns)
         body = "".join(
             f"<tr>{''.join(self._cell(str(row), str(c), str(text), names) for c, text in line.items())}</tr>"
             for row, line in cells.iterrows()
