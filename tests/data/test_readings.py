@@ -70,9 +70,7 @@ def test_pixel_percentile():
     flat = np.sort(np.repeat(areas, areas))  # the area of its component for every pixel, ascending
     for percent in (1, 10, 30, 50, 51, 99, 100):
         assert readings.pixel_percentile(areas, percent) == flat[max(int(np.ceil(percent / 10)) - 1, 0)]
-    ten = np.array(
-        [3, 4, 8, 7, 2, 4, 5, 8, 2, 7]
-    )  # 20 of 50 pixels lie in those up to 5; as shares, a rounding error less
+    ten = np.array([3, 4, 8, 7, 2, 4, 5, 8, 2, 7])  # 20 of its 50 pixels lie in those up to 5, as shares a little less
     assert readings.pixel_percentile(ten / 345_600, 40) == 5 / 345_600
 
 
