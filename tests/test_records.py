@@ -40,6 +40,19 @@ def test_saved_records_become_a_sorted_table(tmp_path):
     assert not [p for p in tmp_path.iterdir() if p.suffix != ".json"]
 
 
+def test_what_a_run_was_tested_with_besides_follows_the_run_if_asked_for(tmp_path):
+    branches = {"small branch": {"EX_aupr": 0.25}, "large branch": {"EX_aupr": 0.75, "EX_f1": 0.5}}
+    records.save({**RECORD, "seed": 2}, tmp_path / "a.json")
+    records.save({**RECORD, "variants": branches}, tmp_path / "b.json")
+    table = records.load(tmp_path, packaged=False, variants=True)
+    assert list(table["variant"]) == ["", "small branch", "large branch", ""]
+    assert list(table["EX_aupr"]) == [0.5, 0.25, 0.75, 0.5] and list(table["seed"]) == [1, 1, 1, 2]
+    assert table["EX_f1"].isna().tolist() == [True, True, False, True]
+    assert table["file"].nunique() == 2
+    plain = records.load(tmp_path, packaged=False)
+    assert len(plain) == 2 and not {"variant", "EX_f1"} & set(plain.columns)
+
+
 def test_no_record_is_an_empty_table_with_columns(tmp_path):
     table = records.load(tmp_path, packaged=False)
     assert table.empty and "paper" in table.columns

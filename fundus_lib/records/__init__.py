@@ -79,18 +79,21 @@ def read(path: Path) -> dict[str, Any]:
     return dict(record)
 
 
-def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
+def load(*folders: str | Path, packaged: bool = True, variants: bool = False) -> pd.DataFrame:
     """All records as a table, one run per row.
 
     Args:
         *folders: Folders whose `*.json` are read besides.
         packaged: Whether to read the records that come with the library.
+        variants: Whether what a run was tested with besides has rows of its own, after that of the run: one branch of
+            two, or the weights of another epoch.
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
         metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads; waiting for other work on the
         machine does not add to it), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the path, for
-        :func:`read`). Sorted by paper, table, row, dataset and seed.
+        :func:`read`). Sorted by paper, table, row, dataset and seed. With `variants` there is a column variant besides,
+        such as `"small branch"`; it is empty for the run itself.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
@@ -114,16 +117,21 @@ def load(*folders: str | Path, packaged: bool = True) -> pd.DataFrame:
     metrics: dict[str, None] = {}
     for path in paths:
         record = read(path)
-        metrics |= dict.fromkeys(record["metrics"])
-        rows.append(
-            {name: record.get(name) for name in _COLUMNS + _LATER_COLUMNS}
-            | record["metrics"]
-            | {f"{name}_seconds": value for name, value in record["seconds"].items()}
-            | {"file": str(path)}
-        )
-    columns = [*_COLUMNS, *metrics, "train_seconds", "train_cpu_seconds", "evaluate_seconds", *_LATER_COLUMNS, "file"]
+        tested = {"": record["metrics"]} | (record.get("variants", {}) if variants else {})
+        for variant, scores in tested.items():
+            metrics |= dict.fromkeys(scores)
+            rows.append(
+                {name: record.get(name) for name in _COLUMNS + _LATER_COLUMNS}
+                | {"variant": variant}
+                | scores
+                | {f"{name}_seconds": value for name, value in record["seconds"].items()}
+                | {"file": str(path)}
+            )
+    columns = [*_COLUMNS, "variant", *metrics, "train_seconds", "train_cpu_seconds", "evaluate_seconds"]
+    columns = [name for name in [*columns, *_LATER_COLUMNS, "file"] if variants or name != "variant"]
     table = pd.DataFrame(rows, columns=list(dict.fromkeys(columns)))
-    return table.sort_values(["paper", "table", "row", "dataset", "seed"], ignore_index=True)
+    order = ["paper", "table", "row", "dataset", "seed"]
+    return table.sort_values(order, kind="stable", ignore_index=True)
 
 
 def save(record: Mapping[str, Any], path: Path) -> Path:
