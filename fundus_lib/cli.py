@@ -113,7 +113,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     precision: Annotated[str, typer.Option(help="32, bf16, or auto.")] = "auto",
     root: Annotated[
-        Path | None, typer.Option("--data", help="A copy of IDRiD; default: FUNDUS_DATA/IDRiD, or else drawn.")
+        Path | None, typer.Option("--data", help="The data set; default: that under FUNDUS_DATA, or else drawn.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Where checkpoints and records go.")] = Path("runs"),
     smoke: Annotated[bool, typer.Option("--smoke", help="Shrink every run to seconds.")] = False,
@@ -122,16 +122,18 @@ def run(
     from fundus_lib import settings
     from fundus_lib.run import run_table
 
-    if root is None:
-        edition = settings.edition()
-        typer.echo(f"data: {edition.name} ({edition.root})")
-        if not edition.real:
-            height, width = settings.SYNTHETIC_SIZE
-            typer.echo(f"{edition.note} The stand-in is {height}×{width}; recipes of a larger size enlarge it.")
-        root = edition.root
+    sources = settings.roots() if root is None else root
+    if root is None and settings.data_home() is None:
+        height, width = settings.SYNTHETIC_SIZE
+        typer.echo(
+            "data: drawn by the program, since FUNDUS_DATA is not set; set it to a folder that holds IDRiD/ or DDR/ to "
+            f"run on photographs. The stand-in is {height}×{width}; recipes of a larger size enlarge it."
+        )
+    elif root is None:
+        typer.echo(f"data: {', '.join(map(str, settings.roots().values()))}")
     options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
     sharing = {"shard": shard, "devices": devices, "nodes": nodes}
-    run_table(paper, root, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
+    run_table(paper, sources, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
 
 
 @app.command("records")

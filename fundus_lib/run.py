@@ -8,7 +8,7 @@ import logging
 import pickle
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from fundus_lib import records
 from fundus_lib.checkpoints import save_model
 from fundus_lib.devices import choose_device, choose_precision
-from fundus_lib.errors import ArgumentError, CheckpointError
+from fundus_lib.errors import ArgumentError, CheckpointError, DatasetNotFoundError
 from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe, recipes
 from fundus_lib.recipes.base import digest
@@ -138,7 +138,7 @@ def run(
 
 def run_table(
     paper: str,
-    data: str | Path,
+    data: str | Path | Mapping[str, Path],
     out: str | Path,
     *,
     table: str | None = None,
@@ -157,7 +157,8 @@ def run_table(
 
     Args:
         paper: Name of the paper.
-        data: See :func:`run`.
+        data: Root of a copy of the data set; or, as the tables of a paper may need several, from the name of each data
+            set that is there to its root (`settings.roots()`). Rows whose data set is not there are named and left out.
         out: See :func:`run`.
         table: Only this table.
         row: Only this row.
@@ -177,22 +178,23 @@ def run_table(
     Raises:
         ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, or `seeds` is below 1.
         UnknownNameError: There is no such paper, table or row.
+        DatasetNotFoundError: There is none of the data sets that the rows need.
     """
     end = None if minutes is None else time.monotonic() + 60 * minutes
     made = []
-    for recipe in _jobs(paper, table, row, seeds, shard, smoke):
+    for recipe, root in _at_hand(_jobs(paper, table, row, seeds, shard, smoke), data):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
             break
         title = f"{recipe.paper} {recipe.table} {recipe.row} seed {recipe.seed}"
-        known = _known(recipe, Path(data), Path(out))
+        known = _known(recipe, root, Path(out))
         if known:
             print(f"{title}: done before, see {known}")
             continue
         print(f"{title}: running")
         record = run(
             recipe,
-            data,
+            root,
             out,
             device=device,
             devices=devices,
@@ -222,6 +224,25 @@ def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str
     return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
 
 
+def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[tuple[Recipe, Path]]:
+    """The jobs whose data set is there, with its root; says which are not."""
+    if not isinstance(data, Mapping):
+        return [(job, Path(data)) for job in jobs]
+    missing = sorted({job.dataset for job in jobs} - set(data))
+    if jobs and len(missing) == len({job.dataset for job in jobs}):
+        raise DatasetNotFoundError(
+            missing[0],
+            "these rows need a data set that is not there",
+            found=", ".join(data) or "none",
+            expected=" and ".join(missing),
+            remedy=f"put {missing[0]}/ under FUNDUS_DATA, or name its folder with --data",
+        )
+    for name in missing:
+        rows = dict.fromkeys(f"{job.table} {job.row}" for job in jobs if job.dataset == name)
+        print(f"left out, since {name} is not there: {', '.join(rows)}")
+    return [(job, data[job.dataset]) for job in jobs if job.dataset in data]
+
+
 def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     """The record of this recipe on this data in `out`, if there is one."""
     candidates = sorted(out.glob(f"{_stem(recipe)}-*.json"))
@@ -246,14 +267,14 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[dict[str, float], d
     """Scores of the epoch that counts, whose weights the task then has; those of other choices; and the choice."""
     task = experiment.task
     if not best or not best[0].epoch:
-        found = experiment.evaluate()
+        found = experiment.evaluate(True)
         return found.metrics, found.variants, {}
     by_validation, by_test = best
-    others = {"last epoch": experiment.evaluate().metrics}
+    others = {"last epoch": experiment.evaluate(False).metrics}
     task.model.load_state_dict(by_test.weights)
-    others["best on test"] = experiment.evaluate().metrics
+    others["best on test"] = experiment.evaluate(False).metrics
     task.model.load_state_dict(by_validation.weights)
-    found = experiment.evaluate()
+    found = experiment.evaluate(True)
     selection = {"by": by_validation.score, "epoch": by_validation.epoch, "best_on_test_epoch": by_test.epoch}
     return found.metrics, found.variants | others, selection
 

@@ -123,6 +123,18 @@ def edition() -> Edition:
     return Edition(f"IDRiD, shrunk to {height}×{width}", root, real=True, note="Porwal et al. 2018, CC BY 4.0")
 
 
+def roots() -> dict[str, Path]:
+    """Where each data set is that a run can be on: those under `FUNDUS_DATA`, or the synthetic stand-in for each.
+
+    Raises:
+        DatasetNotFoundError: `FUNDUS_DATA` names a folder without a data set.
+    """
+    home = data_home()
+    if home is None:
+        return dict.fromkeys(DATASETS, synthetic_root())
+    return {name: home / name for name in DATASETS if (home / name).is_dir()}
+
+
 def synthetic_root() -> Path:
     """The root of the synthetic stand-in for IDRiD, drawn into the cache on first use.
 

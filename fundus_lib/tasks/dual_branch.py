@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion
 from fundus_lib.models import create_model
 from fundus_lib.tasks.dual_branch_evaluation import PROTOCOL, at_full_size, while_training
@@ -170,7 +170,7 @@ def experiment(recipe: DualBranchRecipe, root: Path) -> Experiment:
         Source(training.source.title, training.source.fingerprint, len(training)),
         test.source,
         watch,
-        lambda: at_full_size(task, test),
+        lambda variants: at_full_size(task, test, variants),
         PROTOCOL.format(images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))),
         select_by=f"{recipe.lesions[0]}_f1" if len(validation) else None,
         select_from=recipe.pretraining_epochs,
@@ -199,4 +199,13 @@ def field_width(photographs: Photographs) -> float:
 
 
 def _steps(recipe: DualBranchRecipe, photographs: Photographs) -> int:
-    return math.floor(len(photographs) * recipe.versions / recipe.batch)
+    steps = len(photographs) * recipe.versions // recipe.batch
+    if not steps:
+        raise ArgumentError(
+            f"recipe {recipe.row!r}",
+            "an epoch has no step",
+            found=f"{len(photographs)} photographs in {recipe.versions} version(s), for a batch of {recipe.batch}",
+            expected="at least one batch",
+            remedy="recipe.replace(batch=…), or more photographs",
+        )
+    return steps

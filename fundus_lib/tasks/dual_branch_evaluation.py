@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from fundus_lib.tasks.dual_branch import DualBranchTask
     from fundus_lib.tasks.whole_images import Photographs
 
+COMBINED = "combined"
+"""Name of the prediction that a recipe asks for."""
+
 SIGMAS = (0.2, 0.35, 0.5, 0.65, 0.8)
 """Overlaps of the region scores."""
 
@@ -53,8 +56,13 @@ PROTOCOL = (
 )
 
 
-def at_full_size(task: DualBranchTask, photographs: Photographs) -> Scores:
+def at_full_size(task: DualBranchTask, photographs: Photographs, variants: bool = True) -> Scores:
     """The paper's test, of the combined prediction and of what else two branches give.
+
+    Args:
+        task: The network.
+        photographs: The test photographs.
+        variants: Whether to test what else two branches give.
 
     Returns:
         For each lesion, say EX: `EX_sensitivity`, `EX_ppv`, `EX_f1`, `EX_iou`, `EX_aupr`, `EX_aupr_11`,
@@ -62,8 +70,13 @@ def at_full_size(task: DualBranchTask, photographs: Photographs) -> Scores:
         and as variants the same for the `"large branch"`, the `"small branch"`, the `"mean of logits"` and the
         `"mean of probabilities"`.
     """
+    combine = task.recipe.model_args.get("combine", "logits")
     stored = [
-        {name: as_levels(logits) for name, logits in predictions(task.branches(image)).items()}
+        {
+            name: as_levels(logits)
+            for name, logits in predictions(task.branches(image), combine).items()
+            if variants or name == COMBINED
+        }
         for image in photographs.images
     ]
     names, lesions = list(stored[0]), task.recipe.lesions
@@ -82,7 +95,11 @@ def at_full_size(task: DualBranchTask, photographs: Photographs) -> Scores:
         }
         for name, of in tests.items()
     }
-    return Scores(scores.pop("combined"), scores)
+    combined = scores.pop(COMBINED)
+    for mean in ("mean of logits", "mean of probabilities"):
+        if scores:
+            scores.setdefault(mean, combined)  # what is not apart is what the recipe combines by
+    return Scores(combined, scores)
 
 
 class FullSizeTest:
@@ -167,17 +184,24 @@ def while_training(task: DualBranchTask, photographs: Photographs) -> dict[str, 
     return found
 
 
-def predictions(output: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All predictions of a network by name, from what :meth:`DualBranchTask.branches` gives; logits (L, H, W)."""
-    found = {"combined": output["logits"]}
+def predictions(output: Mapping[str, Tensor], combine: str = "logits") -> dict[str, Tensor]:
+    """The different predictions of a network by name, from what :meth:`DualBranchTask.branches` gives.
+
+    Args:
+        output: Logits (L, H, W).
+        combine: What `output["logits"]` of two branches is the mean of, `"logits"` or `"probabilities"`.
+
+    Returns:
+        Logits (L, H, W) by name; the mean that `combine` names is not there twice.
+    """
+    found = {COMBINED: output["logits"]}
     if "large_logits" in output:
         large, small = output["large_logits"], output["small_logits"]
-        found |= {
-            "large branch": large,
-            "small branch": small,
-            "mean of logits": mean_of_logits(large, small),
-            "mean of probabilities": mean_of_probabilities(large, small),
-        }
+        found |= {"large branch": large, "small branch": small}
+        if combine == "logits":
+            found["mean of probabilities"] = mean_of_probabilities(large, small)
+        else:
+            found["mean of logits"] = mean_of_logits(large, small)
     return found
 
 

@@ -51,7 +51,7 @@ class Experiment:
         training: Where the training images came from.
         test: Where the test images came from.
         watch: Scores the task as it is, after each epoch; its names begin with `validation_` or `test_`.
-        evaluate: The test, of the task as it is.
+        evaluate: The test, of the task as it is; with the variants, or without to save their time.
         protocol: How the test scores were made, in words.
         select_by: The score of `watch` by which the epoch is chosen, the name without `validation_`. The highest on
             the validation images decides; what the highest on the test images would have given goes into the record
@@ -67,7 +67,7 @@ class Experiment:
     training: Source
     test: Source
     watch: Callable[[], dict[str, float]]
-    evaluate: Callable[[], Scores]
+    evaluate: Callable[[bool], Scores]
     protocol: str
     select_by: str | None = None
     select_from: int = 0

@@ -80,7 +80,7 @@ def experiment(recipe: SegmentationRecipe, root: Path) -> Experiment:
         Source(training.title, training.fingerprint, len(training)),
         Source(test.title, test.fingerprint, len(test)),
         watch,
-        lambda: Scores(evaluate(task, test)),
+        lambda variants: Scores(evaluate(task, test)),
         _protocol(recipe, test),
         clip=recipe.clip,
         model={

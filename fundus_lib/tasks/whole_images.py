@@ -179,6 +179,14 @@ def read_photographs(recipe: DualBranchRecipe, root: Path) -> tuple[Photographs,
     images = _read(recipe, root, "train")
     order = np.random.default_rng(0).permutation(len(images)).tolist()
     held_out = HELD_OUT if recipe.validation_images is None else recipe.validation_images
+    if held_out >= len(images):
+        raise ArgumentError(
+            root,
+            "no image is left to train on",
+            found=f"{len(images)} training images, of which {held_out} are held out for validation",
+            expected=f"more than {held_out}",
+            remedy="use a larger copy, or recipe.replace(validation_images=…)",
+        )
     training = images.part(sorted(order[held_out:])[: recipe.train_images])
     return training, images.part(sorted(order[:held_out])), test
 
