@@ -130,7 +130,8 @@ def test_a_step_of_two_branches_is_equations_5_and_6(monkeypatch):
     (item,) = items(shown, prefixes=("large_", "small_"))[:1]
     losses = []
     for prefix, loss in (("large", DiceLoss()), ("small", RebalancedDiceLoss(p=0.3))):
-        x, y = (version(item[f"{prefix}_{kind}"][None], item[f"{prefix}_version"]).float() for kind in ("image", "mask"))
+        turn = item[f"{prefix}_version"]
+        x, y = (version(item[f"{prefix}_{kind}"][None], turn).float() for kind in ("image", "mask"))
         mean, deviation = task.statistics
         x = (x - mean[:, None, None]) / deviation[:, None, None]
         losses.append(loss(task.model(x, prefix)["logits"], y))
@@ -278,7 +279,8 @@ def test_every_published_table_has_its_rows():
     for recipe in (recipe for found in rows.values() for recipe in found):
         assert recipe.dual == recipe.row.startswith("dual_")
         assert recipe.batch == (1 if recipe.dual or recipe.optimiser == "hed" else 2)
-        assert recipe.learning_rate == (2e-4 if recipe.optimiser == "hed" else 0.01 if recipe.base == "lwenet" else 0.03)
+        rates = {"hed": 2e-4, "sgd": 0.01 if recipe.base == "lwenet" else 0.03}
+        assert recipe.learning_rate == rates[recipe.optimiser]
         assert recipe.imagenet == (recipe.base != "lwenet")
     assert [r.criterion["small_args"]["p"] for r in rows["2"]] == [0.25, 0.5, 0.75, None]
     assert rows["2"][1].replace(table="3", row="dual_pspnet_dsm") == rows["3"][2]
