@@ -267,10 +267,10 @@ CPU: dict[str, Any] = {
     "weight_decay": 0.01,
     "normalise_by": "deviation",
 }
-"""Two or four minutes of one core: a third of the paper's size, two of the six versions, ten epochs. From random numbers
-SGD at the paper's rate learns next to nothing in so few steps, AdamW does."""
+"""Two to four minutes of one core: a third of the paper's height and width, two of the six versions, ten epochs, and
+AdamW as in the first segmenter."""
 
-DRAWN = {"pretraining_images": 90, "pretraining_epochs": 10}
+DRAWN: dict[str, Any] = {"pretraining_images": 90, "pretraining_epochs": 10}
 """As many steps on drawn fundi first as on photographs afterwards."""
 
 DUAL_UNET = dual("unet_dual_dsm", "unet", **CPU)
