@@ -47,14 +47,12 @@ class Card:
 
     def _row(self, name: str) -> str:
         """A label and its text: side by side where there is room, one below the other on a phone."""
-        text = getattr(self, name)
-        strong = "font-weight:600;" if name == "effect" and text != NOT_MEASURED else ""
         bar = "#0072B2" if name == "effect" else "rgba(128,128,128,.3)"
         return (
             f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid {bar};padding-left:.7em;'
             'margin:.35em 0">'
             f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{_LABELS[name]}</dt>'
-            f'<dd style="flex:1 1 16em;margin:0;{strong}">{_inline(text)}</dd></div>'
+            f'<dd style="flex:1 1 16em;margin:0">{_inline(getattr(self, name))}</dd></div>'
         )
 
 

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from fundus_lib.records import load, read
 
-LAST = ""
-"""The scores that a record has for itself: of the model as its recipe has it."""
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -52,7 +49,7 @@ class Difference:
 
 
 def scores(
-    paper: str, table: str, row: str, metric: str, *folders: str | Path, variant: str = LAST, dataset: str = "IDRiD"
+    paper: str, table: str, row: str, metric: str, *folders: str | Path, variant: str = "", dataset: str = "IDRiD"
 ) -> dict[tuple[int, str], float]:
     """A score of every run of a row.
 
@@ -72,15 +69,15 @@ def scores(
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
     """
-    runs = load(*folders)
+    runs = load(*folders, variants=True)
+    if metric not in runs:
+        return {}
     runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
-    found = {}
-    for run in runs.sort_values("date").itertuples():
-        record = read(Path(str(run.file)))
-        metrics = record["metrics"] if variant == LAST else record.get("variants", {}).get(variant, {})
-        if metric in metrics:
-            found[int(record["seed"]), str(record["dataset_fingerprint"])] = float(metrics[metric])
-    return found
+    runs = runs[(runs.variant == variant) & runs[metric].notna()].sort_values("date")
+    tested_on = [str(read(Path(file))["dataset_fingerprint"]) for file in runs.file]
+    return {
+        (int(seed), data): float(score) for seed, data, score in zip(runs.seed, tested_on, runs[metric], strict=True)
+    }
 
 
 def difference(

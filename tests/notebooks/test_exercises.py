@@ -46,6 +46,13 @@ WRONG = {
     "def iou_band": "def iou_band(dice):\n    return dice / (2 + dice), dice\n\n\nrow = 2",
     "images_ahead": "images_ahead = 5",
     "moves_by": "moves_by = np.log(9)",
+    "overtakes": "overtakes = 20",
+    "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
+    "def share_run": (
+        "def share_run(data):\n"
+        "    rows = published.ledger('dual_branch')\n"
+        "    return (rows[rows.data == data].status != 'run').mean()"
+    ),
     "def calibrated": "def calibrated(score, r):\n    return score / r",
 }
 
