@@ -45,10 +45,11 @@ def zoom(picture: ArrayLike, windows: Sequence[Window], *, width: int = 600) -> 
     _check_windows(windows, whole.shape[:2])
     scale = width / whole.shape[1]
     shown = _resized(whole, (round(scale * whole.shape[0]), width))
-    for number, window in enumerate(windows, 1):
-        corners = [round(scale * value) for value in (window.left, window.top, window.right, window.bottom)]
-        _frame(shown, (corners[0], corners[1]), (corners[2], corners[3]))
-        _write(shown, str(number), (corners[0], corners[1]), above=True)
+    corners = [tuple(round(scale * value) for value in (w.left, w.top, w.right, w.bottom)) for w in windows]
+    for left, top, right, bottom in corners:
+        _frame(shown, (left, top), (right, bottom))
+    for number, (left, top, _, _) in enumerate(corners, 1):
+        _write(shown, str(number), (left, top), above=True)
     across = (width - GAP * (len(windows) - 1)) // len(windows)
     down = round(across * windows[0].height / windows[0].width)
     page = np.full((shown.shape[0] + GAP + down, width, 3), 255, np.uint8)
