@@ -78,6 +78,7 @@ def load_model(path: str | Path) -> Checkpoint:
     try:
         task = from_dict(content["recipe"]).task(start=False)
         task.model.load_state_dict(content["weights"])
+        task.statistics = content["statistics"]
         return Checkpoint(task.eval(), content["statistics"], float(content["field_width"]), str(content["trained_on"]))
     except (KeyError, RuntimeError, ArgumentError) as error:
         raise CheckpointError(

@@ -8,8 +8,8 @@ from typing import Any
 
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes.base import LATER, Recipe
-from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.segmentation import SegmentationRecipe
+from fundus_lib.recipes.whole_images import DualBranchRecipe
 
 __all__ = ["PAPERS", "DualBranchRecipe", "Recipe", "SegmentationRecipe", "find", "from_dict", "recipes"]
 

@@ -24,7 +24,7 @@ from fundus_lib.tasks.whole_images import (
 )
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.dual_branch import DualBranchRecipe
+    from fundus_lib.recipes.whole_images import DualBranchRecipe
 
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
 """Mean and standard deviation of ImageNet's colours, as torchvision's weights expect them; (2, 3)."""
@@ -53,7 +53,7 @@ class DualBranchTask(LesionTask):
             recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
         )
         self.criterion: nn.Module = (DualBranchCriterion if recipe.dual else SingleBranchCriterion)(**recipe.criterion)
-        self.register_buffer("statistics", IMAGENET.clone(), persistent=False)
+        self.statistics = IMAGENET.clone()
         self.steps = (0, 0)
 
     @property

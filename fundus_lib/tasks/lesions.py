@@ -18,13 +18,17 @@ class LesionTask(L.LightningModule):
         model: ``forward(images) -> {"logits": …}``.
 
     Attributes:
+        statistics: What every photograph is normalised by, float32 (2, 3); None if each has its own.
         mirrored: Axes along which a whole photograph is mirrored, for each view whose logits are averaged.
     """
+
+    statistics: Tensor | None
 
     def __init__(self, recipe: Any, model: nn.Module):
         super().__init__()
         self.recipe = recipe
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.register_buffer("statistics", None, persistent=False)
         self.mirrored: list[tuple[int, ...]] = [()]
 
     def forward(self, images: Tensor, statistics: Tensor) -> Tensor:

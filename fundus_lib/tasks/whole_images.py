@@ -25,7 +25,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.tasks.experiment import Source
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.dual_branch import DualBranchRecipe
+    from fundus_lib.recipes.whole_images import DualBranchRecipe
 
 VERSIONS = ("identity", "90°", "180°", "270°", "horizontal flip", "vertical flip")
 """The versions of every training image, in order."""

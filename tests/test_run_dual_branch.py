@@ -1,0 +1,201 @@
+"""Runs of dual_branch: the choice of the epoch, resuming after a kill, two processes, tables and their data sets."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from fundus_lib import records
+from fundus_lib.checkpoints import load_model
+from fundus_lib.errors import DatasetNotFoundError
+from fundus_lib.predict import predict
+from fundus_lib.recipes import DualBranchRecipe, find, from_dict
+from fundus_lib.recipes.dual_branch import dual
+from fundus_lib.run import run, run_table
+from fundus_lib.tasks.callbacks import Best, Curve
+from fundus_lib.tasks.dual_branch_evaluation import at_full_size
+from fundus_lib.tasks.whole_images import read_photographs
+
+TINY = dual(
+    "tiny",
+    "unet",
+    model_args={"base": "unet", "width": 4, "depth": 2, "prior": 0.5},
+    size=(32, 48),
+    train_images=2,
+    validation_images=1,
+    test_images=2,
+    versions=4,
+    batch=2,
+    epochs=5,
+    optimiser="adamw",
+    learning_rate=0.02,
+    normalise_by="deviation",
+    pretraining_images=2,
+    pretraining_epochs=1,
+)
+
+SCRIPT = """
+import json, sys, torch
+from fundus_lib.recipes import from_dict
+from fundus_lib.run import run
+torch.set_num_threads(1)
+arguments = json.loads(sys.argv[1])
+run(from_dict(arguments.pop("recipe")), device="cpu", precision="32", progress=False, **arguments)
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Sums in another order round differently: equal results need equal numbers of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def here(recipe: DualBranchRecipe, root: Path, out: Path, **settings):
+    return run(recipe, root, out, device="cpu", precision="32", progress=False, **settings)
+
+
+def start(recipe: DualBranchRecipe, root: Path, out: Path, **settings) -> subprocess.Popen:
+    arguments = {"recipe": recipe.to_dict(), "data": str(root), "out": str(out), **settings}
+    script = out / "script.py"
+    script.write_text(SCRIPT)
+    return subprocess.Popen([sys.executable, str(script), json.dumps(arguments)], env={**os.environ})
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    (path,) = out.glob("*/model.pt")
+    return torch.load(path, weights_only=True)["weights"]
+
+
+def without_clocks(record: dict) -> str:
+    curve = [{k: v for k, v in point.items() if "seconds" not in k} for point in record["curve"]]
+    return json.dumps([record["metrics"], record["variants"], record["selection"], curve])  # NaN equals NaN as text
+
+
+@pytest.fixture(scope="module")
+def finished(synthetic_root, tmp_path_factory):
+    """An undisturbed run: its folder and its record."""
+    out = tmp_path_factory.mktemp("finished")
+    return out, here(TINY, synthetic_root, out)
+
+
+def test_a_record_holds_both_branches_and_what_choosing_the_epoch_did(finished):
+    out, record = finished
+    (path,) = out.glob("*.json")
+    assert records.read(path) == json.loads(json.dumps(record))
+    assert from_dict(record["recipe"]) == TINY
+    assert set(record["variants"]) == {
+        "large branch",
+        "small branch",
+        "mean of logits",
+        "mean of probabilities",
+        "last epoch",
+        "best on test",
+    }
+    assert all(found.keys() == record["metrics"].keys() for found in record["variants"].values())
+    assert record["variants"]["mean of logits"] == record["metrics"]
+    assert record["variants"]["large branch"] != record["variants"]["small branch"]
+    assert len(record["curve"]) == 6
+    assert all({"loss", "large", "small", "validation_EX_f1", "test_EX_aupr"} <= p.keys() for p in record["curve"])
+
+
+def test_the_epoch_is_chosen_on_the_validation_images_and_after_pre_training(finished):
+    record = finished[1]
+    chosen, curve = record["selection"], record["curve"][1:]  # the first epoch is pre-training
+    assert chosen["by"] == "validation_EX_f1"
+    for on, name in (("validation", "epoch"), ("test", "best_on_test_epoch")):
+        scores = [point[f"{on}_EX_f1"] for point in curve]
+        assert chosen[name] == curve[scores.index(max(scores))]["epoch"] >= 2
+        assert len(set(scores)) > 1 and max(scores) > 0
+
+
+def test_the_weights_that_are_kept_are_those_that_were_tested(finished, synthetic_root, tmp_path):
+    out, record = finished
+    (model,) = out.glob("*/model.pt")
+    test = read_photographs(TINY, synthetic_root)[2]
+    scores = at_full_size(load_model(model).task, test)
+    assert json.dumps(scores.metrics) == json.dumps(record["metrics"])
+    photograph = next(synthetic_root.glob("A. Segmentation/1. Original Images/b. Testing Set/*.jpg"))
+    found = predict(photograph, model, device="cpu")
+    assert found.scores.shape[0] == 1 and 0 <= found.scores.min() <= found.scores.max() <= 1
+    shorter = here(TINY.replace(epochs=TINY.epochs, validation_images=0), synthetic_root, tmp_path)
+    assert "selection" not in shorter  # without validation images the last epoch counts
+    assert set(shorter["variants"]) == set(record["variants"]) - {"last epoch", "best on test"}
+
+
+def test_the_first_of_equal_epochs_is_kept_and_nothing_for_scores_that_are_not_numbers():
+    class Fake:
+        def __init__(self, value):
+            self.model = torch.nn.Linear(1, 1)
+            torch.nn.init.constant_(self.model.weight, value)
+
+    curve = Curve(dict)
+    best = Best(curve, "score", since=1)
+    for epoch, score in enumerate([9.0, float("nan"), 0.5, 0.7, 0.7, 0.6], start=1):
+        curve.points.append({"epoch": epoch, "score": score})
+        best.on_train_epoch_end(None, Fake(epoch))
+    assert (best.epoch, best.highest, float(best.weights["weight"])) == (4, 0.7, 4.0)
+    again = Best(curve, "score")
+    again.load_state_dict(best.state_dict())
+    assert (again.epoch, again.highest) == (4, 0.7)
+    assert best.state_key != Best(curve, "other").state_key
+
+
+def test_a_killed_run_goes_on_to_the_same_result(finished, synthetic_root, tmp_path):
+    whole, record = finished
+    process = start(TINY, synthetic_root, tmp_path)
+    try:
+        limit = time.monotonic() + 120
+        while not list(tmp_path.glob("*/last.ckpt")):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.001)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not list(tmp_path.glob("*.json")), "the run was over before it could be killed"
+    resumed = here(TINY, synthetic_root, tmp_path)
+    assert 1 <= resumed["resumed_from_epoch"] < 6
+    assert without_clocks(resumed) == without_clocks(record)
+    expected, found = weights(whole), weights(tmp_path)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_two_processes_learn_what_one_learns(synthetic_root, tmp_path):
+    """Each pair goes through the network on its own, so that sharing pairs out changes sums by rounding alone."""
+    recipe = TINY.replace(epochs=2, versions=2, pretraining_images=0, pretraining_epochs=0)
+    process = start(recipe, synthetic_root, tmp_path, devices=2)
+    alone = here(recipe, synthetic_root, tmp_path / "alone")
+    assert process.wait(timeout=200) == 0
+    (path,) = tmp_path.glob("*.json")
+    record = records.read(path)
+    assert (record["processes"], alone["processes"]) == (2, 1)
+    assert [p["step"] for p in record["curve"]] == [p["step"] for p in alone["curve"]] == [2, 4]
+    for name in ("loss", "large", "small"):
+        together, single = ([p[name] for p in r["curve"]] for r in (record, alone))
+        assert together == pytest.approx(single, rel=1e-3), name
+
+
+def test_rows_whose_data_set_is_not_there_are_named_and_left_out(synthetic_root, tmp_path, capsys):
+    settings = {"smoke": True, "device": "cpu", "progress": False, "minutes": 0}
+    assert run_table("dual_branch", {"IDRiD": synthetic_root}, tmp_path, **settings) == []
+    said = capsys.readouterr().out
+    assert "left out, since DDR is not there" in said and "3 dual_hed_dsm" in said and "4 dual_hed_dsm" not in said
+    with pytest.raises(DatasetNotFoundError, match="DDR"):
+        run_table("dual_branch", {"IDRiD": synthetic_root}, tmp_path, table="3", **settings)
+
+
+@pytest.mark.real_data
+def test_smoke_on_idrid(idrid_root, tmp_path):
+    record = here(find("dual_branch", "dual_hed_dsm").smoke(), idrid_root, tmp_path)
+    assert record["dataset"] == record["trained_on"] == "IDRiD"
+    assert record["metrics"]["EX_prevalence"] > 0
+    assert "2848" not in record["protocol"] and "64×96" in record["protocol"]
