@@ -48,7 +48,7 @@ def test_what_a_run_was_tested_with_besides_follows_the_run_if_asked_for(tmp_pat
     assert list(table["variant"]) == ["", "small branch", "large branch", ""]
     assert list(table["EX_aupr"]) == [0.5, 0.25, 0.75, 0.5] and list(table["seed"]) == [1, 1, 1, 2]
     assert table["EX_f1"].isna().tolist() == [True, True, False, True]
-    assert table["file"].nunique() == 2
+    assert table["file"].nunique() == 2 and records.read(table.loc[0, "file"])["seed"] == 1
     plain = records.load(tmp_path, packaged=False)
     assert len(plain) == 2 and not {"variant", "EX_f1"} & set(plain.columns)
 

@@ -44,15 +44,18 @@ _COLUMNS = ["paper", "table", "row", "dataset", "trained_on", "split", "images",
 _LATER_COLUMNS = ["peak_memory_mb", "commit", "dirty", "date"]
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: str | Path) -> dict[str, Any]:
     """One record.
+
+    Args:
+        path: Where it is; the column file of :func:`load`'s table.
 
     Raises:
         RecordError: It is not JSON, or a field is missing or of another type.
     """
     remedy = "delete the file and run its recipe again, or restore it from the repository"
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json.loads(Path(path).read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(
             path, "this record cannot be read", found=error, expected="a JSON object", remedy=remedy
