@@ -37,7 +37,7 @@ def test_pairs_are_of_one_seed_and_one_data_set(folder):
     found = difference("p", ("2", "new"), ("2", "plain"), "EX_aupr", folder)
     assert found.by_seed == pytest.approx({0: -0.40, 1: 0.05})
     assert (found.mean, found.low, found.high) == pytest.approx((-0.175, -0.4, 0.05))
-    assert str(found) == "−0.175 (−0.400 to +0.050, 2 seeds)"
+    assert str(found) == "−0.175 (−0.400 to +0.050 over 2 seeds)"
     assert found
 
 

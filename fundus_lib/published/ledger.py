@@ -22,6 +22,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fundus_lib import records
 from fundus_lib.published.printed import TableInfo, info, table, tables
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
 
     info(paper, 1)  # refuses an unknown paper
     known = [printed for printed in tables() if printed.paper == paper]
-    groups = list(_groups(paper, folders))
-    had = _datasets_with_records(folders)
+    runs = records.load(*folders)
+    groups, had = list(_groups(runs[runs.paper == paper])), set(runs.dataset)
     lines: list[dict[str, Any]] = []
     for printed in known:
         for row, numbers in table(paper, printed.number).iterrows():
@@ -108,12 +109,9 @@ class _Group:
     runs: tuple[Mapping[str, Any], ...]
 
 
-def _groups(paper: str, folders: tuple[str | Path, ...]) -> Iterator[_Group]:
-    from fundus_lib import records
-
-    runs = records.load(*folders)
+def _groups(runs: pd.DataFrame) -> Iterator[_Group]:
     together: dict[str, list[dict[str, Any]]] = {}
-    for file in runs.loc[runs.paper == paper, "file"]:
+    for file in runs.file:
         record = records.read(Path(file))
         kept = {name: value for name, value in record["recipe"].items() if name != "seed"}
         same = [kept, record["dataset"], record["dataset_fingerprint"], record.get("precision")]
@@ -121,12 +119,6 @@ def _groups(paper: str, folders: tuple[str | Path, ...]) -> Iterator[_Group]:
     for group in together.values():
         first = group[0]
         yield _Group(f"{first['table']}/{first['row']}", first["recipe"], tuple(group))
-
-
-def _datasets_with_records(folders: tuple[str | Path, ...]) -> set[str]:
-    from fundus_lib import records
-
-    return set(records.load(*folders).dataset)
 
 
 def _data(printed: TableInfo, row: str) -> str:

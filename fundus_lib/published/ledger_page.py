@@ -37,6 +37,7 @@ class LedgerTable:
     def _repr_html_(self) -> str:
         known = self.info
         head = "".join(f'<th style="{_CELL}">{heading(known, column)}</th>' for column in ("", *known.headings))
+        common = _common(self.lines)
         notes: list[str] = []
         body = ""
         texts = table(known.paper, known.number, text=True).to_dict("index")
@@ -45,9 +46,13 @@ class LedgerTable:
             printed = [str(texts[row][column]) for column in known.headings]
             body += _line(f"{escape(str(row))}{_small(*states, *_quoted(lines))}", map(escape, printed))
             for _, line in lines[lines.status.isin((RUN, MEASURED))].iterrows():
-                body += _line(self._name(line, notes), (self._number(line, column) for column in known.headings), _OURS)
+                body += _line(
+                    self._name(line, common, notes), (self._number(line, column) for column in known.headings), _OURS
+                )
         caption = f"<b>{escape(known.paper)}, Table {known.number}{escape(self._title)}.</b> {escape(known.caption)}"
         below = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        if common:
+            below = f'<p style="margin:0">In all of ours: {escape("; ".join(common))}.</p>{below}'
         return (
             f'<div class="published" style="margin:1em 0"><p style="margin:.3em 0">{caption}</p>'
             '<table class="dataframe" style="font-size:.8em;font-variant-numeric:tabular-nums">'
@@ -56,12 +61,12 @@ class LedgerTable:
             + "</div>"
         )
 
-    def _name(self, line: pd.Series[Any], notes: list[str]) -> str:
+    def _name(self, line: pd.Series[Any], common: list[str], notes: list[str]) -> str:
         """What stands in front of our numbers, with the number of the note that says how they were made."""
         if line.status == MEASURED:
             return f"ours, {MEASURED}"
-        differs = line.deviations or "as published"
-        note = f"{line.recipe} on {line.device}: {differs}."
+        own = [text for text in line.deviations.split("; ") if text not in common]
+        note = f"{line.recipe} on {line.device}: {'; '.join(own)}".removesuffix(": ")
         if note not in notes:
             notes.append(note)
         seeds = "one seed" if line.seeds == 1 else f"{line.seeds} seeds"
@@ -117,6 +122,14 @@ def ledger_summary(*folders: str | Path) -> pd.DataFrame:
         rows = ledger(paper, *folders).drop_duplicates(["table", "row"])
         counts[paper] = {state: int((rows.status == state).sum()) for state in STATES} | {"rows": len(rows)}
     return pd.DataFrame(counts).T
+
+
+def _common(lines: pd.DataFrame) -> list[str]:
+    """The deviations that all runs have in common, in the order of the first."""
+    all_of_them = [texts.split("; ") for texts in lines.deviations[lines.status == RUN] if texts]
+    if len(all_of_them) < max(2, int((lines.status == RUN).sum())):
+        return []
+    return [text for text in all_of_them[0] if all(text in texts for texts in all_of_them)]
 
 
 def _quoted(lines: pd.DataFrame) -> list[str]:

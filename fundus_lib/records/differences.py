@@ -39,13 +39,10 @@ class Difference:
     def __str__(self) -> str:
         if not self:
             return "not run yet"
+        mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (self.mean, self.low, self.high))
         if len(self.by_seed) == 1:
-            return f"{self._text(self.mean)} (one seed)"
-        return f"{self._text(self.mean)} ({self._text(self.low)} to {self._text(self.high)}, {len(self.by_seed)} seeds)"
-
-    @staticmethod
-    def _text(value: float) -> str:
-        return f"{value:+.3f}".replace("-", "−")
+            return f"{mean} (one seed)"
+        return f"{mean} ({low} to {high} over {len(self.by_seed)} seeds)"
 
 
 def scores(
@@ -99,7 +96,7 @@ def difference(
         dataset: On which both were tested.
 
     Returns:
-        The difference; as text "+0.012 (−0.003 to +0.021, 3 seeds)", or "not run yet".
+        The difference; as text "+0.012 (−0.003 to +0.021 over 3 seeds)", or "not run yet".
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.

@@ -57,7 +57,7 @@ class Diagram:
         self.svg, self.alt = svg, alt
 
     def _repr_html_(self) -> str:
-        return f'<div style="text-align:center;margin:1em 0">{self.svg}</div>'
+        return f'<div class="fundus-diagram" style="text-align:center;margin:1em 0">{self.svg}</div>'
 
     def __repr__(self) -> str:
         return f"Diagram: {self.alt}"

@@ -150,7 +150,10 @@ def test_page_shows_the_printed_numbers_and_ours_with_notes(tmp_path):
     for text in table("dual_branch", 6, text=True).drop(columns="quoted_from").to_numpy().ravel():
         assert f">{text}<" in page
     assert "ours, 2 seeds<sup>1</sup>" in page and "0.500–0.600" in page and ">–</td>" in page
-    assert "<li>6/lseg on &lt;device&gt;: " in page
+    assert "<li>6/lseg on &lt;device&gt;: 9 of the 54" in page and "In all of ours" not in page
+    save(tmp_path, recipe("6/bin").replace(epochs=2))
+    page = show_ledger("dual_branch", 6, tmp_path)._repr_html_()
+    assert "In all of ours: 9 of the 54" in page and "<li>6/bin on CPU: 2 epochs instead of 40</li>" in page
     assert page.count("published number: computed here from masks") == 2
     assert "not run yet" in page or not (ledger("dual_branch").query("table == 6").status == NOT_RUN).any()
     assert "lseg" not in repr(show_ledger("dual_branch", 1))
