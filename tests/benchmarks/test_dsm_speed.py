@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from plain import IndexTensors
 
 from fundus_lib.losses import DiceLoss, RebalancedDiceLoss, SampledDiceLoss
 
@@ -22,23 +23,13 @@ LESION = 0.009
 """Share of exudate, as in IDRiD."""
 TARGET = 5
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 fastest = {}
 """Term and way to the shortest time, filled by the tests in their order."""
 
 
-def index_tensors(logits, target, p=0.5, smooth=1.0):
-    """The re-balanced Dice loss of one lesion, with a list of the places of either class."""
-    predicted, truth = logits.sigmoid().flatten(), target.flatten().float()
-    lesion, background = (truth == 1).nonzero()[:, 0], (truth == 0).nonzero()[:, 0]
-    drawn = int(p * len(truth))
-    places = torch.cat(
-        [of[torch.randint(len(of), (n,))] for of, n in ((lesion, drawn), (background, len(truth) - drawn))]
-    )
-    chosen, label = predicted[places], truth[places]
-    return 1 - (2 * (chosen * label).sum() + smooth) / (chosen.sum() + label.sum() + smooth)
-
-
-WAYS = {"closed": RebalancedDiceLoss(), "sampled": SampledDiceLoss(), "index tensors": index_tensors}
+WAYS = {"closed": RebalancedDiceLoss(), "sampled": SampledDiceLoss(), "index tensors": IndexTensors()}
 
 
 def batch(side):
@@ -58,14 +49,6 @@ def step(way, branches, mask, both):
         loss = 0.5 * DiceLoss()(large, mask) + 0.5 * loss
     loss.backward()
     return loss.item()
-
-
-@pytest.fixture(autouse=True)
-def one_core():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.benchmark(timer=time.process_time, warmup=False)
