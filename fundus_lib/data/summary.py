@@ -29,6 +29,9 @@ from fundus_lib.errors import UnknownNameError
 SURVIVAL_ROWS = (1440, 960, 640, 480, 320, 240)
 """Heights in pixels at which the survival of lesions is measured."""
 
+SMALL_EXUDATE = 2e-5
+"""Share of a photograph below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
+
 
 def measured(name: str = "IDRiD") -> dict[str, Any]:
     """The summary of a real data set, as measured on its published files.
@@ -70,6 +73,9 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         - `survival`: by lesion, `rows` and `share`, see `survivors`;
         - `exudates`: every hard exudate of both sets at 960×1440: `pixels`, the areas that there are, and `components`,
           how many have each; `image_pixels`, the pixels of a photograph;
+        - `exudates_by_photograph`: for each photograph that has exudates, in order of split and name, its exudate
+          `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the share `small_below` of
+          the photograph (`SMALL_EXUDATE`); `train`, how many of the photographs are for training, which come first;
         - `table1`: dual_branch's Table 1 by every reading of its words, the rows of `readings.readings`;
         - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255.
 
@@ -98,14 +104,21 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
 
 
 def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: the last three keys."""
+    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: the last four keys."""
     parts = components(*open_all(root, lesions=("EX",)))
     areas, number = np.unique(parts.pixels.to_numpy(), return_counts=True)
+    parts["small_pixels"] = parts.pixels.where(parts.area < SMALL_EXUDATE, 0)
+    sums = parts.groupby(["split", "name"])[["pixels", "small_pixels"]].sum().sort_index(ascending=[False, True])
     return {
         "exudates": {
             "image_pixels": TABLE1_SIZE[0] * TABLE1_SIZE[1],
             "pixels": areas.tolist(),
             "components": number.tolist(),
+        },
+        "exudates_by_photograph": {
+            "small_below": SMALL_EXUDATE,
+            "train": int((sums.index.get_level_values("split") == "train").sum()),
+            **{key: sums[key].tolist() for key in sums.columns},
         },
         "table1": [
             {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}

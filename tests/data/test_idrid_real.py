@@ -16,6 +16,7 @@ from fundus_lib.data.shrink import shrink
 
 pytestmark = pytest.mark.real_data
 TABLE1 = (960, 1440)
+DUAL_BRANCH = ("exudates", "exudates_by_photograph", "table1", "mean_colour")
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +222,15 @@ def test_share_of_the_test_set_that_is_lesion(published):
 def test_part_of_the_summary_for_dual_branch(published):
     """What the chapter on its data shows beside the drawn photographs is what the files give."""
     measured = summary.measured("IDRiD")
-    assert {key: measured[key] for key in ("exudates", "table1", "mean_colour")} == summary.for_dual_branch(published)
+    assert {key: measured[key] for key in DUAL_BRANCH} == summary.for_dual_branch(published)
     exudates, row = measured["exudates"], measured["lesions"]["EX"]
-    areas = np.repeat(exudates["pixels"], exudates["components"]) / exudates["image_pixels"]
+    pixels = np.repeat(exudates["pixels"], exudates["components"])
+    areas = pixels / exudates["image_pixels"]
     assert (len(areas), *np.percentile(areas, (10, 90))) == (row["components"], row["p10"], row["p90"])
+    single = measured["exudates_by_photograph"]
+    assert (len(single["pixels"]), single["train"]) == (81, 54)
+    assert sum(single["pixels"]) == pixels.sum()
+    assert sum(single["small_pixels"]) == pixels[areas < single["small_below"]].sum()
 
 
 def test_one_reading_of_table_1_gives_its_digits():

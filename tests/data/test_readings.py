@@ -6,6 +6,7 @@ import small_idrid as small
 
 from fundus_lib.data import readings, stats, summary
 from fundus_lib.data.inventory import write_manifest
+from fundus_lib.tasks.segmentation import LESION_SIZES
 
 TOTAL = small.SIZE[0] * small.SIZE[1]
 HALF = (small.SIZE[0] // 2, small.SIZE[1] // 2)
@@ -74,12 +75,19 @@ def test_pixel_percentile():
     assert readings.pixel_percentile(ten / 345_600, 40) == 5 / 345_600
 
 
-def test_part_of_the_summary(root):
+def test_part_of_the_summary(root, monkeypatch):
+    assert LESION_SIZES["medium"] == summary.SMALL_EXUDATE
+    monkeypatch.setattr(summary, "SMALL_EXUDATE", 1e-3)
     part = summary.for_dual_branch(root)
     exudates = part["exudates"]
     areas = np.repeat(exudates["pixels"], exudates["components"])
     assert sorted(areas) == sorted(stats.components(*stats.open_all(root, lesions=("EX",))).pixels)
     assert exudates["image_pixels"] == 1440 * 960
+    single = part["exudates_by_photograph"]
+    assert (single["train"], single["small_below"]) == (3, 1e-3)
+    assert len(single["pixels"]) == 5
+    assert sum(single["pixels"]) == areas.sum()
+    assert single["small_pixels"] == [single["pixels"][0], 0, 0, 0, 0]  # the two that touch
     assert [(row["images"], row["shrinking"]) for row in part["table1"][:2]] == [("all", "nearest")] * 2
     row = part["table1"][4]
     assert row["shrinking"] == "area"

@@ -54,6 +54,10 @@ WRONG = {
         "    return (rows[rows.data == data].status != 'run').mean()"
     ),
     "def calibrated": "def calibrated(score, r):\n    return score / r",
+    "def pixel_percentile": "def pixel_percentile(areas, percent):\n    return np.percentile(areas, percent)",
+    "def how_often": "def how_often(p, prevalence):\n    return p / prevalence, 1 - p",
+    "def left_out": "def left_out(p, prevalence):\n    return p",
+    "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
 }
 
 
