@@ -24,7 +24,7 @@ class LedgerTable:
 
     Attributes:
         info: What is known about the printed table.
-        lines: Its lines of :func:`~fundus_lib.published.ledger.ledger`.
+        lines: Its lines of :func:`~fundus_lib.published.ledger`.
     """
 
     def __init__(self, known: TableInfo, lines: pd.DataFrame, title: str):
@@ -50,15 +50,14 @@ class LedgerTable:
                     self._name(line, common, notes), (self._number(line, column) for column in known.headings), _OURS
                 )
         caption = f"<b>{escape(known.paper)}, Table {known.number}{escape(self._title)}.</b> {escape(known.caption)}"
-        below = "".join(f"<li>{escape(note)}</li>" for note in notes)
-        if common:
-            below = f'<p style="margin:0">In all of ours: {escape("; ".join(common))}.</p>{below}'
+        below = f"In all of ours: {escape('; '.join(common))}." if common else ""
+        if notes:
+            below += f'<ol style="margin:.2em 0">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ol>'
         return (
             f'<div class="published" style="margin:1em 0"><p style="margin:.3em 0">{caption}</p>'
             '<table class="dataframe" style="font-size:.8em;font-variant-numeric:tabular-nums">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            + (f'<ol style="font-size:.85em;margin:.3em 0">{below}</ol>' if notes else "")
-            + "</div>"
+            f'<div style="font-size:.85em;margin:.3em 0">{below}</div></div>'
         )
 
     def _name(self, line: pd.Series[Any], common: list[str], notes: list[str]) -> str:
@@ -78,7 +77,7 @@ class LedgerTable:
         if mean != mean:
             return "–"
         spread = _small(f"{low:{digits}}–{high:{digits}}") if line.seeds > 1 else ""
-        return f"{mean:{digits}}{spread}"
+        return f'<span style="white-space:nowrap">{mean:{digits}}</span>{spread}'
 
 
 def show_ledger(paper: str, number: int, *folders: str | Path, nearest: bool = False) -> LedgerTable:

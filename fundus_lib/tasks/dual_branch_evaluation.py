@@ -65,7 +65,7 @@ def at_full_size(task: DualBranchTask, photographs: Photographs, variants: bool 
         variants: Whether to test what else two branches give.
 
     Returns:
-        For each lesion, say EX: `EX_sensitivity`, `EX_ppv`, `EX_f1`, `EX_iou`, `EX_aupr`, `EX_aupr_11`,
+        The scores of each lesion, such as `EX_sensitivity`, `EX_ppv`, `EX_f1`, `EX_iou`, `EX_aupr`, `EX_aupr_11`,
         `EX_region_f1_0.2` and so on, and recall by lesion size as in :func:`fundus_lib.tasks.segmentation.evaluate`;
         and as variants the same for the `"large branch"`, the `"small branch"`, the `"mean of logits"` and the
         `"mean of probabilities"`.
@@ -185,7 +185,7 @@ def while_training(task: DualBranchTask, photographs: Photographs) -> dict[str, 
 
 
 def predictions(output: Mapping[str, Tensor], combine: str = "logits") -> dict[str, Tensor]:
-    """The different predictions of a network by name, from what :meth:`DualBranchTask.branches` gives.
+    """The different predictions of a network by name, from what :meth:`~fundus_lib.tasks.dual_branch.DualBranchTask.branches` gives.
 
     Args:
         output: Logits (L, H, W).

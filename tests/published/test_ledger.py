@@ -130,7 +130,7 @@ def test_percentages_are_compared_with_percentages(tmp_path, monkeypatch):
     save(tmp_path, recipe("4/pspnet_dice").replace(paper="hecl", table="1", row="ours"))
     line = ledger("hecl", tmp_path).query("status == @RUN").iloc[0]
     assert line.iou_ours == pytest.approx(60) and 40 < line.iou < 90
-    assert ">60.0</td>" in show_ledger("hecl", 1, tmp_path)._repr_html_()
+    assert ">60.0</span></td>" in show_ledger("hecl", 1, tmp_path)._repr_html_()
 
 
 def test_summary_counts_every_printed_row_once(tmp_path):
