@@ -185,10 +185,10 @@ def while_training(task: DualBranchTask, photographs: Photographs) -> dict[str, 
 
 
 def predictions(output: Mapping[str, Tensor], combine: str = "logits") -> dict[str, Tensor]:
-    """The different predictions of a network by name, from what :meth:`~fundus_lib.tasks.dual_branch.DualBranchTask.branches` gives.
+    """The different predictions of a network by name.
 
     Args:
-        output: Logits (L, H, W).
+        output: What :meth:`~fundus_lib.tasks.dual_branch.DualBranchTask.branches` gives, logits (L, H, W).
         combine: What `output["logits"]` of two branches is the mean of, `"logits"` or `"probabilities"`.
 
     Returns:
