@@ -32,14 +32,14 @@ def zoom(picture: ArrayLike, windows: Sequence[Window], *, width: int = 600) -> 
 
     Args:
         picture: (H, W, 3), (3, H, W) or (H, W), uint8 or floats in [0, 1]; a photograph, or what `error_map` gives.
-        windows: One or more, of one size, inside the picture.
+        windows: Of one size, inside the picture; if there are none, the picture alone is shown.
         width: Of the result in pixels.
 
     Returns:
         uint8 (height, `width`, 3), white between the parts.
 
     Raises:
-        ArgumentError: There is no window, windows differ in size, or one reaches over the edge of the picture.
+        ArgumentError: Windows differ in size, or one reaches over the edge of the picture.
     """
     whole = as_rgb(picture)
     _check_windows(windows, whole.shape[:2])
@@ -50,6 +50,8 @@ def zoom(picture: ArrayLike, windows: Sequence[Window], *, width: int = 600) -> 
         _frame(shown, (left, top), (right, bottom))
     for number, (left, top, _, _) in enumerate(corners, 1):
         _write(shown, str(number), (left, top), above=True)
+    if not windows:
+        return shown
     across = (width - GAP * (len(windows) - 1)) // len(windows)
     down = round(across * windows[0].height / windows[0].width)
     page = np.full((shown.shape[0] + GAP + down, width, 3), 255, np.uint8)
@@ -95,7 +97,7 @@ def compare(
     pictures = {"the truth, outlined": overlay(image, target, (lesion,))}
     for name, prediction in predictions.items():
         pictures[name] = error_map(image, prediction, target, palette=palette)
-    shown = [zoom(picture, windows) if windows else picture for picture in pictures.values()]
+    shown = [zoom(picture, windows) for picture in pictures.values()]
     figure = gallery(shown, list(pictures), ncols=ncols, width=width)
     figure.set_figheight(figure.get_figheight() + 0.3)  # for the key
     legend(figure, ERROR_PALETTES[palette], loc="outside lower center", ncols=3)
@@ -104,12 +106,12 @@ def compare(
 
 def _check_windows(windows: Sequence[Window], shape: tuple[int, ...]) -> None:
     inside = all(min(each) >= 0 and each.bottom <= shape[0] and each.right <= shape[1] for each in windows)
-    if not windows or len({(window.height, window.width) for window in windows}) > 1 or not inside:
+    if len({(each.height, each.width) for each in windows}) > 1 or not inside:
         raise ArgumentError(
             "windows",
             "these windows cannot be shown below this picture",
-            found=f"{', '.join(map(str, windows)) or 'no window'}; a picture of {shape[0]}×{shape[1]}",
-            expected="one or more windows of one size, inside the picture",
+            found=f"{', '.join(map(str, windows))}; a picture of {shape[0]}×{shape[1]}",
+            expected="windows of one size, inside the picture",
             remedy="choose them with windows_of_disagreement or windows_at_lesions at the size of this picture",
         )
 

@@ -64,7 +64,6 @@ def test_the_picture_is_left_as_it_was(picture):
 def test_windows_that_do_not_fit_are_refused(picture):
     good = Window(5, 10, 20, 30)
     for windows in (
-        [],
         [good, Window(5, 10, 20, 31)],
         [Window(41, 0, 20, 30)],
         [Window(0, 61, 20, 30)],
@@ -92,10 +91,12 @@ def test_compare_shows_the_truth_then_every_method(picture):
     assert shown_key == ERROR_PALETTES["colorblind"]
 
 
-def test_compare_without_windows_shows_whole_pictures(picture):
+def test_without_windows_the_picture_alone_is_shown(picture):
     target = np.zeros((60, 90), bool)
+    alone = zoom(picture, [], width=180)
+    assert (alone[::2, ::2] == picture).all() and alone.shape == (120, 180, 3)
     figure = compare(picture, {"none": target}, target)
-    assert np.asarray(figure.axes[1].images[0].get_array()).shape == picture.shape
+    assert np.asarray(figure.axes[1].images[0].get_array()).shape == (400, 600, 3)
 
 
 def test_comparisons_are_frames_of_a_slider(picture):
