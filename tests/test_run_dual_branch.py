@@ -104,15 +104,15 @@ def test_a_record_holds_both_branches_and_what_choosing_the_epoch_did(finished):
     assert record["variants"]["mean of logits"] == record["metrics"]
     assert record["variants"]["large branch"] != record["variants"]["small branch"]
     assert len(record["curve"]) == 6
-    assert all({"loss", "large", "small", "validation_EX_f1", "test_EX_aupr"} <= p.keys() for p in record["curve"])
+    assert all({"loss", "large", "small", "validation_EX_aupr", "test_EX_aupr"} <= p.keys() for p in record["curve"])
 
 
 def test_the_epoch_is_chosen_on_the_validation_images_and_after_pre_training(finished):
     record = finished[1]
     chosen, curve = record["selection"], record["curve"][1:]  # the first epoch is pre-training
-    assert chosen["by"] == "validation_EX_f1"
+    assert chosen["by"] == "validation_EX_aupr"
     for on, name in (("validation", "epoch"), ("test", "best_on_test_epoch")):
-        scores = [point[f"{on}_EX_f1"] for point in curve]
+        scores = [point[f"{on}_EX_aupr"] for point in curve]
         assert chosen[name] == curve[scores.index(max(scores))]["epoch"] >= 2
         assert len(set(scores)) > 1 and max(scores) > 0
 

@@ -46,6 +46,9 @@ class DualBranchRecipe(Recipe):
             schedule.
         learning_rate: At the start.
         weight_decay: That of the optimiser.
+        choose_by: The score on the validation images by which the epoch is chosen: `"aupr"`, or `"f1"` at a probability
+            of 0.5, by which the authors' code can choose (on the test images). A loss that makes a network call too much
+            lesion has its best f1 before it has learnt anything.
         pretraining_images: How many drawn photographs to train on first.
         pretraining_epochs: For how many epochs, before the `epochs` on photographs, under a schedule of their own.
     """
@@ -69,6 +72,7 @@ class DualBranchRecipe(Recipe):
     optimiser: Literal["sgd", "hed", "adamw"] = "sgd"
     learning_rate: float = 0.03
     weight_decay: float = 5e-4
+    choose_by: Literal["aupr", "f1"] = "aupr"
     pretraining_images: int = 0
     pretraining_epochs: int = 0
 

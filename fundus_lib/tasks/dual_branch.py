@@ -171,8 +171,10 @@ def experiment(recipe: DualBranchRecipe, root: Path) -> Experiment:
         test.source,
         watch,
         lambda variants: at_full_size(task, test, variants),
-        PROTOCOL.format(images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))),
-        select_by=f"{recipe.lesions[0]}_f1" if len(validation) else None,
+        PROTOCOL.format(
+            choose_by=recipe.choose_by, images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))
+        ),
+        select_by=f"{recipe.lesions[0]}_{recipe.choose_by}" if len(validation) else None,
         select_from=recipe.pretraining_epochs,
         model={"field_width": field_width(training), "statistics": task.statistics.cpu()},
     )

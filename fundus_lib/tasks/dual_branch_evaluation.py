@@ -52,7 +52,7 @@ PROTOCOL = (
     "the authors' code; recall: lesions (8-connected) of which at least one pixel is found, pixel_recall: their pixels "
     "found, above 128 and at break-even, where as many pixels are called lesion as are lesion; medium, large: from "
     f"{LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on. Weights of the epoch with the "
-    "highest validation f1 (at the size of training)."
+    "highest {choose_by} on validation images (at the size of training)."
 )
 
 

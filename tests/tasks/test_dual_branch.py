@@ -247,7 +247,7 @@ def test_the_experiment_counts_its_steps(synthetic_root):
     assert made.epochs == recipe.epochs + 1
     scores = made.watch()
     assert set(scores) == {f"{on}_EX_{s}" for on in ("validation", "test") for s in ("f1", "aupr")}
-    assert made.select_by == "EX_f1"
+    assert made.select_by == "EX_aupr"
     with pytest.raises(ArgumentError, match="2 photographs in 1 version"):
         experiment(recipe.replace(batch=3), synthetic_root)
 
