@@ -46,12 +46,27 @@ WRONG = {
     "def iou_band": "def iou_band(dice):\n    return dice / (2 + dice), dice\n\n\nrow = 2",
     "images_ahead": "images_ahead = 5",
     "moves_by": "moves_by = np.log(9)",
+    "def my_weights": "def my_weights(e, E, schedule):\n    return (e / E) ** 2, 1 - (e / E) ** 2",
+    "def my_factors": (
+        "def my_factors(m_lesion, m_background, q, p):\n"
+        "    tops = [2 * s * m_lesion for s in (p, q)]\n"
+        "    sums = [s * m_lesion + (1 - s) * m_background + s for s in (p, q)]\n"
+        "    (a, b), (c, d) = tops, sums\n"
+        "    return (2 - a / c) / c / ((2 - b / d) / d), a / c**2 / (b / d**2)"
+    ),
+    "small_share": "small_share = (np.arange(40) / 40).mean()",
     "overtakes": "overtakes = 20",
     "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
     "def share_run": (
         "def share_run(data):\n"
         "    rows = published.ledger('dual_branch')\n"
         "    return (rows[rows.data == data].status != 'run').mean()"
+    ),
+    "def break_even": "def break_even(scores, target):\n    return np.sort(scores, axis=None)[-int(target.sum()) - 1]",
+    "def colour_shares": "def colour_shares(f1):\n    return f1, (1 - f1) / 2, (1 - f1) / 2",
+    "def printed_lead": (
+        "def printed_lead(windows, deviation=0.2):\n"
+        "    return np.random.default_rng(0).normal(0, deviation, (4000, windows)).mean()"
     ),
     "def calibrated": "def calibrated(score, r):\n    return score / r",
     "def pixel_percentile": "def pixel_percentile(areas, percent):\n    return np.percentile(areas, percent)",
