@@ -47,8 +47,8 @@ class DualBranchRecipe(Recipe):
         learning_rate: At the start.
         weight_decay: That of the optimiser.
         choose_by: The score on the validation images by which the epoch is chosen: `"aupr"`, or `"f1"` at a probability
-            of 0.5, by which the authors' code can choose (on the test images). A loss that makes a network call too much
-            lesion has its best f1 before it has learnt anything.
+            of 0.5, by which the authors' code can choose (on the test images). Under a loss that makes a network call
+            too much lesion, f1 can be highest before much is learnt.
         pretraining_images: How many drawn photographs to train on first.
         pretraining_epochs: For how many epochs, before the `epochs` on photographs, under a schedule of their own.
     """
