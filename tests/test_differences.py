@@ -20,7 +20,7 @@ def folder(tmp_path):
             "dataset_fingerprint": data,
             **more,
         }
-        records.save(record | {"date": f"2026-01-0{day}"}, tmp_path / f"{row}-{seed}-{day}-{data}-{len(more)}.json")
+        records.save(record | {"date": f"2026-01-0{day}"}, tmp_path / f"{row}-{seed}-{9 - day}-{data}-{len(more)}.json")
 
     save("plain", 0, 0.50)
     save("plain", 1, 0.60)
@@ -30,6 +30,7 @@ def folder(tmp_path):
     save("new", 1, 0.65)
     save("new", 2, 0.95, data="cd")  # on other data
     save("new", 3, 0.10, dataset="SyntheticFundus")
+    save("plain", 3, 0.20, dataset="SyntheticFundus")
     return tmp_path
 
 

@@ -91,7 +91,7 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
             line |= {"quoted_from": numbers["quoted_from"], "recipe": "", "seeds": 0, "device": "", "deviations": ""}
             entry = counterparts(paper).of(printed.number, str(row))
             found = list(_found(paper, printed, entry, groups, nearest))
-            lines += [line | more for more in sorted(found, key=lambda more: more["deviations"].count(";"))]
+            lines += [line | more for more in sorted(found, key=lambda more: len(more["deviations"].split("; ")))]
             if not found and not nearest:
                 lines.append(line | {"status": _state(line, entry, had), "recipe": entry.get("recipe", "")})
     columns = dict.fromkeys(column for printed in known for column in printed.headings)

@@ -91,11 +91,11 @@ def test_deviations_are_named_and_come_from_the_recipes(tmp_path):
 
 
 def test_the_run_that_is_nearest_to_the_published_one_comes_first(tmp_path):
-    save(tmp_path, recipe("scratch/pspnet_dice").replace(size=(320, 480), epochs=2))
-    save(tmp_path, recipe("4/pspnet_dice"))
+    save(tmp_path, recipe("4/pspnet_dice").replace(size=(320, 480), epochs=2))
+    save(tmp_path, recipe("scratch/pspnet_dice"))
     lines = ledger("dual_branch", tmp_path)
     lines = lines[(lines.row == "PSPNet + Dice") & (lines.table == 4) & (lines.device == "CPU")]
-    assert [*lines.recipe] == ["4/pspnet_dice", "scratch/pspnet_dice"]
+    assert [*lines.recipe] == ["scratch/pspnet_dice", "4/pspnet_dice"]
 
 
 def test_substitutes_stand_apart(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ def test_boxes_do_not_overlap_and_arrows_end_on_their_box() -> None:
     assert tips[2] == pytest.approx([head[0], head[1] + head[3] / 2], abs=0.1)  # sideways
     starts = [numbers(line, "x1", "x2") for line in svg.findall("{*}line")]
     assert all(a == b for a, b in starts[:2]) and starts[2][0] < starts[2][1]
+    assert numbers(svg.findall("{*}line")[0], "y1") == pytest.approx([image[1] + image[3]])  # from the lower edge
     labels = [text.text for text in svg.findall("{*}text") if text.text]
     assert labels == ["twice"]
 
