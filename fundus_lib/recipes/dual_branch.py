@@ -49,7 +49,11 @@ HED: dict[str, Any] = {"optimiser": "hed", "learning_rate": 2e-4, "weight_decay"
 """The authors' code trains HED otherwise than the text says, which has one setting for all."""
 
 SUM = {"reduction": "sum"}
-"""The class-balanced losses of the authors' code sum over pixels."""
+"""The class-balanced losses of the authors' code sum over pixels. At the text's rate, and at that of their code for HED,
+a quarter-width network from random numbers then overflows within five steps. We give HED the rate of its own paper, to
+which its multiples from layer to layer belong, and the other networks the mean."""
+
+HED_SUM = {**HED, "learning_rate": 1e-6}
 
 SCRATCH = (
     single("pspnet_cbce", "pspnet", "classbalanced"),
@@ -58,7 +62,7 @@ SCRATCH = (
     single("deeplabv3_cbce", "deeplabv3", "classbalanced"),
     single("deeplabv3_dice", "deeplabv3", "dice"),
     dual("dual_deeplabv3_dsm", "deeplabv3"),
-    single("hed_cbce", "hed", "classbalanced", SUM, batch=1, **HED),
+    single("hed_cbce", "hed", "classbalanced", SUM, batch=1, **HED_SUM),
     single("hed_dice", "hed", "dice", batch=1, **HED),
     dual("dual_hed_dsm", "hed", **HED),
 )
@@ -110,9 +114,9 @@ TABLE_6 = _table(
         from_imagenet,
         (
             *OTHERS,
-            single("lseg", "lseg", "bin", {"ratio": 10.0, **SUM}, batch=1, **HED),
+            single("lseg", "lseg", "bin", {"ratio": 10.0, **SUM}, batch=1, **HED_SUM),
             single("lwenet", "lwenet", "classbalanced", learning_rate=0.01),
-            single("bin", "hed", "bin", SUM, batch=1, **HED),
+            single("bin", "hed", "bin", SUM, batch=1, **HED_SUM),
         ),
     ),
 )
