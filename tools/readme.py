@@ -6,7 +6,7 @@ from pathlib import Path
 from fundus_lib import records
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-ASIDE = ("anywhere", "faster")
+ASIDE = ("anywhere", "faster", "ablations")
 """Tables that repeat another one under other conditions: their chapter shows them, the README does not."""
 PLACE = re.compile(r"(?<=lists them; a test holds this table to them\):\n\n).*?(?=\n\n## )", re.S)
 

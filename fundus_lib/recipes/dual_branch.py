@@ -49,9 +49,9 @@ HED: dict[str, Any] = {"optimiser": "hed", "learning_rate": 2e-4, "weight_decay"
 """The authors' code trains HED otherwise than the text says, which has one setting for all."""
 
 SUM = {"reduction": "sum"}
-"""The class-balanced losses of the authors' code sum over pixels. At the text's rate, and at that of their code for HED,
-a quarter-width network from random numbers then overflows within five steps. We give HED the rate of its own paper, to
-which its multiples from layer to layer belong, and the other networks the mean."""
+"""The class-balanced losses of the authors' code sum over pixels. At the text's rate, and at that of their code for
+HED, a quarter-width network from random numbers then overflows within five steps. We give HED the rate of its own
+paper, to which its multiples from layer to layer belong, and the other networks the mean."""
 
 HED_SUM = {**HED, "learning_rate": 1e-6}
 
