@@ -10,7 +10,8 @@ import torch
 from scipy import ndimage
 from sklearn.metrics import average_precision_score
 
-from fundus_lib.tasks.dual_branch_evaluation import as_levels, at_full_size, enlarge
+from fundus_lib.models.dualbranch import mean_of_probabilities
+from fundus_lib.tasks.dual_branch_evaluation import as_levels, as_steps, at_full_size, enlarge
 from fundus_lib.tasks.experiment import Source
 from fundus_lib.tasks.whole_images import Photographs
 
@@ -19,17 +20,20 @@ SIZES = {"small": (0, 2e-5), "medium": (2e-5, 1e-4), "large": (1e-4, 2)}
 """Smallest share of the photograph's area, and where the next class begins."""
 
 
-def slowly(maps, masks):
+def slowly(maps, masks, logits=None):
     """All scores of one lesion.
 
     Args:
         maps: Predictions as 8 bit, (h, w) each.
         masks: The truth, (H, W) each.
+        logits: The same predictions as logits; None for those that `Network` gives.
     """
-    large = [
-        cv2.resize(m, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) for m, mask in zip(maps, masks, strict=True)
-    ]
-    score, lesion = (np.concatenate([part.ravel() for part in parts]) for parts in (large, masks))
+    fine = [as_steps(torch.as_tensor(x)) for x in ([logit(m) for m in maps] if logits is None else logits)]
+    large, large_steps = (
+        [cv2.resize(m, mask.shape[::-1], interpolation=cv2.INTER_LINEAR) for m, mask in zip(of, masks, strict=True)]
+        for of in (maps, fine)
+    )
+    score, step, lesion = (np.concatenate([part.ravel() for part in parts]) for parts in (large, large_steps, masks))
     lesion = lesion == 1
     tp, fp, fn = counts(score > 128, lesion)
     found = {
@@ -37,7 +41,8 @@ def slowly(maps, masks):
         "ppv": share(tp, tp + fp),
         "f1": share(2 * tp, 2 * tp + fp + fn),
         "iou": share(tp, tp + fp + fn),
-        "aupr": average_precision_score(lesion, score) if lesion.any() else np.nan,
+        "aupr": average_precision_score(lesion, step) if lesion.any() else np.nan,
+        "aupr_8bit": average_precision_score(lesion, score) if lesion.any() else np.nan,
         "aupr_11": eleven_points(score, lesion),
         "prevalence": lesion.mean(),
     }
@@ -46,15 +51,14 @@ def slowly(maps, masks):
             [regions(m > 128, t == 1, float(sigma)) for m, t in zip(large, masks, strict=True)], 0
         )
         found[f"region_f1_{sigma}"] = share(2 * hit, 2 * hit + false + missed)
-    even = next((level for level in range(255, -1, -1) if (score >= level).sum() >= lesion.sum()), 256)
-    if not lesion.any():
-        even = 256
-    found["breakeven"] = share(((score >= even) & lesion).sum(), lesion.sum())
-    for prefix, lowest in (("", 129), ("breakeven_", even)):
+    even = np.sort(step)[-lesion.sum()] if lesion.any() else 65536
+    tp, fp, fn = counts(step >= even, lesion)
+    found["breakeven"], found["breakeven_ppv"] = share(tp, tp + fn), share(tp, tp + fp)
+    for prefix, at, lowest in (("", large, 129), ("breakeven_", large_steps, even)):
         for size, (low, high) in SIZES.items():
             rows = [
                 (pixels.size, (m[pixels] >= lowest).sum())
-                for m, t in zip(large, masks, strict=True)
+                for m, t in zip(at, masks, strict=True)
                 for pixels in lesions(t)
                 if low * t.size <= pixels.size < high * t.size
             ]
@@ -116,18 +120,20 @@ def regions(called, lesion, sigma):
 class Network:
     """Gives logits whose stored levels are known, one photograph after the other."""
 
-    def __init__(self, levels, lesions, seed=0):
-        self.levels, self.recipe = levels, SimpleNamespace(lesions=lesions)
-        self.draw = np.random.default_rng(seed)
+    def __init__(self, levels, lesions):
+        self.levels, self.recipe = levels, SimpleNamespace(lesions=lesions, model_args={})
 
     def branches(self, image):
         """The image's first pixel is its number."""
         given = self.levels[int(image[0, 0, 0])]
-        return {name: torch.from_numpy(self.logit(maps)) for name, maps in given.items()}
+        return {name: torch.from_numpy(np.stack([logit(m) for m in maps])) for name, maps in given.items()}
 
-    def logit(self, levels):
-        p = np.clip(levels + self.draw.uniform(-0.3, 0.3, levels.shape), 1e-3, 254.999) / 255
-        return np.log(p / (1 - p)).astype(np.float32)
+
+def logit(levels):
+    """Logits (h, w) that are stored as these levels, and differ where the levels do not."""
+    within = np.random.default_rng(0).uniform(-0.3, 0.3, levels.shape)
+    p = np.clip(levels + within, 1e-3, 254.999) / 255
+    return np.log(p / (1 - p)).astype(np.float32)
 
 
 def photographs(masks):
@@ -203,11 +209,11 @@ def test_each_prediction_of_two_branches_is_scored_as_its_own():
     levels = []
     for mask in masks:
         large, small = (prediction(rng, mask[0], (120, 150))[None] for _ in range(2))
-        levels.append(
-            {"logits": prediction(rng, mask[0], (120, 150))[None], "large_logits": large, "small_logits": small}
-        )
+        levels.append({"large_logits": large, "small_logits": small})
     network = Network(levels, ("EX",))
     logits = [network.branches(torch.full((3, 4, 4), k)) for k in range(2)]
+    for x in logits:
+        x["logits"] = (x["large_logits"] + x["small_logits"]) / 2
     network.branches = lambda image: logits[int(image[0, 0, 0])]
     scores = at_full_size(network, photographs(masks))
     probabilities = [{name: 1 / (1 + np.exp(-x.double().numpy())) for name, x in given.items()} for given in logits]
@@ -218,15 +224,39 @@ def test_each_prediction_of_two_branches_is_scored_as_its_own():
         ],
     }
     wanted = {
-        "": [given["logits"][0] for given in levels],
         "large branch": [given["large_logits"][0] for given in levels],
         "small branch": [given["small_logits"][0] for given in levels],
         **{name: [np.round(p[0] * 255).astype(np.uint8) for p in maps] for name, maps in means.items()},
     }
-    assert {"": scores.metrics, **scores.variants}.keys() == wanted.keys()
+    assert scores.variants.keys() == wanted.keys() and scores.metrics == scores.variants["mean of logits"]
+    pairs = [(x["large_logits"][0], x["small_logits"][0]) for x in logits]
+    fine = {
+        "mean of logits": [(a + b) / 2 for a, b in pairs],
+        "mean of probabilities": [mean_of_probabilities(a, b) for a, b in pairs],
+    }
     for name, maps in wanted.items():
-        given = scores.variants[name] if name else scores.metrics
-        same(of_lesion(given, "EX"), slowly(maps, [mask[0] for mask in masks]))
+        same(of_lesion(scores.variants[name], "EX"), slowly(maps, [mask[0] for mask in masks], fine.get(name)))
+
+
+def test_logits_are_told_apart_where_levels_are_not():
+    logits = torch.tensor([-200.0, -0.001, 0.0, 8.0, 8.001, 31.0, 200.0])
+    assert as_levels(logits).tolist() == [0, 127, 128, 255, 255, 255, 255]
+    assert as_steps(logits).tolist() == [0, 32735, 32736, 40920, 40921, 64449, 65472]
+    assert enlarge(as_steps(logits)[None, :2], (1, 4)).tolist() == [[0, 8184, 24551, 32735]]
+
+
+def test_breakeven_calls_as_many_pixels_as_are_lesion_however_sure_the_network_is():
+    rng = np.random.default_rng(0)
+    mask = blobs(rng, (240, 300), 0.02)
+    sure = torch.from_numpy(12 + 3 * mask + rng.standard_normal(mask.shape)).float()
+    recipe = SimpleNamespace(lesions=("EX",), model_args={})
+    task = SimpleNamespace(branches=lambda image: {"logits": sure[None]}, recipe=recipe)
+    found = at_full_size(task, photographs([mask[None]])).metrics
+    assert found["EX_ppv"] == pytest.approx(mask.mean())  # at 8 bit all are alike
+    assert 0.3 < found["EX_breakeven"] < 0.8 and found["EX_breakeven_ppv"] == pytest.approx(
+        found["EX_breakeven"], rel=0.02
+    )
+    assert found["EX_aupr"] > 0.3
 
 
 def test_levels_are_rounded_and_enlarged_as_8_bit():
