@@ -72,6 +72,10 @@ WRONG = {
     "def pixel_percentile": "def pixel_percentile(areas, percent):\n    return np.percentile(areas, percent)",
     "def how_often": "def how_often(p, prevalence):\n    return p / prevalence, 1 - p",
     "def left_out": "def left_out(p, prevalence):\n    return p",
+    "def outweighs": "def outweighs(d, p, share):\n    return p / (1 - p) * (1 - share) / share",
+    "def called_from": "def called_from(d, p, share):\n    return d / 2",
+    "def optimism": "def optimism(validation, test):\n    return validation.max() - test[validation.argmax()]",
+    "seeds_needed": "seeds_needed = 5",
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
 }
 
