@@ -4,8 +4,8 @@ Which recipe is the counterpart of which row, and how the two differ, is data: `
 holds, for the papers that we have recipes for,
 
 - `metrics`: column of the published tables → metric of our records;
-- `as_published`: settings in which even our recipe is not as published, with the paper's value (null: not set), for all
-  data sets (`*`) or for one;
+- `as_published`: settings in which even our recipe is not as published, with the value in the paper or its code (null:
+  not set), for all recipes (`*`), for those on one data set, or for one recipe;
 - `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values;
 - `rows`: table → row → `recipe`, its counterpart; `changed`, the same with a known change, such as another start;
   `nearest`, the nearest that was run at another scale, which is never shown as the row itself; or `measured`, where the
@@ -187,8 +187,8 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
     known = counterparts(paper)
     recipe = recipes(paper, *name.split("/"))[0]
     theirs = dict(_settings(recipe.to_dict()))
-    for data in ("*", recipe.dataset):
-        theirs |= {key: value for key, value in known.as_published.get(data, {}).items() if key in theirs}
+    for which in ("*", recipe.dataset, name):
+        theirs |= known.as_published.get(which, {})
     ours = dict(_settings(record["recipe"]))
     found = [
         known.phrases.get(key, key + " {ours} instead of {theirs}").format(

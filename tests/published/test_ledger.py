@@ -52,7 +52,10 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
             assert {there[name].dataset for name in named} <= {lines.data[int(number), row]}
             assert not set(named) & set(entry.get("nearest", ())), "a substitute shown as the row itself"
     settings = {field.name for r in recipes(paper) for field in dataclasses.fields(r)}
-    assert {key.split(".")[0] for key in counterparts(paper).phrases} <= settings
+    known = counterparts(paper)
+    assert set(known.as_published) <= {"*", *(recipe.dataset for recipe in there.values()), *there}
+    named = [key for group in (known.phrases, *known.as_published.values()) for key in group]
+    assert {key.split(".")[0] for key in named} <= settings
 
 
 def test_recipes_of_the_published_tables_are_all_in_the_ledger():
@@ -86,6 +89,10 @@ def test_deviations_are_named_and_come_from_the_recipes(tmp_path):
     said = deviations("dual_branch", "4/pspnet_dice", save(tmp_path, changed, dataset="drawn", precision="bf16"))
     assert {"320×480 pixels instead of 960×1440", "3 epochs instead of 40"} <= set(said)
     assert said[-2:] == ["tested on drawn", "mixed precision (bf16)"]
+    said = deviations("dual_branch", "4/hed_cbce", save(tmp_path, recipe("4/hed_cbce")))
+    assert "learning rate 1e-06 instead of 0.0002" in said and not any("mean over pixels" in text for text in said)
+    said = deviations("dual_branch", "4/pspnet_cbce", save(tmp_path, recipe("4/pspnet_cbce")))
+    assert "the loss is the mean over pixels instead of the sum" in said
     on_ddr = deviations("dual_branch", "2/dual_pspnet_p75", save(tmp_path, recipe("2/dual_pspnet_p50")))
     assert "sample rate 0.5 instead of 0.75" in on_ddr and not any("choose" in text for text in on_ddr)
 
