@@ -35,6 +35,7 @@ GREY = 20
 """The retina is where a photograph's grey value lies above this, of 255 (authors' code)."""
 
 Padding = Literal["code", "text"]
+"""Whether every training image is padded to a square, as in the authors' code, or only small ones, as in the text."""
 
 
 class DDRWholeImages(DDRSegmentation):
