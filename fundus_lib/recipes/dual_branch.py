@@ -161,6 +161,9 @@ SMALL = (
 """The headline comparison at a size that two cores train in minutes: Dice against two branches with the DSM loss."""
 
 
+SGD: dict[str, Any] = {"optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}
+
+
 def _ablation(row: str, model_args: Mapping[str, Any] | None = None, **criterion: Any) -> DualBranchRecipe:
     """The base with one thing changed."""
     return DUAL_UNET.replace(
@@ -178,9 +181,12 @@ ABLATIONS = (
     _ablation("equation", schedule="equation"),
     _ablation("not_shared", {"shared": "none"}),
     _ablation("sampled", small="sampleddice"),
+    _ablation("sgd").replace(**SGD),
+    _ablation("sgd_equation", schedule="equation").replace(**SGD),
 )
-"""One thing changed in `unet_dual_dsm`: the sample rate, the schedule as Eq. 5 prints it, nothing shared, and pixels
-drawn instead of the closed form."""
+"""One thing changed in `unet_dual_dsm`: the sample rate, the schedule as Eq. 5 prints it, nothing shared, pixels drawn
+instead of the closed form; and SGD, under both schedules, since AdamW divides by the usual size of a gradient, and with
+it by the weight of a branch's loss."""
 
 RECIPES: tuple[DualBranchRecipe, ...] = (
     *TABLE_4,

@@ -80,4 +80,5 @@ def normalise(images: Tensor, statistics: Tensor) -> Tensor:
         statistics: float (B, 2, 3), mean and standard deviation of each colour.
     """
     mean, deviation = statistics.unbind(1)  # (B, 3) each
-    return (images.float() - mean[:, :, None, None]) / deviation[:, :, None, None]
+    normalised = images.to(torch.float32, copy=True)  # and then in place: a third of the memory
+    return normalised.sub_(mean[:, :, None, None]).div_(deviation[:, :, None, None])

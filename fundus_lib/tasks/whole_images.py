@@ -225,6 +225,8 @@ def _read(recipe: DualBranchRecipe, root: Path, split: str, count: int | None = 
     data = _open(recipe, root, split)
     if isinstance(data, DDRWholeImages):
         name, full_mask = "DDR", data.full_mask
+        if data.dropped:
+            print(f"left out of training, having no {' or '.join(recipe.lesions)}: {', '.join(data.dropped)}")
     else:
         name, full_mask = title(root), IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
     samples = [data[index] for index in range(len(data))[:count]]
