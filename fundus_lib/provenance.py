@@ -27,7 +27,7 @@ def provenance(device: torch.device) -> dict[str, object]:
         "device": device_name(device),
         "peak_memory_mb": _peak_memory(device),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        **_commit(),
+        **commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
@@ -67,7 +67,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> dict[str, object]:
+def commit() -> dict[str, str | bool | None]:
+    """`commit` and `dirty` of the library, None outside a git checkout."""
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:

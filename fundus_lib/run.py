@@ -53,10 +53,12 @@ def run(
         data: Root of a copy of its data set, real or drawn (`settings.edition().root`).
         out: Folder for runs and records.
         device: `"cpu"`, `"cuda"`, or `"auto"`: a GPU if there is one.
-        devices: Processes on this machine, one per GPU (on a CPU: gloo processes). The batch is shared out among them.
+        devices: Processes on this machine, one per GPU (on a CPU: gloo processes). The batch is shared out among them;
+            the running statistics of batch normalisation are those of the first one's share.
         nodes: Machines. Start the same command on each, as Lightning's documentation says for your cluster.
         precision: `"bf16"` (mixed), `"32"`, or `"auto"`: bf16 where the hardware has it.
-        minutes: Time for this call. Training stops after the last epoch that fits.
+        minutes: Time for this call. Training stops after the last epoch that fits; the test at its end comes on top
+            (`seconds.evaluate` of other records says how long).
         progress: Show progress bars.
 
     Returns:
@@ -112,6 +114,7 @@ def run(
             "dataset_fingerprint": experiment.test.fingerprint,
             "trained_on": experiment.training.title,
             "trained_on_fingerprint": experiment.training.fingerprint,
+            "trained_images": experiment.training.images,
             "split": "test",
             "images": experiment.test.images,
             "seed": recipe.seed,
@@ -127,6 +130,7 @@ def run(
                 "evaluate": evaluate_seconds,
             },
             "resumed_from_epoch": curve.resumed,
+            "trained_at": curve.commits,
             "precision": precision,
             "processes": devices * nodes,
             **provenance(target),
@@ -182,7 +186,8 @@ def run_table(
     """
     end = None if minutes is None else time.monotonic() + 60 * minutes
     made = []
-    for recipe, root in _at_hand(_jobs(paper, table, row, seeds, shard, smoke), data):
+    jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke), devices * nodes)
+    for recipe, root in _at_hand(jobs, data):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
             break
@@ -222,6 +227,15 @@ def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str
     rows = recipes(paper, table, row)
     jobs = [recipe.replace(seed=recipe.seed + seed) for seed in range(seeds) for recipe in rows]
     return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
+
+
+def _shareable(jobs: list[Recipe], processes: int) -> list[Recipe]:
+    """The jobs whose batch divides by the number of processes; says which do not."""
+    rows = dict.fromkeys(f"{job.table} {job.row}" for job in jobs if job.batch % processes)
+    if rows:
+        print(f"left out, since their batch cannot be shared by {processes} processes: {', '.join(rows)}")
+        print("run these with --devices 1, and share the rows out among the devices with --shard")
+    return [job for job in jobs if not job.batch % processes]
 
 
 def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[tuple[Recipe, Path]]:
@@ -268,14 +282,22 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[dict[str, float], d
     task = experiment.task
     if not best or not best[0].epoch:
         found = experiment.evaluate(True)
-        return found.metrics, found.variants, {}
+        undecided = {"by": "last epoch, since no validation score is a number", "epoch": experiment.epochs}
+        return found.metrics, found.variants, undecided if best else {}
     by_validation, by_test = best
-    others = {"last epoch": experiment.evaluate(False).metrics}
-    task.model.load_state_dict(by_test.weights)
-    others["best on test"] = experiment.evaluate(False).metrics
+    last = experiment.epochs
+    tested = {last: experiment.evaluate(False).metrics}
+    if by_test.epoch not in (0, last, by_validation.epoch):
+        task.model.load_state_dict(by_test.weights)
+        tested[by_test.epoch] = experiment.evaluate(False).metrics
     task.model.load_state_dict(by_validation.weights)
     found = experiment.evaluate(True)
-    selection = {"by": by_validation.score, "epoch": by_validation.epoch, "best_on_test_epoch": by_test.epoch}
+    tested[by_validation.epoch] = found.metrics
+    others = {"last epoch": tested[last]}
+    selection: dict[str, Any] = {"by": by_validation.score, "epoch": by_validation.epoch}
+    if by_test.epoch:  # 0 where no score on the test images is a number
+        others["best on test"] = tested[by_test.epoch]
+        selection["best_on_test_epoch"] = by_test.epoch
     return found.metrics, found.variants | others, selection
 
 

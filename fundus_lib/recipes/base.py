@@ -31,6 +31,7 @@ class Recipe:
         row: Which row of the table.
         epochs: Number of blocks of training; a checkpoint is written after each.
         seed: Of everything that is random.
+        batch: Images or pairs in a step, over all processes together.
     """
 
     kind: ClassVar[str]
@@ -41,6 +42,7 @@ class Recipe:
     row: str
     epochs: int = 20
     seed: int = 0
+    batch: int = 8
 
     @property
     def dataset(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fundus_lib.errors import UnknownNameError
+from fundus_lib.recipes import from_dict, recipes
 from fundus_lib.records import load, read
 
 
@@ -71,10 +73,20 @@ def scores(
         return {}
     runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
     runs = runs[(runs.variant == variant) & runs[metric].notna()].sort_values("date")
+    runs = runs[[_as_it_is(Path(file), paper, table, row) for file in runs.file]]
     tested_on = [str(read(Path(file))["dataset_fingerprint"]) for file in runs.file]
     return {
         (int(seed), data): float(score) for seed, data, score in zip(runs.seed, tested_on, runs[metric], strict=True)
     }
+
+
+def _as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
+    """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
+    try:
+        known = {recipe.replace(seed=0).digest for recipe in recipes(paper, table, row)}
+    except UnknownNameError:
+        return True  # a row that the library does not know can be told by its name alone
+    return from_dict(read(file)["recipe"]).replace(seed=0).digest in known
 
 
 def difference(

@@ -9,6 +9,8 @@ from typing import Any
 import lightning as L
 from torch import Tensor
 
+from fundus_lib.provenance import commit
+
 
 class Curve(L.Callback):
     """Notes losses, time and scores of each epoch; goes into checkpoints.
@@ -19,13 +21,16 @@ class Curve(L.Callback):
     Attributes:
         points: One per epoch: `epoch`, `step`, `loss` and whatever else the task logs, `seconds` and `cpu_seconds` (of
             all threads) of training so far, and the scores.
+        commits: Of the library, in each process that trained, in order; None outside a git checkout.
         resumed: Epochs that were read from a checkpoint and not trained in this process.
     """
 
     def __init__(self, watch: Callable[[], dict[str, float]]):
         self.watch = watch
         self.points: list[dict[str, float]] = []
+        self.commits: list[Any] = []
         self.resumed = 0
+        self._commit = commit()["commit"]
         self._since = self._cpu_since = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -44,14 +49,17 @@ class Curve(L.Callback):
             "cpu_seconds": round(before["cpu_seconds"] + time.process_time() - self._cpu_since, 2),
         }
         self.points.append(point | self.watch())
+        if self.commits[-1:] != [self._commit]:
+            self.commits.append(self._commit)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"points": self.points}
+        return {"points": self.points, "commits": self.commits}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint ended."""
         self.points = list(state_dict["points"])
+        self.commits = list(state_dict.get("commits", []))
         self.resumed = len(self.points)
 
 

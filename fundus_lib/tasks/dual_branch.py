@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion
+from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models import create_model
 from fundus_lib.tasks.dual_branch_evaluation import PROTOCOL, at_full_size, while_training
-from fundus_lib.tasks.experiment import Experiment, Source
+from fundus_lib.tasks.experiment import Experiment
 from fundus_lib.tasks.lesions import LesionTask, normalise
 from fundus_lib.tasks.whole_images import (
     Photographs,
@@ -67,6 +69,8 @@ class DualBranchTask(LesionTask):
         parts = [self.parts_of(items) for items in ([batch] if self.recipe.together else [[item] for item in batch])]
         mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         shown = {name: value.detach() for name, value in mean.items() if name in ("large", "small")}
+        if isinstance(self.criterion, DualBranchCriterion):
+            shown["large_weight"] = torch.tensor(branch_weights(self.progress, self.criterion.schedule)[0])
         self.log_dict(
             {"loss": mean["total"].detach(), **shown},
             on_step=False,
@@ -163,16 +167,19 @@ def experiment(recipe: DualBranchRecipe, root: Path) -> Experiment:
             for score, value in while_training(task, images).items()
         }
 
+    chosen = "Weights of the last epoch."
+    if len(validation):
+        chosen = f"Weights of the epoch with the highest {recipe.choose_by} on {len(validation)} validation images."
     return Experiment(
         task,
         StepsModule(recipe, training, drawn),
         recipe.pretraining_epochs + recipe.epochs,
-        Source(training.source.title, training.source.fingerprint, len(training)),
+        replace(training.source, images=len(training), fingerprint=_fingerprint(training, drawn)),
         test.source,
         watch,
         lambda variants: at_full_size(task, test, variants),
         PROTOCOL.format(
-            choose_by=recipe.choose_by, images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))
+            weights=chosen, images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))
         ),
         select_by=f"{recipe.lesions[0]}_{recipe.choose_by}" if len(validation) else None,
         select_from=recipe.pretraining_epochs,
@@ -198,6 +205,13 @@ def field_width(photographs: Photographs) -> float:
 
     boxes = [bounding_box(field_of_view(image.permute(1, 2, 0).numpy()))[1] for image in photographs.images]
     return float(torch.tensor([box.stop - box.start for box in boxes]).float().median())
+
+
+def _fingerprint(training: Photographs, drawn: Photographs | None) -> str:
+    """Digits of the training data, with those of the drawn photographs that come first."""
+    if drawn is None:
+        return training.source.fingerprint
+    return hashlib.sha256(f"{training.source.fingerprint} {drawn.source.fingerprint}".encode()).hexdigest()[:12]
 
 
 def _steps(recipe: DualBranchRecipe, photographs: Photographs) -> int:

@@ -52,8 +52,7 @@ PROTOCOL = (
     "trapezoids, as in the authors' code; recall: lesions (8-connected) of which at least one pixel is found, "
     "pixel_recall: their pixels found, above 128 and at break-even, where as many pixels are called lesion as are "
     "lesion; aupr and break-even: of the logits in steps of a thousandth, since 8 bit tell nothing apart above 0.998; "
-    f"medium, large: from {LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on. Weights of "
-    "the epoch with the highest {choose_by} on validation images (at the size of training)."
+    f"medium, large: from {LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on. {{weights}}"
 )
 
 

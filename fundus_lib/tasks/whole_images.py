@@ -6,6 +6,7 @@ flip.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,6 +173,14 @@ def read_photographs(recipe: DualBranchRecipe, root: Path) -> tuple[Photographs,
     of the recipe. DDR has one. A recipe for DDR whose root has IDRiD's layout (the synthetic stand-in) is read as IDRiD
     is.
     """
+    if is_ddr(root) != (recipe.test_on == "DDR") and (is_ddr(root) or title(root) != "synthetic"):
+        raise ArgumentError(
+            root,
+            "this is not the data set that the recipe is for",
+            found="DDR" if is_ddr(root) else title(root),
+            expected=recipe.test_on,
+            remedy=f"name the folder of {recipe.test_on} with --data, or the folder above it with FUNDUS_DATA",
+        )
     test = _read(recipe, root, "test", recipe.test_images)
     if is_ddr(root):
         training = _read(recipe, root, "train", recipe.train_images)
@@ -206,7 +215,8 @@ def draw_photographs(recipe: DualBranchRecipe) -> Photographs | None:
     samples = [drawn[index] for index in range(len(drawn))]
     images = [sample["image"].as_subclass(Tensor) for sample in samples]
     masks = [sample["mask"].as_subclass(Tensor) for sample in samples]
-    return Photographs(images, masks, lambda i: masks[i].numpy(), Source("SyntheticFundus", "", len(images)))
+    content = hashlib.sha256(b"".join(part.numpy().tobytes() for part in (*images, *masks))).hexdigest()[:12]
+    return Photographs(images, masks, lambda i: masks[i].numpy(), Source("SyntheticFundus", content, len(images)))
 
 
 def mean_colour(photographs: Photographs) -> Tensor:
@@ -226,7 +236,7 @@ def _read(recipe: DualBranchRecipe, root: Path, split: str, count: int | None = 
     if isinstance(data, DDRWholeImages):
         name, full_mask = "DDR", data.full_mask
         if data.dropped:
-            print(f"left out of training, having no {' or '.join(recipe.lesions)}: {', '.join(data.dropped)}")
+            print(f"left out of training, having no {' or '.join(recipe.lesions)}: {len(data.dropped)} photographs")
     else:
         name, full_mask = title(root), IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
     samples = [data[index] for index in range(len(data))[:count]]

@@ -12,7 +12,7 @@ from torch import nn
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DiceLoss, RebalancedDiceLoss, branch_weights
 from fundus_lib.models import create_model
-from fundus_lib.recipes import from_dict, recipes
+from fundus_lib.recipes import DualBranchRecipe, from_dict, recipes
 from fundus_lib.recipes.dual_branch import HED, TABLE_4, dual, single
 from fundus_lib.tasks.dual_branch import DualBranchTask, colours, experiment, hed_groups
 from fundus_lib.tasks.experiment import Source
@@ -287,6 +287,32 @@ def test_every_published_table_has_its_rows():
     assert rows["2"][1].replace(table="3", row="dual_pspnet_dsm") == rows["3"][2]
     scratch = {r.row: r for r in recipes("dual_branch", "scratch")}
     assert {r.row for r in rows["4"]} == set(scratch) and not any(r.imagenet for r in scratch.values())
+
+
+def _different() -> list[DualBranchRecipe]:
+    """The rows that differ in what a step does; a small version of each."""
+    found = {}
+    for recipe in recipes("dual_branch"):
+        small = recipe.smoke().replace(
+            table="", row="", epochs=1, test_on="IDRiD", pretraining_images=0, pretraining_epochs=0
+        )
+        found.setdefault(small.digest, (recipe.table, recipe.row, small))
+    return [pytest.param(small, id=f"{table}-{row}") for table, row, small in found.values()]
+
+
+@pytest.mark.parametrize("recipe", _different())
+def test_a_step_of_every_row_reaches_every_parameter(recipe):
+    shown = photographs(2, size=(96, 96))
+    task = task_of(recipe, shown)
+    configured = task.configure_optimizers()
+    optimiser = configured["optimizer"] if isinstance(configured, dict) else configured
+    loss = task.training_step(items(shown, prefixes=recipe.prefixes)[:2], 0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert {id(p) for group in optimiser.param_groups for p in group["params"]} == {
+        id(p) for p in task.model.parameters()
+    }
+    assert [name for name, p in task.model.named_parameters() if p.grad is None] == []
 
 
 def test_a_recipe_survives_json_and_loads_no_weights_for_a_checkpoint():
