@@ -89,6 +89,7 @@ def run(
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             max_epochs=experiment.epochs,
             reload_dataloaders_every_n_epochs=1,
+            use_distributed_sampler=False,  # Lightning's would shuffle anew: the order is the recipe's
             gradient_clip_val=experiment.clip,
             callbacks=[curve, *best, deadline, checkpoint] + ([TQDMProgressBar(refresh_rate=10)] if progress else []),
             default_root_dir=folder,

@@ -73,7 +73,7 @@ def scores(
         return {}
     runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
     runs = runs[(runs.variant == variant) & runs[metric].notna()].sort_values("date")
-    runs = runs[[_as_it_is(Path(file), paper, table, row) for file in runs.file]]
+    runs = runs[runs.file.map(lambda file: _as_it_is(Path(file), paper, table, row)).astype(bool)]
     tested_on = [str(read(Path(file))["dataset_fingerprint"]) for file in runs.file]
     return {
         (int(seed), data): float(score) for seed, data, score in zip(runs.seed, tested_on, runs[metric], strict=True)

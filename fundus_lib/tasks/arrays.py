@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.patches import Crops
 from fundus_lib.errors import ArgumentError
+from fundus_lib.tasks.experiment import shared_out
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.segmentation import SegmentationRecipe
@@ -121,7 +122,12 @@ class CropsModule(L.LightningDataModule):
             epoch=trainer.current_epoch,
         )
         # cutting crops takes about a millisecond a batch: no worker processes are needed
-        return DataLoader(crops, batch_size=recipe.batch // processes, pin_memory=torch.cuda.is_available())
+        return DataLoader(
+            crops,
+            batch_size=recipe.batch // processes,
+            sampler=shared_out(crops, trainer),
+            pin_memory=torch.cuda.is_available(),
+        )
 
 
 def _idrid(recipe: SegmentationRecipe, root: Path, split: str, count: int | None) -> Arrays:

@@ -6,10 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from torch.utils.data import Dataset, DistributedSampler, Sampler
+
 if TYPE_CHECKING:
     import lightning as L
 
     from fundus_lib.tasks.lesions import LesionTask
+
+
+def shared_out(steps: Dataset[Any], trainer: L.Trainer) -> Sampler[int] | None:
+    """Every n-th item of an epoch, in order, for one of n processes; None for a single one, which has them all."""
+    if trainer.world_size == 1:
+        return None
+    return DistributedSampler(steps, trainer.world_size, trainer.global_rank, shuffle=False)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from fundus_lib.data.ddr_whole import DDRWholeImages
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.inventory import title
 from fundus_lib.errors import ArgumentError
-from fundus_lib.tasks.experiment import Source
+from fundus_lib.tasks.experiment import Source, shared_out
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.whole_images import DualBranchRecipe
@@ -155,6 +155,7 @@ class StepsModule(L.LightningDataModule):
         return DataLoader(
             steps,
             batch_size=recipe.batch // trainer.world_size,
+            sampler=shared_out(steps, trainer),
             collate_fn=list,
             drop_last=True,
             pin_memory=torch.cuda.is_available(),

@@ -90,12 +90,21 @@ def test_two_branches_see_photographs_of_their_own():
     assert sum(a == b for a, b in numbers) < 20
 
 
-def test_what_is_drawn_twice_is_the_same_in_every_process():
-    """Two processes take every other item of one order; the paper's pairs are the same for any number of them."""
+def test_two_processes_share_out_what_one_would_have_shown():
+    """Every other item of one order each, in every epoch; the pairs are the same for any number of processes."""
+
+    def key(item):
+        return tuple((int(item[f"{p}image"][0, 0, 0]), item[f"{p}version"]) for p in ("large_", "small_"))
+
     recipe = dual("r", "unet").replace(batch=2, versions=2)
     module = StepsModule(recipe, photographs())
-    module.trainer = type("Trainer", (), {"world_size": 2, "current_epoch": 0})()
-    assert [len(batch) for batch in module.train_dataloader()] == [1] * 10
+    module.trainer = type("Trainer", (), {"world_size": 1, "global_rank": 0, "current_epoch": 1})()
+    alone = [key(item) for batch in module.train_dataloader() for item in batch]
+    module.trainer.world_size = 2
+    shares = []
+    for module.trainer.global_rank in (0, 1):
+        shares.append([key(item) for (item,) in module.train_dataloader()])
+    assert len(alone) == 10 and shares == [alone[::2], alone[1::2]]
     module.trainer.world_size = 3
     with pytest.raises(ArgumentError, match="batch of 2"):
         module.train_dataloader()
