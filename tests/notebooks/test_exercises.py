@@ -58,9 +58,9 @@ WRONG = {
     "overtakes": "overtakes = 20",
     "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
     "def share_run": (
-        "def share_run(data):\n"
-        "    rows = published.ledger('dual_branch')\n"
-        "    return (rows[rows.data == data].status != 'run').mean()"
+        "def share_run(lines, data):\n"
+        "    rows = lines[(lines.data == data) & (lines.table > 1)]\n"
+        "    return (rows.status == 'run').mean()"
     ),
     "def break_even": "def break_even(scores, target):\n    return np.sort(scores, axis=None)[-int(target.sum()) - 1]",
     "def colour_shares": "def colour_shares(f1):\n    return f1, (1 - f1) / 2, (1 - f1) / 2",
