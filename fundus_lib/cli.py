@@ -140,15 +140,32 @@ def run(
 def list_records(
     folder: Annotated[Path | None, typer.Argument(help="More records, e.g. runs.")] = None,
     paper: Annotated[str | None, typer.Option(help="Only this paper.")] = None,
+    table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
+    compare: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="Compare rows by this score over their seeds, e.g. EX_aupr.")
+    ] = None,
 ) -> None:
-    """List the recorded runs, those of the package and those in FOLDER."""
+    """List the recorded runs, those of the package and those in FOLDER; or compare rows, the best mean first."""
     from fundus_lib import records
 
-    table = records.load(*([folder] if folder else []))
-    if paper is not None:
-        table = table[table["paper"] == paper]
-    shown = table.drop(columns=["file", "precision", "images", "split"]).dropna(axis=1, how="all")
-    typer.echo(shown.to_string(index=False, float_format="{:.4g}".format) if len(table) else "no records")
+    runs = records.load(*([folder] if folder else []))
+    for column, wanted in (("paper", paper), ("table", table)):
+        runs = runs[runs[column] == wanted] if wanted is not None else runs
+    if compare is None:
+        shown = runs.drop(columns=["file", "precision", "images", "split"]).dropna(axis=1, how="all")
+        typer.echo(shown.to_string(index=False, float_format="{:.4g}".format) if len(runs) else "no records")
+        return
+    if compare not in runs:
+        raise ArgumentError(
+            "--compare",
+            "the records have no such score",
+            found=repr(compare),
+            expected=", ".join(name for name in runs.columns if name.startswith("EX_")),
+            remedy="name one of these",
+        )
+    by = runs.groupby(["paper", "table", "row", "dataset", "trained_on"])[compare]
+    compared = by.agg(["mean", "min", "max", "count"]).query("count > 0").sort_values("mean", ascending=False)
+    typer.echo(compared.reset_index().to_string(index=False, float_format="{:.3f}".format))
 
 
 @app.command("predict")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from fundus_lib import records
 from fundus_lib.cli import app, newest_model, parse_size
 from fundus_lib.errors import ArgumentError, CheckpointError
 
@@ -71,3 +72,18 @@ def test_a_bad_input_is_four_lines_without_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("DatasetNotFoundError: ")
     assert [line.strip().split(":")[0] for line in done.stderr.splitlines()[1:4]] == ["found", "expected", "remedy"]
+
+
+def test_records_are_compared_row_by_row() -> None:
+    options = ["--paper", "dual_branch", "--table", "small", "--compare", "EX_aupr"]
+    lines = call(app, ["records", *options]).output.splitlines()
+    assert lines[0].split()[-4:] == ["mean", "min", "max", "count"]
+    means = [float(line.split()[-4]) for line in lines[1:]]
+    assert means == sorted(means, reverse=True) and len(means) > 3
+    dice = records.load().query("paper == 'dual_branch' and table == 'small' and row == 'unet_dice'").EX_aupr
+    (line,) = (line for line in lines if " unet_dice " in line)
+    assert [float(value) for value in line.split()[-4:]] == pytest.approx(
+        [dice.mean(), dice.min(), dice.max(), len(dice)], abs=6e-4
+    )
+    with pytest.raises(ArgumentError, match="no such score"):
+        call(app, ["records", "--compare", "EX_beauty"], catch_exceptions=False)
