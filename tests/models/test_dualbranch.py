@@ -6,6 +6,7 @@ from networks import SIDES, SMALL, count, count_parameters
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.models import create_model
+from fundus_lib.models.dualbranch import DualBranch
 
 RATIOS = {  # dual_branch's claims: "almost 1.5×" and "1.9×" the parameters of one network
     ("pspnet", "code"): 1.535,
@@ -142,9 +143,10 @@ def test_impossible_settings_are_refused(settings, says):
         dual("pspnet", **settings)
 
 
-def test_a_base_must_exist_and_be_made_of_parts():
-    with pytest.raises(ArgumentError, match="base='unet'"):
-        create_model("dualbranch", base="unet")
+def test_a_base_must_exist_and_be_made_of_parts(monkeypatch):
+    with monkeypatch.context() as patched, pytest.raises(ArgumentError, match="base='whole'"):
+        patched.setattr("fundus_lib.models.dualbranch.create_model", lambda name: torch.nn.Conv2d(3, 1, 1))
+        DualBranch("whole")
     with pytest.raises(UnknownNameError, match="pspnet"):
         create_model("dualbranch", base="PSPNet")
     with pytest.raises(ArgumentError, match="branch='middle'"):
