@@ -120,7 +120,7 @@ def run(
 ) -> None:
     """Train and test what has no record in OUT yet, row by row; go on with what was interrupted."""
     from fundus_lib import settings
-    from fundus_lib.run import run_table
+    from fundus_lib.run_table import run_table
 
     sources = settings.roots() if root is None else root
     if root is None and settings.data_home() is None:

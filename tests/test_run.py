@@ -16,7 +16,8 @@ from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
 from fundus_lib.losses import create_loss
 from fundus_lib.recipes import PAPERS, SegmentationRecipe, find, from_dict, recipes
 from fundus_lib.recipes.base import LATER
-from fundus_lib.run import _known, _name, run, run_table
+from fundus_lib.run import _name, run
+from fundus_lib.run_table import _known, run_table
 from fundus_lib.tasks.arrays import CropsModule, read_arrays
 
 TINY = SegmentationRecipe(

@@ -18,7 +18,8 @@ from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.predict import predict
 from fundus_lib.recipes import DualBranchRecipe, find, from_dict
 from fundus_lib.recipes.dual_branch import dual
-from fundus_lib.run import _test, run, run_table
+from fundus_lib.run import _test, run
+from fundus_lib.run_table import run_table
 from fundus_lib.tasks.callbacks import Best, Curve
 from fundus_lib.tasks.dual_branch_evaluation import at_full_size
 from fundus_lib.tasks.experiment import Scores

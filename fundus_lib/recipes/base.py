@@ -49,6 +49,11 @@ class Recipe:
         """The folder under `FUNDUS_DATA` that it is tested on."""
         return "IDRiD"
 
+    @property
+    def stem(self) -> str:
+        """With what the names of its runs and records begin."""
+        return f"{self.paper}-{self.table}-{self.row}-seed{self.seed}"
+
     def smoke(self) -> Self:
         """The same experiment shrunk to seconds on a CPU: every code path, no result worth quoting."""
         raise NotImplementedError

@@ -1,0 +1,144 @@
+"""Work through the rows of a paper's tables: what has no record yet is run, on one machine or shared out among many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fundus_lib import records
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError
+from fundus_lib.recipes import Recipe, recipes
+from fundus_lib.recipes.base import digest
+from fundus_lib.run import run
+
+
+def run_table(
+    paper: str,
+    data: str | Path | Mapping[str, Path],
+    out: str | Path,
+    *,
+    table: str | None = None,
+    row: str | None = None,
+    seeds: int = 1,
+    shard: str = "1/1",
+    minutes: float | None = None,
+    smoke: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    progress: bool = True,
+) -> list[dict[str, Any]]:
+    """Work through the recipes of a paper that have no record in `out` yet.
+
+    Args:
+        paper: Name of the paper.
+        data: Root of a copy of the data set; or, as the tables of a paper may need several, from the name of each data
+            set that is there to its root (`settings.roots()`). Rows whose data set is not there are named and left out.
+        out: See :func:`~fundus_lib.run.run`.
+        table: Only this table.
+        row: Only this row.
+        seeds: How many seeds each row has: 0, 1, …
+        shard: `"i/n"`: the i-th of n parts of the work, to be started on n machines, with a common `out` or not.
+        minutes: Time for this call: none is started after it, and the one that is under way stops at an epoch's end.
+        smoke: Run the small versions of the recipes.
+        device: See :func:`~fundus_lib.run.run`.
+        devices: See :func:`~fundus_lib.run.run`.
+        nodes: See :func:`~fundus_lib.run.run`.
+        precision: See :func:`~fundus_lib.run.run`.
+        progress: See :func:`~fundus_lib.run.run`.
+
+    Returns:
+        The records that this call made, in order.
+
+    Raises:
+        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, or `seeds` is below 1.
+        UnknownNameError: There is no such paper, table or row.
+        DatasetNotFoundError: There is none of the data sets that the rows need.
+    """
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    made = []
+    jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke), devices * nodes)
+    for recipe, root in _at_hand(jobs, data):
+        left = None if end is None else (end - time.monotonic()) / 60
+        if left is not None and left <= 0:
+            break
+        title = f"{recipe.paper} {recipe.table} {recipe.row} seed {recipe.seed}"
+        known = _known(recipe, root, Path(out))
+        if known:
+            print(f"{title}: done before, see {known}")
+            continue
+        print(f"{title}: running")
+        record = run(
+            recipe,
+            root,
+            out,
+            device=device,
+            devices=devices,
+            nodes=nodes,
+            precision=precision,
+            minutes=left,
+            progress=progress,
+        )
+        if record:
+            made.append(record)
+            print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in record["metrics"].items()))
+    return made
+
+
+def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool) -> list[Recipe]:
+    part, _, parts = shard.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)) or seeds < 1:
+        raise ArgumentError(
+            "run",
+            "shard or seeds are out of range",
+            found=f"shard={shard!r}, seeds={seeds}",
+            expected="a shard such as '2/8' (the second of eight), and at least one seed",
+            remedy="count shards from 1",
+        )
+    rows = recipes(paper, table, row)
+    jobs = [recipe.replace(seed=recipe.seed + seed) for seed in range(seeds) for recipe in rows]
+    return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
+
+
+def _shareable(jobs: list[Recipe], processes: int) -> list[Recipe]:
+    """The jobs whose batch divides by the number of processes; says which do not."""
+    rows = dict.fromkeys(f"{job.table} {job.row}" for job in jobs if job.batch % processes)
+    if rows:
+        print(f"left out, since their batch cannot be shared by {processes} processes: {', '.join(rows)}")
+        print("run these with --devices 1, and share the rows out among the devices with --shard")
+    return [job for job in jobs if not job.batch % processes]
+
+
+def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[tuple[Recipe, Path]]:
+    """The jobs whose data set is there, with its root; says which are not."""
+    if not isinstance(data, Mapping):
+        return [(job, Path(data)) for job in jobs]
+    missing = sorted({job.dataset for job in jobs} - set(data))
+    if jobs and len(missing) == len({job.dataset for job in jobs}):
+        raise DatasetNotFoundError(
+            missing[0],
+            "these rows need a data set that is not there",
+            found=", ".join(data) or "none",
+            expected=" and ".join(missing),
+            remedy=f"put {missing[0]}/ under FUNDUS_DATA, or name its folder with --data",
+        )
+    for name in missing:
+        rows = dict.fromkeys(f"{job.table} {job.row}" for job in jobs if job.dataset == name)
+        print(f"left out, since {name} is not there: {', '.join(rows)}")
+    return [(job, data[job.dataset]) for job in jobs if job.dataset in data]
+
+
+def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
+    """The record of this recipe on this data in `out`, if there is one."""
+    candidates = sorted(out.glob(f"{recipe.stem}-*.json"))
+    if not candidates:
+        return None
+    fingerprint = recipe.test_fingerprint(data)
+    for path in candidates:
+        record = records.read(path)
+        if digest(record["recipe"]) == recipe.digest and record["dataset_fingerprint"] == fingerprint:
+            return path
+    return None
