@@ -14,11 +14,13 @@ _CLASSES = {
     "deeplabv3plus": "fundus_lib.models.deeplabv3plus:DeepLabV3Plus",
     "dnl": "fundus_lib.models.dnl:DNL",
     "dualbranch": "fundus_lib.models.dualbranch:DualBranch",
+    "grader": "fundus_lib.models.grader:Grader",
     "hed": "fundus_lib.models.hed:HED",
     "lseg": "fundus_lib.models.lseg:LSeg",
     "lwenet": "fundus_lib.models.lwenet:LWENet",
     "pspnet": "fundus_lib.models.pspnet:PSPNet",
     "spnet": "fundus_lib.models.spnet:SPNet",
+    "sunet": "fundus_lib.models.sunet:SUNet",
     "unet": "fundus_lib.models.unet:UNet",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its model is first made."""

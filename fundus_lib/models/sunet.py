@@ -1,0 +1,218 @@
+"""SUNet: features that separate for lesions and for grades, unite, and separate again.
+
+Source: Z. Tu et al., "SUNet: A Lesion Regularized Model for Simultaneous Diabetic Retinopathy and Diabetic Macular
+Edema Grading", ISBI 2020. The paper gives the trunk, the order of the layers and their 3×3 kernels; number of steps,
+channels and the form of the union are our choice (three steps, 256 channels, concatenation), and settings here. In its
+Eq. 1, ``SL(L)`` must read ``SL(M)``.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.models.grader import places
+from fundus_lib.models.resnet import convolution
+from fundus_lib.models.staged import check_counts
+from fundus_lib.models.trunks import GRADES, check_diseases, resnet_stages
+
+UNIONS = ("concatenation", "sum")
+POOLINGS = ("max", "mean")
+
+
+class SUNet(nn.Module):
+    """A ResNet, the feature blending block, a classifier for each disease, and the lesion regulariser.
+
+    Any part can be left out, so that each row of Table 1 is this class with other settings.
+
+    Args:
+        lesions: Number L of lesions that the regulariser tells from background.
+        diseases: ``"dr"``, ``"dme"`` or both.
+        regulariser: Whether there is a lesion stream: the layers SL, and the network that draws the lesions.
+        steps: Separations in the feature blending block; 0 leaves the block out.
+        channels: Channels of all maps in the block.
+        union: How a union brings lesion and diagnosis maps together, before its 3×3 convolution: ``"concatenation"`` or
+            ``"sum"``. Without regulariser there is one map, and nothing to unite.
+        pooling: What a disease's classifier takes from its map: the ``"max"`` of each channel, or the ``"mean"``.
+        backbone: ``"resnet34"`` as in the paper, or ``"resnet18"``.
+        pretrained: Start from torchvision's weights of ImageNet.
+
+    Raises:
+        ArgumentError: A setting is not possible.
+        WeightsError: ``pretrained``, and the weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        lesions: int = 4,
+        diseases: tuple[str, ...] = ("dr", "dme"),
+        regulariser: bool = True,
+        steps: int = 3,
+        channels: int = 256,
+        union: str = "concatenation",
+        pooling: str = "max",
+        backbone: str = "resnet34",
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        check_counts("sunet", lesions=lesions, channels=channels, steps=steps + 1)
+        if union not in UNIONS or pooling not in POOLINGS:
+            raise ArgumentError(
+                "sunet",
+                "there is no such union or pooling",
+                found=f"union={union!r}, pooling={pooling!r}",
+                expected=f"union {' or '.join(map(repr, UNIONS))}, pooling {' or '.join(map(repr, POOLINGS))}",
+                remedy="choose one of these",
+            )
+        self.diseases = check_diseases("sunet", diseases)
+        self.trunk = nn.Sequential(*resnet_stages("sunet", backbone, pretrained).values())
+        self.blending = FeatureBlending(512, channels, steps, union, lesion_stream=regulariser)
+        self.classifiers = nn.ModuleDict(
+            {disease: Classifier(channels, GRADES[disease], pooling) for disease in self.diseases}
+        )
+        self.regulariser = LesionRegulariser(channels, 1 + lesions) if regulariser else None
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Grades and lesions.
+
+        Args:
+            images: float (B, 3, H, W), normalised; any height and width.
+
+        Returns:
+            Of each disease the logits of its grades, ``"dr"`` (B, 5) and ``"dme"`` (B, 3). With the regulariser
+            ``"classes"`` (B, 1 + L, H, W), the logits of background and each lesion under one softmax, and
+            ``"logits"`` (B, L, H, W), the log-odds of each lesion that they give: the sigmoid of these is the softmax
+            of those.
+        """
+        lesion_map, diagnosis_map = self.blending(self.trunk(images))
+        output: dict[str, Tensor] = {name: head(diagnosis_map) for name, head in self.classifiers.items()}
+        if self.regulariser is not None:
+            output["classes"] = self.regulariser(lesion_map, images.shape[-2:])
+            output["logits"] = log_odds(output["classes"])
+        return output
+
+    def class_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Class activation maps: each disease's linear classifier at every place of the last map before pooling.
+
+        Args:
+            images: float (B, 3, H, W).
+
+        Returns:
+            Of each disease, ``"dr"`` (B, 5, h, w) and ``"dme"`` (B, 3, h, w), without the bias. With mean pooling their
+            mean plus the bias is the logit; with max pooling a logit takes each channel's largest value, wherever it
+            is.
+        """
+        diagnosis_map = self.blending(self.trunk(images))[1]
+        return {
+            name: places(head.features(diagnosis_map), head.linear)  # type: ignore[operator, arg-type]
+            for name, head in self.classifiers.items()
+        }
+
+
+class FeatureBlending(nn.Module):
+    """Separations into a lesion and a diagnosis map, with a union between each two (Eqs. 1 and 2 of sunet).
+
+    Args:
+        channels_in: Channels of the trunk's map.
+        channels: Channels of every map of the block.
+        steps: How many separations; 0: both maps are the trunk's, each compressed by a 1×1 convolution.
+        union: ``"concatenation"`` or ``"sum"``.
+        lesion_stream: Whether there are lesion maps.
+    """
+
+    def __init__(self, channels_in: int, channels: int, steps: int, union: str, lesion_stream: bool = True):
+        super().__init__()
+        self.union = union
+        starts = [channels_in, *[channels] * (steps - 1)][:steps]
+        joined = 2 * channels if lesion_stream and union == "concatenation" else channels
+
+        def separation() -> nn.ModuleList:
+            return nn.ModuleList(nn.Sequential(*convolution(start, channels)) for start in starts)
+
+        width = steps * channels or channels_in
+        self.diagnosis = separation()
+        self.compress_diagnosis = nn.Conv2d(width, channels, kernel_size=1)
+        self.lesion = separation() if lesion_stream else None
+        self.compress_lesion = nn.Conv2d(width, channels, kernel_size=1) if lesion_stream else None
+        self.unions = nn.ModuleList(nn.Sequential(*convolution(joined, channels)) for _ in starts[1:])
+
+    def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
+        """The trunk's map (B, channels_in, h, w) to the lesion map, None without it, and the diagnosis map.
+
+        Both are (B, channels, h, w).
+        """
+        lesion_maps: list[Tensor] = []
+        diagnosis_maps: list[Tensor] = []
+        for step, separate in enumerate(self.diagnosis):
+            if step:
+                last = [*lesion_maps[-1:], diagnosis_maps[-1]]
+                together = torch.cat(last, dim=1) if self.union == "concatenation" else torch.stack(last).sum(0)
+                x = self.unions[step - 1](together)  # M of Eq. 2
+            diagnosis_maps.append(separate(x))
+            if self.lesion is not None:
+                lesion_maps.append(self.lesion[step](x))
+        lesion = None
+        if self.compress_lesion is not None:
+            lesion = self.compress_lesion(torch.cat(lesion_maps or [x], dim=1))
+        return lesion, self.compress_diagnosis(torch.cat(diagnosis_maps or [x], dim=1))
+
+
+class Classifier(nn.Module):
+    """A convolution, ReLU, pooling over the whole map, and a linear layer: (B, C, h, w) to (B, grades)."""
+
+    def __init__(self, channels: int, grades: int, pooling: str):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=3, padding=1), nn.ReLU(inplace=True))
+        self.pooling = pooling
+        self.linear = nn.Linear(channels, grades)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to logits (B, grades)."""
+        features = self.features(x)
+        logits: Tensor = self.linear(features.amax((2, 3)) if self.pooling == "max" else features.mean((2, 3)))
+        return logits
+
+
+class LesionRegulariser(nn.Module):
+    """LR-Net: five times upsampled and compressed, then the classes of every pixel.
+
+    Each upsampling doubles height and width and halves the channels, down to 16 or so.
+
+    Args:
+        channels: Channels of the lesion map.
+        classes: Background and lesions together.
+    """
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        least = min(channels, 16)
+        widths = [max(channels // 2**k, least) for k in range(6)]
+        self.compress = nn.ModuleList(nn.Sequential(*convolution(before, after)) for before, after in pairwise(widths))
+        self.classes = nn.Conv2d(widths[-1], classes, kernel_size=1)
+
+    def forward(self, x: Tensor, size: torch.Size) -> Tensor:
+        """(B, channels, h, w) to logits (B, classes, height, width) at the size (height, width) of the image."""
+        for compress in self.compress:
+            x = compress(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
+        classes: Tensor = self.classes(x)
+        if classes.shape[-2:] != size:  # height and width do not divide by 32
+            classes = F.interpolate(classes, size=size, mode="bilinear", align_corners=False)
+        return classes
+
+
+def log_odds(classes: Tensor) -> Tensor:
+    """Of each class but the first, the log-odds that a softmax gives it.
+
+    Args:
+        classes: Logits of background and L lesions, float (B, 1 + L, H, W).
+
+    Returns:
+        float (B, L, H, W), whose sigmoid is the softmax of `classes`.
+    """
+    z = classes.float()
+    others = [[k for k in range(z.shape[1]) if k != lesion] for lesion in range(1, z.shape[1])]
+    return torch.stack([z[:, 1 + n] - z[:, rest].logsumexp(1) for n, rest in enumerate(others)], dim=1)
