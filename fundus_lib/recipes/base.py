@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ digest, so that a run made before there was the setting is known as the same."""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(ABC):
     """One row of one table; each kind of experiment has its own class, with the settings that it needs.
 
     Attributes:
@@ -54,25 +55,25 @@ class Recipe:
         """With what the names of its runs and records begin."""
         return f"{self.paper}-{self.table}-{self.row}-seed{self.seed}"
 
+    @abstractmethod
     def smoke(self) -> Self:
         """The same experiment shrunk to seconds on a CPU: every code path, no result worth quoting."""
-        raise NotImplementedError
 
+    @abstractmethod
     def test_fingerprint(self, root: Path) -> str:
         """Digits that change with the test data under `root`; takes no more than tenths of a second."""
-        raise NotImplementedError
 
+    @abstractmethod
     def task(self, *, start: bool = True) -> LesionTask:
         """The network and what happens in a step.
 
         Args:
             start: Load what the recipe starts from, such as weights from ImageNet; no need where a checkpoint follows.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def experiment(self, root: Path) -> Experiment:
         """Read the data under `root` and build what is trained."""
-        raise NotImplementedError
 
     def replace(self, **changes: Any) -> Self:
         """The same recipe with some settings changed."""
