@@ -12,6 +12,7 @@ from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
 from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.losses.focal import FocalLoss
+from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, inverse_frequency
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
@@ -26,13 +27,16 @@ __all__ = [
     "DiceLoss",
     "DualBranchCriterion",
     "FocalLoss",
+    "GradeLoss",
     "NTXentLoss",
     "RebalancedDiceLoss",
+    "SUNetCriterion",
     "SampledDiceLoss",
     "SingleBranchCriterion",
     "SupConLoss",
     "WeightedCrossEntropy",
     "branch_weights",
     "create_loss",
+    "inverse_frequency",
     "list_losses",
 ]

@@ -1,0 +1,168 @@
+"""What sunet minimises: grades of two diseases and, on images with masks, the lesions (its Eqs. 3 to 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fundus_lib.errors import ArgumentError
+from fundus_lib.losses._checks import check_choice, check_logits, check_setting, check_target, wide
+
+FORMS = ("none", "weighted", "ordinal")
+
+
+class GradeLoss(nn.Module):
+    r"""The loss of grades, averaged over the images whose grade is known.
+
+    - ``"none"``: cross-entropy, Eq. 3 of sunet.
+    - ``"weighted"``: cross-entropy in which an image weighs as much as its grade is rare, divided by the sum of the
+      weights.
+    - ``"ordinal"``: an error of two grades costs more than an error of one: the squared earth mover's distance
+      :math:`\sum_k (P_k - Y_k)^2` between the cumulated probabilities :math:`P_k = \sum_{i \le k} p_i` and those of the
+      true grade (Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss", arXiv 1611.05916, 2016).
+
+    Args:
+        form: One of these.
+        weights: Of the grades, positive, (K,); for ``"weighted"`` only. See :func:`inverse_frequency`.
+
+    Raises:
+        ArgumentError: There is no such form, or weights are missing, not expected, or not positive.
+    """
+
+    weights: Tensor | None
+
+    def __init__(self, form: str = "none", weights: Sequence[float] | Tensor | None = None):
+        super().__init__()
+        self.form = check_choice("GradeLoss", "form", form, FORMS)
+        if (weights is not None) != (form == "weighted") or (weights is not None and min(weights) <= 0):
+            raise ArgumentError(
+                "GradeLoss",
+                "form and weights do not go together",
+                found=f"form={form!r}, weights={weights}",
+                expected="positive weights for form='weighted', and none for the others",
+                remedy="weights=inverse_frequency(grades, count)",
+            )
+        self.register_buffer("weights", None if weights is None else torch.as_tensor(weights, dtype=torch.float32))
+
+    def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
+        """The loss of a batch.
+
+        Args:
+            logits: float (B, K).
+            grades: int64 (B,), 0 to K − 1; −1 where the grade is not known.
+
+        Returns:
+            Scalar; 0, with gradients of 0, if no grade is known.
+
+        Raises:
+            ArgumentError: Shapes do not fit.
+        """
+        check_logits("GradeLoss", logits, "(B, K)", (2,))
+        check_target("GradeLoss", grades, logits, logits.shape[:1])
+        scores = wide(logits)
+        known = grades >= 0
+        if self.form == "ordinal":
+            true = F.one_hot(grades.clamp(min=0), scores.shape[1]).to(scores)  # (B, K)
+            cost = (scores.softmax(1).cumsum(1) - true.cumsum(1)).square().sum(1)
+            weight = known.to(scores)
+        else:
+            cost = F.cross_entropy(scores, grades.clamp(min=0), reduction="none")  # (B,)
+            own = torch.ones_like(cost) if self.weights is None else self.weights.to(scores)[grades.clamp(min=0)]
+            weight = own * known
+        return (cost * weight).sum() / weight.sum().clamp(min=torch.finfo(scores.dtype).tiny)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(loss)``."""
+        return f"form={self.form!r}"
+
+
+class SUNetCriterion(nn.Module):
+    """Eq. 5 of sunet: the lesions' loss plus α times that of retinopathy plus β times that of macular edema.
+
+    Args:
+        dr: α.
+        dme: β.
+        lesions: Weight of the lesions' loss: 1 in the paper. At 0 it is computed and shown, and not minimised.
+        form: How grades are compared, see :class:`GradeLoss`.
+        weights: From disease to the weights of its grades, for ``form="weighted"``.
+    """
+
+    def __init__(
+        self,
+        dr: float = 1.0,
+        dme: float = 0.5,
+        lesions: float = 1.0,
+        form: str = "none",
+        weights: Mapping[str, Sequence[float] | Tensor] | None = None,
+    ):
+        super().__init__()
+        self.factors = {
+            name: check_setting("SUNetCriterion", name, value, 0)
+            for name, value in (("lesions", lesions), ("dr", dr), ("dme", dme))
+        }
+        self.grades = nn.ModuleDict({name: GradeLoss(form, (weights or {}).get(name)) for name in ("dr", "dme")})
+
+    def forward(self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of a batch.
+
+        Args:
+            output: What the model gives: ``"dr"`` (B, 5), ``"dme"`` (B, 3) or both, and ``"classes"``
+                (B, 1 + L, H, W) if there is a regulariser.
+            batch: The grades, int64 (B,), under the same names; and ``"mask"`` (B, L, H, W), 0 and 1, in a batch of
+                images with masks. Without it there is no loss of lesions: "L_R would be set to zero".
+
+        Returns:
+            ``"total"``, and the parts that there are: ``"lesions"``, ``"dr"``, ``"dme"``.
+
+        Raises:
+            ArgumentError: The model gives no grade, or shapes do not fit.
+        """
+        parts: dict[str, Tensor] = {}
+        if "classes" in output and "mask" in batch:
+            parts["lesions"] = F.cross_entropy(wide(output["classes"]), pixel_classes(batch["mask"]))  # Eq. 4
+        parts |= {name: loss(output[name], batch[name]) for name, loss in self.grades.items() if name in output}
+        if not parts:
+            raise ArgumentError(
+                "SUNetCriterion",
+                "the model gives nothing to compare",
+                found=", ".join(map(repr, output)) or "nothing",
+                expected="'dr', 'dme' or both",
+                remedy="pass the model's whole output",
+            )
+        weighted = [self.factors[name] * part for name, part in parts.items() if self.factors[name]]
+        return {"total": torch.stack(weighted).sum() if weighted else 0 * sum(parts.values())} | parts  # type: ignore[dict-item]
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print(criterion)``."""
+        return ", ".join(f"{name}={factor}" for name, factor in self.factors.items())
+
+
+def pixel_classes(mask: Tensor) -> Tensor:
+    """One class for each pixel: 0 for background, 1 + l for lesion l; the first, where lesions overlap.
+
+    Args:
+        mask: 0 and 1, (B, L, H, W).
+
+    Returns:
+        int64 (B, H, W).
+    """
+    found = mask > 0
+    return torch.where(found.any(1), 1 + found.to(torch.uint8).argmax(1), 0)
+
+
+def inverse_frequency(grades: Sequence[int] | Tensor, count: int) -> list[float]:
+    """Weights of the grades by which each grade weighs as much as any other, and a mean image 1.
+
+    Args:
+        grades: Of the training images; −1 where not known.
+        count: How many grades K there are.
+
+    Returns:
+        K weights N / (K·n) for n of N images; for a grade that no image has, 1.
+    """
+    known = torch.as_tensor(grades)
+    found = torch.bincount(known[known >= 0], minlength=count)
+    return [float(found.sum() / (count * n)) if n else 1.0 for n in found]
