@@ -132,8 +132,10 @@ class SUNetCriterion(nn.Module):
                 expected="'dr', 'dme' or both",
                 remedy="pass the model's whole output",
             )
-        weighted = [self.factors[name] * part for name, part in parts.items() if self.factors[name]]
-        return {"total": torch.stack(weighted).sum() if weighted else 0 * sum(parts.values())} | parts  # type: ignore[dict-item]
+        terms = [self.factors[name] * part for name, part in parts.items()]
+        if "classes" in output and "lesions" not in parts:
+            terms.append(0 * wide(output["classes"]).sum())  # so that every parameter has a gradient in every step
+        return {"total": torch.stack(terms).sum()} | parts
 
     def extra_repr(self) -> str:
         """The settings, for ``print(criterion)``."""
