@@ -1,15 +1,11 @@
 """Runs: recipes, resuming after a kill, budgets, shards, several processes."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
+from runs import here, same_weights, start, start_and_kill
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
@@ -19,6 +15,8 @@ from fundus_lib.recipes.base import LATER
 from fundus_lib.run import _name, run
 from fundus_lib.run_table import _known, run_table
 from fundus_lib.tasks.arrays import CropsModule, read_arrays
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = SegmentationRecipe(
     paper="first_segmenter",
@@ -36,48 +34,13 @@ TINY = SegmentationRecipe(
     steps=6,
 )
 
-SCRIPT = """
-import json, sys, torch
-from fundus_lib.recipes import from_dict
-from fundus_lib.run import run
-torch.set_num_threads(1)
-arguments = json.loads(sys.argv[1])
-run(from_dict(arguments.pop("recipe")), device="cpu", precision="32", progress=False, **arguments)
-"""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Sums in another order round differently: equal results need equal numbers of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def here(recipe: SegmentationRecipe, root: Path, out: Path, **settings):
-    return run(recipe, root, out, device="cpu", precision="32", progress=False, **settings)
-
-
-def start(recipe: SegmentationRecipe, root: Path, out: Path, **settings) -> subprocess.Popen:
-    """The same in a process of its own, from a file, since Lightning starts further processes with the same command."""
-    arguments = {"recipe": recipe.to_dict(), "data": str(root), "out": str(out), **settings}
-    script = out / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, str(script), json.dumps(arguments)], env={**os.environ})
-
 
 def same(first: dict, second: dict) -> bool:
     return json.dumps(first) == json.dumps(second)  # as text, where NaN equals NaN
 
 
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    (path,) = out.glob("*/model.pt")
-    return torch.load(path, weights_only=True)["weights"]
-
-
 @pytest.fixture(scope="module")
-def finished(synthetic_root, tmp_path_factory):
+def finished(one_thread, synthetic_root, tmp_path_factory):
     """An undisturbed run: its folder and its record."""
     out = tmp_path_factory.mktemp("finished")
     return out, here(TINY, synthetic_root, out)
@@ -168,23 +131,12 @@ def test_a_run_leaves_a_model_and_a_record_that_says_everything(finished):
 
 def test_a_killed_run_goes_on_to_the_same_result(finished, synthetic_root, tmp_path):
     whole, record = finished
-    process = start(TINY, synthetic_root, tmp_path)
-    try:
-        limit = time.monotonic() + 60
-        while not list(tmp_path.glob("*/last.ckpt")):
-            assert process.poll() is None and time.monotonic() < limit
-            time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not list(tmp_path.glob("*.json")), "the run was over before it could be killed"
+    start_and_kill(TINY, synthetic_root, tmp_path)
     resumed = here(TINY, synthetic_root, tmp_path)
     assert 1 <= resumed["resumed_from_epoch"] < TINY.epochs
     assert same(resumed["metrics"], record["metrics"])
     assert [p["loss"] for p in resumed["curve"]] == [p["loss"] for p in record["curve"]]
-    expected, found = weights(whole), weights(tmp_path)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert same_weights(whole, tmp_path)
 
 
 def test_time_that_runs_out_stops_a_run_which_goes_on_later(finished, synthetic_root, tmp_path):

@@ -1,29 +1,26 @@
 """Runs of dual_branch: the choice of the epoch, resuming after a kill, two processes, tables and their data sets."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from runs import here, same_weights, start, start_and_kill, weights
 
 from fundus_lib import records
 from fundus_lib.checkpoints import load_model
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.predict import predict
-from fundus_lib.recipes import DualBranchRecipe, find, from_dict
+from fundus_lib.recipes import find, from_dict
 from fundus_lib.recipes.dual_branch import dual
-from fundus_lib.run import _test, run
+from fundus_lib.run import _test
 from fundus_lib.run_table import run_table
 from fundus_lib.tasks.callbacks import Best, Curve
 from fundus_lib.tasks.dual_branch_evaluation import at_full_size
 from fundus_lib.tasks.experiment import Scores
 from fundus_lib.tasks.whole_images import read_photographs
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TINY = dual(
     "tiny",
@@ -43,40 +40,6 @@ TINY = dual(
     pretraining_epochs=1,
 )
 
-SCRIPT = """
-import json, sys, torch
-from fundus_lib.recipes import from_dict
-from fundus_lib.run import run
-torch.set_num_threads(1)
-arguments = json.loads(sys.argv[1])
-run(from_dict(arguments.pop("recipe")), device="cpu", precision="32", progress=False, **arguments)
-"""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Sums in another order round differently: equal results need equal numbers of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def here(recipe: DualBranchRecipe, root: Path, out: Path, **settings):
-    return run(recipe, root, out, device="cpu", precision="32", progress=False, **settings)
-
-
-def start(recipe: DualBranchRecipe, root: Path, out: Path, **settings) -> subprocess.Popen:
-    arguments = {"recipe": recipe.to_dict(), "data": str(root), "out": str(out), **settings}
-    script = out / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, str(script), json.dumps(arguments)], env={**os.environ})
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    (path,) = out.glob("*/model.pt")
-    return torch.load(path, weights_only=True)["weights"]
-
 
 def without_clocks(record: dict) -> str:
     curve = [{k: v for k, v in point.items() if "seconds" not in k} for point in record["curve"]]
@@ -84,7 +47,7 @@ def without_clocks(record: dict) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(synthetic_root, tmp_path_factory):
+def finished(one_thread, synthetic_root, tmp_path_factory):
     """An undisturbed run: its folder and its record."""
     out = tmp_path_factory.mktemp("finished")
     return out, here(TINY, synthetic_root, out)
@@ -156,22 +119,11 @@ def test_the_first_of_equal_epochs_is_kept_and_nothing_for_scores_that_are_not_n
 
 def test_a_killed_run_goes_on_to_the_same_result(finished, synthetic_root, tmp_path):
     whole, record = finished
-    process = start(TINY, synthetic_root, tmp_path)
-    try:
-        limit = time.monotonic() + 120
-        while not list(tmp_path.glob("*/last.ckpt")):
-            assert process.poll() is None and time.monotonic() < limit
-            time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not list(tmp_path.glob("*.json")), "the run was over before it could be killed"
+    start_and_kill(TINY, synthetic_root, tmp_path)
     resumed = here(TINY, synthetic_root, tmp_path)
     assert 1 <= resumed["resumed_from_epoch"] < 6
     assert without_clocks(resumed) == without_clocks(record)
-    expected, found = weights(whole), weights(tmp_path)
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert same_weights(whole, tmp_path)
 
 
 def test_two_processes_learn_what_one_learns(synthetic_root, tmp_path):
