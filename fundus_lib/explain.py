@@ -2,28 +2,162 @@
 
 Sources: B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016 (the class activation map);
 R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
+
+All maps are made in evaluation mode, and leave the network as it was: its mode, its gradients, its hooks.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.errors import ArgumentError
+from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.metrics._inputs import as_binary, as_scores, check_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+def class_map(model: nn.Module, images: Tensor, disease: str, grade: int | Tensor) -> Tensor:
+    """Class activation map: what each place adds to the logit of a grade.
+
+    Args:
+        model: A network with ``class_maps``, as :class:`~fundus_lib.models.sunet.SUNet` and
+            :class:`~fundus_lib.models.grader.Grader` have it: a linear classifier on pooled features, applied at every
+            place instead.
+        images: float (B, 3, H, W), normalised, on the device of the model.
+        disease: ``"dr"`` or ``"dme"``.
+        grade: The grade to explain, one for all images or int (B,).
+
+    Returns:
+        float32 (B, h, w), at the size of the last feature map; a negative value speaks against the grade. With mean
+        pooling, the mean of the map plus the classifier's bias is the logit.
+
+    Raises:
+        ArgumentError: The network has no ``class_maps``, does not grade the disease, or a grade lies outside its scale.
+    """
+    if not hasattr(model, "class_maps"):
+        _refuse(type(model).__name__, "no linear classifier on a map", "a model with class_maps", "use grad_cam")
+    with _evaluating(model), torch.no_grad():
+        maps = model.class_maps(images)  # type: ignore[operator]
+    if disease not in maps:
+        _refuse(repr(disease), "the network does not grade this disease", f"one of {list(maps)}", "name one of these")
+    scale = maps[disease].shape[1]
+    grades = torch.as_tensor(grade, device=images.device).long().expand(len(images))
+    if bool(((grades < 0) | (grades >= scale)).any()):
+        _refuse(f"{disease}={grades.tolist()}", "no such grade", f"0 to {scale - 1}", "-1 says unknown: leave it out")
+    chosen: Tensor = maps[disease][torch.arange(len(images)), grades]
+    return chosen.float()
+
+
+def grad_cam(
+    model: nn.Module,
+    images: Tensor,
+    score: Callable[[dict[str, Tensor]], Tensor],
+    layer: str | nn.Module | None = None,
+) -> Tensor:
+    """Grad-CAM: a layer's channels, weighted by what each means for a score (Eqs. 1 and 2 of Selvaraju et al.).
+
+    The weight of a channel is the mean over all places of the score's gradient; negative sums become zero. On a linear
+    classifier after pooling, by mean or by maximum, this is the positive part of :func:`class_map` divided by h·w.
+
+    Args:
+        model: Maps images to a dictionary of outputs.
+        images: float (B, 3, H, W), normalised, on the device of the model.
+        score: The outputs to one number per image (B,), such as ``lambda output: output["dr"][:, 3]``, or
+            ``lambda output: (output["logits"][:, 2] * region).sum((1, 2))`` for exudates in a region (H, W).
+        layer: The layer whose map is shown, as a module or by its name in ``model.named_modules()``; if it runs several
+            times, the last run that the score depends on. None: the last layer with the coarsest map, of those that the
+            score depends on and that keep at least a 32nd of the images' height and width, which leaves out what pools
+            the whole image.
+
+    Returns:
+        float32 (B, h, w), not negative.
+
+    Raises:
+        UnknownNameError: There is no layer of that name.
+        ArgumentError: The layer's output is not a map (B, C, h, w), the score is not one number per image or has no
+            gradient, or it does not depend on the layer.
+    """
+    watched = model.modules() if layer is None else [_find(model, layer)]
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, arguments: object, output: object) -> Tensor | None:
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return None
+        kept.append(output)
+        return output.clone()  # what follows may work in place
+
+    with _evaluating(model), torch.inference_mode(False), torch.enable_grad():
+        hooks = [module.register_forward_hook(keep) for module in watched]
+        try:
+            each = score(model(images.detach().clone().requires_grad_()))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if each.shape != images.shape[:1]:
+            _refuse(f"a score of shape {tuple(each.shape)}", "not one number per image", f"({len(images)},)", "sum it")
+        if not each.requires_grad:
+            _refuse("a score without gradient", "nothing to explain", "a differentiable score", "no argmax, no detach")
+        kept.reverse()
+        if layer is None:
+            least = [max(2, side // 32) for side in images.shape[-2:]]
+            kept = [x for x in kept if x.shape[-2] >= least[0] and x.shape[-1] >= least[1]]
+            kept.sort(key=lambda x: x[0, 0].numel())  # stable: of equal sizes the last to run comes first
+        for features in kept:
+            (gradient,) = torch.autograd.grad(each.sum(), features, retain_graph=True, allow_unused=True)
+            if gradient is not None:
+                weights = gradient.float().mean((2, 3), keepdim=True)
+                return (weights * features.detach().float()).sum(1).relu()
+    if kept:
+        _refuse(f"layer {layer!r}", "the score does not depend on it", "a layer before the score", "choose another")
+    _refuse(f"layer {layer!r}", "its output is not a map, or it does not run", "(B, C, h, w)", "choose another")
+
+
+def _find(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+    """The layer, by its name or as it is; it must be part of the model."""
+    layers: dict[str, nn.Module] = dict(model.named_modules())
+    if isinstance(layer, nn.Module):
+        if all(layer is not other for other in layers.values()):
+            _refuse(type(layer).__name__, "this layer is not part of the model", "one of its modules", "pass its own")
+        return layer
+    if layer not in layers:
+        raise UnknownNameError(
+            "grad_cam, layer",
+            "the model has no layer of that name",
+            found=repr(layer),
+            expected=", ".join(name for name in layers if name and name.count(".") < 2),
+            remedy="dict(model.named_modules()) has all names",
+        )
+    return layers[layer]
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards each module's own again."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _refuse(found: str, problem: str, expected: str, remedy: str) -> NoReturn:
+    raise ArgumentError("explain", problem, found=found, expected=expected, remedy=remedy)
+
+
 def mass_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayLike | Tensor | None = None) -> float:
     """Share of a map's positive part that lies inside a mask.
 
-    It makes a number of what sunet's Fig. 3 shows: whether a network looks at lesions. By itself it says little: compare
-    it with that of a flat map, ``mass_inside(ones, mask, field)``, which is the share of the field of view that the
-    mask covers.
+    It makes a number of what sunet's Fig. 3 shows: whether a network looks at lesions. Compare it with that of a flat
+    map, ``mass_inside(ones, mask, field)``: the share of the field of view that the mask covers.
 
     Args:
         cam: Map of real numbers (H, W), at the size of the mask; see :func:`upsample`. Values below zero count as zero:
