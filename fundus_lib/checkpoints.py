@@ -16,7 +16,7 @@ from fundus_lib.errors import ArgumentError, CheckpointError
 from fundus_lib.recipes import from_dict
 
 if TYPE_CHECKING:
-    from fundus_lib.tasks.lesions import LesionTask
+    from fundus_lib.tasks.base import FundusTask
 
 KIND = "fundus_lib segmentation"
 
@@ -32,14 +32,14 @@ class Checkpoint:
         trained_on: What data it was trained on.
     """
 
-    task: LesionTask
+    task: FundusTask
     statistics: Tensor | None
     field_width: float
     trained_on: str
 
 
 def save_model(
-    path: Path, task: LesionTask, *, field_width: float, trained_on: str, statistics: Tensor | None = None
+    path: Path, task: FundusTask, *, field_width: float, trained_on: str, statistics: Tensor | None = None
 ) -> None:
     """Write a trained model atomically; see :class:`Checkpoint` for what is written."""
     buffer = io.BytesIO()

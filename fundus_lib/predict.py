@@ -16,7 +16,8 @@ from fundus_lib.checkpoints import load_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.images import read_image, resize_image
 from fundus_lib.devices import choose_device
-from fundus_lib.errors import ArgumentError, UnreadableImageError
+from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
+from fundus_lib.tasks.lesions import LesionTask
 from fundus_lib.viz.overlays import overlay
 
 if TYPE_CHECKING:
@@ -92,6 +93,15 @@ def predict(
             remedy="0.5 is where the model thinks a lesion as likely as not",
         )
     model = load_model(checkpoint)
+    task = model.task
+    if not isinstance(task, LesionTask):
+        raise CheckpointError(
+            checkpoint,
+            "this model grades photographs",
+            found=f"a model of {task.recipe.paper}",
+            expected="a model that finds lesions",
+            remedy="name a model.pt of first_segmenter or dual_branch",
+        )
     photograph = read_image(Path(image_path))  # (H, W, 3)
     try:
         field = field_of_view(photograph)
@@ -107,7 +117,7 @@ def predict(
     colours = model.statistics
     if colours is None:
         colours = statistics(small, resize_image(np.ascontiguousarray(field[box]), size))
-    task = model.task.to(choose_device(device))
+    task = task.to(choose_device(device))
     logits = task.logits(torch.tensor(small).permute(2, 0, 1), colours)  # (L, h, w)
     probabilities = logits.sigmoid().numpy()
     scores = np.zeros((len(probabilities), *field.shape), np.float32)

@@ -9,6 +9,7 @@ import pickle
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fundus_lib.errors import CheckpointError
 from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.callbacks import Best, Curve, Deadline
-from fundus_lib.tasks.experiment import Experiment
+from fundus_lib.tasks.experiment import Experiment, Scores
 
 
 def run(
@@ -103,7 +104,7 @@ def run(
             return None
         experiment.task.to(target)
         start = time.perf_counter()
-        scores, variants, selection = _test(experiment, best)
+        scores, selection = _test(experiment, best)
         evaluate_seconds = round(time.perf_counter() - start, 2)
         save_model(folder / "model.pt", experiment.task, trained_on=experiment.training.title, **experiment.model)
         record = {
@@ -119,8 +120,9 @@ def run(
             "images": experiment.test.images,
             "seed": recipe.seed,
             "recipe": recipe.to_dict(),
-            "metrics": scores,
-            **({"variants": variants} if variants else {}),
+            "metrics": scores.metrics,
+            **({"variants": scores.variants} if scores.variants else {}),
+            **({"predictions": scores.predictions} if scores.predictions else {}),
             **({"selection": selection} if selection else {}),
             "protocol": experiment.protocol,
             "curve": curve.points,
@@ -147,13 +149,13 @@ def _best(experiment: Experiment, curve: Curve) -> list[Best]:
     return [Best(curve, f"{on}_{experiment.select_by}", experiment.select_from) for on in ("validation", "test")]
 
 
-def _test(experiment: Experiment, best: list[Best]) -> tuple[dict[str, float], dict[str, Any], dict[str, Any]]:
-    """Scores of the epoch that counts, whose weights the task then has; those of other choices; and the choice."""
+def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, Any]]:
+    """Scores of the epoch that counts, whose weights the task then has, with those of other choices; and the choice."""
     task = experiment.task
     if not best or not best[0].epoch:
         found = experiment.evaluate(True)
         undecided = {"by": "last epoch, since no validation score is a number", "epoch": experiment.epochs}
-        return found.metrics, found.variants, undecided if best else {}
+        return found, undecided if best else {}
     by_validation, by_test = best
     last = experiment.epochs
     tested = {last: experiment.evaluate(False).metrics}
@@ -168,7 +170,7 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[dict[str, float], d
     if by_test.epoch:  # 0 where no score on the test images is a number
         others["best on test"] = tested[by_test.epoch]
         selection["best_on_test_epoch"] = by_test.epoch
-    return found.metrics, found.variants | others, selection
+    return replace(found, variants=found.variants | others), selection
 
 
 def _fit(trainer: L.Trainer, experiment: Experiment, last: Path | None) -> None:

@@ -4,7 +4,13 @@ from fundus_lib.metrics.average_precision import average_precision, average_prec
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.metrics.classes import class_counts, confusion_matrix, mean_score
 from fundus_lib.metrics.curves import auprc, precision_recall_curve, roc_auc, roc_curve
-from fundus_lib.metrics.grading import GradeScores, GradingReport, grading_report, quadratic_weighted_kappa
+from fundus_lib.metrics.grading import (
+    GradeScores,
+    GradingReport,
+    grade_scores,
+    grading_report,
+    quadratic_weighted_kappa,
+)
 from fundus_lib.metrics.lesion_size import LesionRecall, lesion_recall
 from fundus_lib.metrics.paired import PairedTest, mcnemar, paired_test
 from fundus_lib.metrics.pixel_counts import PixelCounts, image_mean, pixel_counts
@@ -33,6 +39,7 @@ __all__ = [
     "bootstrap",
     "class_counts",
     "confusion_matrix",
+    "grade_scores",
     "grading_report",
     "image_mean",
     "lesion_recall",

@@ -37,6 +37,10 @@ class GradeScores:
     kappa: Estimate
     confusion: Estimate
 
+    def metrics(self, disease: str) -> dict[str, float]:
+        """Flat, as a record keeps it, of "dr" say: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ..."""
+        return _flat({f"{disease}_accuracy": self.accuracy, f"{disease}_kappa": self.kappa})
+
 
 @dataclass(frozen=True, eq=False)
 class GradingReport:
@@ -56,15 +60,10 @@ class GradingReport:
 
     def metrics(self) -> dict[str, float]:
         """Flat, as a record keeps it: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ``dr_kappa``, ..."""
-        named = {"dr_accuracy": self.dr.accuracy, "dr_kappa": self.dr.kappa}
+        found = self.dr.metrics("dr")
         if self.dme and self.joint_accuracy:
-            named |= {"dme_accuracy": self.dme.accuracy, "dme_kappa": self.dme.kappa}
-            named |= {"joint_accuracy": self.joint_accuracy}
-        return {
-            f"{name}{end}": number
-            for name, score in named.items()
-            for end, number in (("", score.value), ("_low", score.low), ("_high", score.high))
-        }
+            found |= self.dme.metrics("dme") | _flat({"joint_accuracy": self.joint_accuracy})
+        return found
 
 
 def grading_report(
@@ -103,6 +102,35 @@ def grading_report(
     dme_scores = _scores(dme_given, dme_true, DME_GRADES, interval)
     both = (given == true) & (dme_given == dme_true)
     return GradingReport(len(given), dr_scores, dme_scores, interval(both, np.mean))
+
+
+def grade_scores(
+    given: ArrayLike | Tensor,
+    true: ArrayLike | Tensor,
+    grades: int,
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> GradeScores:
+    """Score the grades of one disease, whichever it is.
+
+    Args:
+        given: Grades that were given, whole numbers from 0 to below `grades`; (N,).
+        true: The true ones; (N,).
+        grades: How many grades there are.
+        resamples: As in `bootstrap`.
+        confidence: As in `bootstrap`.
+        seed: As in `bootstrap`.
+
+    Raises:
+        ArgumentError: Lengths differ, there is no image, or grades are scores instead of whole numbers.
+        GradeRangeError: A grade lies outside its scale.
+    """
+    columns = [_on_scale(given, grades, "given"), _on_scale(true, grades, "true")]
+    _check_lengths(columns)
+    interval = partial(bootstrap, resamples=resamples, confidence=confidence, seed=seed)
+    return _scores(columns[0], columns[1], grades, interval)
 
 
 def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
@@ -171,6 +199,11 @@ def grade_columns(
     columns = [_on_scale(dr_pred, DR_GRADES, "dr_pred"), _on_scale(dr_target, DR_GRADES, "dr_target")]
     if dme_pred is not None and dme_target is not None:
         columns += [_on_scale(dme_pred, DME_GRADES, "dme_pred"), _on_scale(dme_target, DME_GRADES, "dme_target")]
+    _check_lengths(columns)
+    return columns
+
+
+def _check_lengths(columns: list[NDArray[np.int64]]) -> None:
     if len({len(column) for column in columns}) > 1:
         raise ArgumentError(
             "grades",
@@ -179,7 +212,15 @@ def grade_columns(
             expected="every grade for every image, in the same order",
             remedy="report retinopathy alone, or leave out images that lack one of the grades",
         )
-    return columns
+
+
+def _flat(named: dict[str, Estimate]) -> dict[str, float]:
+    """Each estimate with the ends of its interval."""
+    return {
+        f"{name}{end}": number
+        for name, score in named.items()
+        for end, number in (("", score.value), ("_low", score.low), ("_high", score.high))
+    }
 
 
 def _on_scale(values: ArrayLike | Tensor, grades: int, name: str) -> NDArray[np.int64]:

@@ -8,12 +8,22 @@ from typing import Any
 
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes.base import LATER, Recipe
+from fundus_lib.recipes.grading import GradingRecipe
 from fundus_lib.recipes.segmentation import SegmentationRecipe
 from fundus_lib.recipes.whole_images import DualBranchRecipe
 
-__all__ = ["PAPERS", "DualBranchRecipe", "Recipe", "SegmentationRecipe", "find", "from_dict", "recipes"]
+__all__ = [
+    "PAPERS",
+    "DualBranchRecipe",
+    "GradingRecipe",
+    "Recipe",
+    "SegmentationRecipe",
+    "find",
+    "from_dict",
+    "recipes",
+]
 
-PAPERS = ("first_segmenter", "losses", "dual_branch")
+PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 
@@ -52,7 +62,7 @@ def from_dict(plain: Mapping[str, Any]) -> Recipe:
         UnknownNameError: There is no such kind of recipe.
         ArgumentError: Its settings are not those of its kind.
     """
-    kinds: dict[str, type[Recipe]] = {made.kind: made for made in (SegmentationRecipe, DualBranchRecipe)}
+    kinds: dict[str, type[Recipe]] = {made.kind: made for made in (SegmentationRecipe, DualBranchRecipe, GradingRecipe)}
     kind = plain.get("kind", LATER["kind"])
     if kind not in kinds:
         raise _unknown("kind", str(kind), tuple(kinds))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from fundus_lib.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from fundus_lib.tasks.base import FundusTask
     from fundus_lib.tasks.experiment import Experiment
-    from fundus_lib.tasks.lesions import LesionTask
 
 LATER: Mapping[str, Any] = {"loss": "crossentropy", "loss_args": {}, "kind": "segmentation"}
 """Settings that recipes did not have from the start, with what older runs did. At this value they do not enter the
@@ -64,7 +64,7 @@ class Recipe(ABC):
         """Digits that change with the test data under `root`; takes no more than tenths of a second."""
 
     @abstractmethod
-    def task(self, *, start: bool = True) -> LesionTask:
+    def task(self, *, start: bool = True) -> FundusTask:
         """The network and what happens in a step.
 
         Args:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models import create_model
+from fundus_lib.tasks.base import normalise
 from fundus_lib.tasks.dual_branch_evaluation import PROTOCOL, at_full_size, while_training
 from fundus_lib.tasks.experiment import Experiment
-from fundus_lib.tasks.lesions import LesionTask, normalise
+from fundus_lib.tasks.lesions import LesionTask
 from fundus_lib.tasks.whole_images import (
     Photographs,
     StepsModule,

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, DistributedSampler, Sampler
 if TYPE_CHECKING:
     import lightning as L
 
-    from fundus_lib.tasks.lesions import LesionTask
+    from fundus_lib.tasks.base import FundusTask
 
 
 def shared_out(steps: Dataset[Any], trainer: L.Trainer) -> Sampler[int] | None:
@@ -43,10 +43,13 @@ class Scores:
     Attributes:
         metrics: The scores of the prediction that the recipe asks for.
         variants: The same scores of others that the same network gives, by name; none if there are none.
+        predictions: What was said of each test image, for tests that compare two networks image by image; lists of the
+            same length, the names of the images among them. None if there is no such short answer.
     """
 
     metrics: dict[str, float]
     variants: dict[str, dict[str, float]] = field(default_factory=dict)
+    predictions: dict[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Experiment:
         model: What `save_model` keeps beside the weights.
     """
 
-    task: LesionTask
+    task: FundusTask
     batches: L.LightningDataModule
     epochs: int
     training: Source

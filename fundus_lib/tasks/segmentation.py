@@ -12,8 +12,9 @@ from fundus_lib.losses import create_loss
 from fundus_lib.metrics import LesionRecall, average_precision, lesion_recall, pixel_counts
 from fundus_lib.models import create_model
 from fundus_lib.tasks.arrays import Arrays, CropsModule, read_arrays
+from fundus_lib.tasks.base import normalise
 from fundus_lib.tasks.experiment import Experiment, Scores, Source
-from fundus_lib.tasks.lesions import LesionTask, normalise
+from fundus_lib.tasks.lesions import LesionTask
 
 if TYPE_CHECKING:
     from pathlib import Path

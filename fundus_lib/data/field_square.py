@@ -1,0 +1,59 @@
+"""The field of view as a square: what a grader sees of a photograph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as F
+
+from fundus_lib.data.field_of_view import bounding_box, field_of_view
+from fundus_lib.data.sample import Size
+from fundus_lib.errors import ArgumentError
+
+
+class FieldSquare:
+    """Cuts the smallest square around the field of view and resizes it; a transform for samples.
+
+    Where the field of view is cut off by the frame, as in IDRiD's photographs above and below, the square is filled up
+    with black: nothing is stretched. Masks and points go along with the image.
+
+    Args:
+        side: Height and width of the result in pixels.
+    """
+
+    def __init__(self, side: int):
+        if side < 32:
+            raise ArgumentError(
+                "FieldSquare",
+                "the square is too small",
+                found=f"side={side}",
+                expected="32 pixels or more",
+                remedy="choose a larger side",
+            )
+        self.side = side
+
+    @property
+    def source_size(self) -> Size:
+        """(height, width) at which to read photographs that are as wide as IDRiD's: a little finer than the square."""
+        return self.side, 3 * self.side // 2
+
+    def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """The sample with the square in place of the photograph.
+
+        Args:
+            sample: Its images, masks and points are those of torchvision's `tv_tensors`.
+
+        Raises:
+            ArgumentError: The photograph is black.
+        """
+        rows, columns = bounding_box(field_of_view(sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy()))
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        edge = max(height, width)
+        top, left = rows.start - (edge - height) // 2, columns.start - (edge - width) // 2
+
+        def cut(part: Any) -> Any:
+            return F.resize(F.crop(part, top, left, edge, edge), [self.side, self.side], antialias=True)
+
+        return {name: cut(part) if isinstance(part, tv_tensors.TVTensor) else part for name, part in sample.items()}

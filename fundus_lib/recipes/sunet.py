@@ -1,0 +1,108 @@
+"""sunet: every row of its Tables 1 and 2 and of Fig. 4, the same without ImageNet, and small versions for a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fundus_lib.recipes.grading import GradingRecipe
+
+DR: dict[str, Any] = {"diseases": ("dr",)}
+DME: dict[str, Any] = {"diseases": ("dme",)}
+
+
+def sunet(row: str, **changes: Any) -> GradingRecipe:
+    """SUNet with the lesion regulariser, its batches with and without masks in turn."""
+    return GradingRecipe(paper="sunet", table="scratch", row=row).replace(**changes)
+
+
+def plain(row: str, model: str = "sunet", **model_args: Any) -> GradingRecipe:
+    """A network without lesion regulariser: every graded image once in an epoch."""
+    parts = {"regulariser": False} if model == "sunet" else {}
+    return sunet(row, model=model, model_args={**parts, **model_args}, order="mixed")
+
+
+TABLE_1 = (
+    plain("dr", **DR),
+    plain("dme", **DME),
+    plain("dr_dme"),
+    sunet("dr_lr", model_args=DR),
+    sunet("dme_lr", model_args=DME),
+    sunet("sunet"),
+)
+"""The six rows of Table 1, starting from random numbers."""
+
+SPLITS = tuple(plain(split, "grader", split=split) for split in ("early", "middle", "late"))
+
+TABLE_2 = (plain("vgg19", "grader", backbone="vgg19"), plain("resnet34", "grader"), *SPLITS)
+"""The rows that Table 2 has besides SUNet."""
+
+CONTROL = sunet("dr_dme_alternating", criterion={"lesions": 0.0})
+"""SUNet, shown the same images in the same order, with the same layers, but the lesions' loss does not count.
+
+Without it the row `dr_dme` differs from SUNet in three things at once: the loss of lesions, a second stream of layers,
+and that training in turns shows the photographs with masks, most of them of severe disease, several times an epoch.
+"""
+
+MASKS = (0, 5, 9, 18, 27)
+"""Of how many images the masks are used, in the sweep of Fig. 4; the row of all of them is SUNet."""
+
+
+def _table(name: str, *recipes: GradingRecipe, **changes: Any) -> tuple[GradingRecipe, ...]:
+    return tuple(recipe.replace(table=name, **changes) for recipe in recipes)
+
+
+def _phi(base: GradingRecipe) -> tuple[GradingRecipe, ...]:
+    """With fewer masks; without any there are no batches to alternate with, and no lesions to learn."""
+    none = plain("masks_0").replace(model_args={**base.model_args, "regulariser": False})
+    return (none, *(base.replace(row=f"masks_{count}", masks=count) for count in MASKS[1:]))
+
+
+def _ablations(base: GradingRecipe, steps: tuple[int, ...]) -> tuple[GradingRecipe, ...]:
+    """SUNet with one thing changed."""
+
+    def with_args(row: str, **model_args: Any) -> GradingRecipe:
+        return base.replace(row=row, model_args={**base.model_args, **model_args})
+
+    return (
+        *(with_args(f"steps_{count}", steps=count) for count in steps),
+        with_args("union_sum", union="sum"),
+        with_args("pooling_mean", pooling="mean"),
+        base.replace(row="once", order="once"),
+        base.replace(row="weighted", criterion={"form": "weighted"}),
+        base.replace(row="ordinal", criterion={"form": "ordinal"}),
+        base.replace(row="leaks", leaks=True),
+    )
+
+
+IMAGENET = {"imagenet": True}
+
+SYNTHETIC: dict[str, Any] = {"pretraining_images": 400, "pretraining_epochs": 20}
+"""Pre-trained on drawn fundi, which have grades and lesions, in place of ImageNet."""
+
+SMALL: dict[str, Any] = {"side": 224, "epochs": 20, "learning_rate": 5e-4}
+"""A few minutes of one core: ResNet-18, and less than half of the side."""
+
+
+def _small(recipe: GradingRecipe, **changes: Any) -> GradingRecipe:
+    return recipe.replace(**SMALL, model_args={**recipe.model_args, "backbone": "resnet18"}, **changes)
+
+
+SMALL_SUNET = _small(sunet("sunet"))
+
+RECIPES: tuple[GradingRecipe, ...] = (
+    *_table("1", *TABLE_1, **IMAGENET),
+    *_table("2", *TABLE_2, **IMAGENET),
+    *_table("phi", *_phi(sunet("sunet")), **IMAGENET),
+    *_table("beyond", CONTROL, *_ablations(sunet("sunet"), (0, 1, 2)), **IMAGENET),
+    *_table("scratch", *TABLE_1, *TABLE_2, CONTROL),
+    *_table("synthetic", sunet("sunet"), CONTROL, plain("dr_dme"), **SYNTHETIC),
+    *_table("small", *map(_small, (*TABLE_1, CONTROL, plain("resnet18", "grader"), *SPLITS))),
+    *_table(
+        "small",
+        *(
+            _small(recipe, row=f"{recipe.row}_synthetic", pretraining_images=400, pretraining_epochs=10)
+            for recipe in (sunet("sunet"), CONTROL)
+        ),
+    ),
+    *_table("ablations", *_phi(SMALL_SUNET)[1:], *_ablations(SMALL_SUNET, (0, 1))),
+)
