@@ -13,7 +13,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import create_loss
 from fundus_lib.recipes import SegmentationRecipe
 from fundus_lib.tasks.arrays import Arrays, CropsModule, validation_split
-from fundus_lib.tasks.lesions import normalise
+from fundus_lib.tasks.base import normalise
 from fundus_lib.tasks.segmentation import Segmentation, breakeven_threshold, evaluate, jitter, size_edges
 
 RECIPE = SegmentationRecipe(
