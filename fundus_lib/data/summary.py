@@ -15,19 +15,27 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torchvision import tv_tensors
 from tqdm import tqdm
 
+from fundus_lib.data.field_of_view import bounding_box, field_of_view
+from fundus_lib.data.field_square import FieldSquare
+from fundus_lib.data.graded_lesions import graded_lesions
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import fingerprint
 from fundus_lib.data.readings import readings
-from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS
+from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS, Sample
 from fundus_lib.data.stats import TABLE1_SIZE, components, lesion_statistics, open_all
 from fundus_lib.errors import UnknownNameError
 
 SURVIVAL_ROWS = (1440, 960, 640, 480, 320, 240)
 """Heights in pixels at which the survival of lesions is measured."""
+
+SQUARE_SIDES = (1024, 512, 256, 128)
+"""Sides in pixels of the squares about the field of view in which the survival of lesions is measured."""
 
 SMALL_EXUDATE = 2e-5
 """Share of a photograph below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
@@ -77,7 +85,10 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
           `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the share `small_below` of
           the photograph (`SMALL_EXUDATE`); `train`, how many of the photographs are for training, which come first;
         - `table1`: dual_branch's Table 1 by every reading of its words, the rows of `readings.readings`;
-        - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255.
+        - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255;
+        - `graded_lesions`: the columns of `graded_lesions.graded_lesions` at 960×1440, by name; None for no exudate;
+        - `square_survival`: by lesion, `sides` and `share`, see `square_survivors`;
+        - `square_edge`: mean edge of the square about the field of view, as a share of the photograph's height.
 
     Raises:
         FundusError: As `IDRiDSegmentation` and `IDRiDGrading`.
@@ -100,11 +111,12 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
         **for_dual_branch(root),
+        **for_sunet(root),
     }
 
 
 def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: the last four keys."""
+    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: `exudates` to `mean_colour`."""
     parts = components(*open_all(root, lesions=("EX",)))
     areas, number = np.unique(parts.pixels.to_numpy(), return_counts=True)
     parts["small_pixels"] = parts.pixels.where(parts.area < SMALL_EXUDATE, 0)
@@ -126,6 +138,19 @@ def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
         ],
         "mean_colour": {split: _mean_colour(root, split) for split in ("train", "test")},
     }
+
+
+def for_sunet(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` that speaks of grades and of what a grader sees: the last three keys."""
+    table = graded_lesions(root).map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
+    columns = table.astype(object).where(table.notna(), None).to_dict("list")
+    edge = float(f"{np.mean([_edge(data[i]) for data in open_all(root, lesions=()) for i in range(len(data))]):.6g}")
+    return {"graded_lesions": columns, "square_survival": _square_survival(root), "square_edge": edge}
+
+
+def _edge(sample: Sample) -> float:
+    box = bounding_box(field_of_view(sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy()))
+    return float(max(place.stop - place.start for place in box) / sample["image"].shape[-2])
 
 
 def _mean_colour(root: str | PathLike[str], split: str) -> list[float]:
@@ -178,3 +203,50 @@ def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
         left, total = counts.sum(axis=0).T  # (rows,) each
         found[lesion] = {"rows": [float(n) for n in rows], "share": np.round(left / total, 4).tolist()}
     return found
+
+
+def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list[tuple[int, int]]:
+    """How many lesions of each kind are left in the square about the field of view, see `FieldSquare`.
+
+    A lesion is left as in `survivors`: if a pixel of the square, on the photograph where it came from, meets it.
+
+    Args:
+        mask: uint8 {0, 1} (L, H, W), at full size.
+        shrunk: The same photograph with the same lesions at `FieldSquare(side).source_size`.
+        side: Of the square.
+
+    Returns:
+        For each lesion, those left, and all.
+    """
+    height, width = shrunk["mask"].shape[-2:]
+    places = torch.arange(height * width, dtype=torch.int32).reshape(1, height, width)
+    square: dict[str, Any] = FieldSquare(side)({**shrunk, "places": tv_tensors.Mask(places)})
+    found = []
+    for channel, seen in zip(mask, square["mask"], strict=True):
+        kept = np.zeros((height, width), np.uint8)
+        kept.flat[square["places"][0][seen > 0].numpy()] = 1
+        count, labels = cv2.connectedComponents(channel, connectivity=8)
+        enlarged = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        found.append((int(np.count_nonzero(np.unique(labels[enlarged > 0]))), count - 1))
+    return found
+
+
+def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
+    """By lesion, the share of the lesions of all photographs that is left in squares of `SQUARE_SIDES`."""
+    full = open_all(root, size=None)
+    sizes = [FieldSquare(side).source_size for side in SQUARE_SIDES]
+    small = [tuple(IDRiDSegmentation(root, s, size=size, cache=False) for s in ("train", "test")) for size in sizes]
+
+    def count(job: tuple[int, int]) -> list[list[tuple[int, int]]]:
+        split, index = job
+        mask = full[split].mask(index)
+        pairs = zip(small, SQUARE_SIDES, strict=True)
+        return [square_survivors(mask, data[split][index], side) for data, side in pairs]
+
+    jobs = [(split, index) for split in (0, 1) for index in range(len(full[split]))]
+    with ThreadPoolExecutor() as pool:
+        counts = np.array(list(tqdm(pool.map(count, jobs), "squares", len(jobs), unit="image")))
+    left, total = np.moveaxis(counts.sum(axis=0), -1, 0)  # (sides, lesions) each
+    shares = np.round(left / total, 4).T.tolist()
+    sides = [float(side) for side in SQUARE_SIDES]
+    return {lesion: {"sides": sides, "share": share} for lesion, share in zip(LESIONS, shares, strict=True)}

@@ -1,5 +1,6 @@
 """What is true of the real IDRiD, and that the library reads it so. Needs the data set: fixture `idrid_root`."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -231,6 +232,23 @@ def test_part_of_the_summary_for_dual_branch(published):
     assert (len(single["pixels"]), single["train"]) == (81, 54)
     assert sum(single["pixels"]) == pixels.sum()
     assert sum(single["small_pixels"]) == pixels[areas < single["small_below"]].sum()
+
+
+def test_part_of_the_summary_for_sunet(published):
+    """Lesions beside grades, and what is left of lesions in the grader's square: as measured, and as one can check."""
+    measured = summary.measured("IDRiD")
+    assert {key: measured[key] for key in ("graded_lesions", "square_survival", "square_edge")} == json.loads(
+        json.dumps(summary.for_sunet(published))
+    )
+    table = pd.DataFrame(measured["graded_lesions"])
+    assert table[splits.OVERLAP_COLUMNS].equals(splits.overlap()[splits.OVERLAP_COLUMNS])
+    assert pd.crosstab(table.dr, table.dme).to_numpy().tolist() == [[1, 3, 33], [0, 0, 14], [0, 0, 9]]
+    off = table[table.dme != table.dme_by_rule].set_index("grading")
+    assert off[["dme", "dme_by_rule"]].to_numpy().tolist() == [[1, 2], [0, 2]]
+    assert off.index.tolist() == ["IDRiD_282", "IDRiD_311"]
+    assert (table.dr_by_rule == 2).all()
+    assert table.filter(like="quadrant").min(axis=1).max() == 16  # severe would take more than 20 in each
+    assert 1.15 < measured["square_edge"] < 1.25  # in photograph heights; the field is cut off above and below
 
 
 def test_one_reading_of_table_1_gives_its_digits():
