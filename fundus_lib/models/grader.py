@@ -82,7 +82,7 @@ class Grader(nn.Module):
         """Logits of the grades.
 
         Args:
-            images: float (B, 3, H, W), normalised; any height and width.
+            images: float (B, 3, H, W), normalised; any height and width, 32 at least for VGG19.
 
         Returns:
             Of each disease, ``"dr"`` (B, 5) and ``"dme"`` (B, 3).

@@ -59,7 +59,7 @@ class SUNet(nn.Module):
         pretrained: bool = False,
     ):
         super().__init__()
-        check_counts("sunet", lesions=lesions, channels=channels, steps=steps + 1)
+        check_counts("sunet", lesions=lesions, channels=channels, **({"steps": steps} if steps != 0 else {}))
         if union not in UNIONS or pooling not in POOLINGS:
             raise ArgumentError(
                 "sunet",

@@ -85,7 +85,20 @@ class VGG19(nn.Module):
             self.load_state_dict({name: theirs[name] for name in self.state_dict()})
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, hidden)."""
+        """(B, 3, H, W) to (B, hidden).
+
+        Raises:
+            ArgumentError: Height or width is below 32: nothing would be left after five poolings.
+        """
+        height, width = images.shape[-2:]
+        if min(height, width) < 32:
+            raise ArgumentError(
+                "vgg19",
+                "the images are too small",
+                found=f"{height}×{width} pixels",
+                expected="32 or more in height and width",
+                remedy="use larger images, or a ResNet",
+            )
         features: Tensor = self.classifier(self.pool(self.features(images)).flatten(1))
         return features
 
