@@ -321,6 +321,9 @@ def test_upsampled_maps_keep_their_axes_and_their_level():
     torch.testing.assert_close(large.mean((2, 3)), maps.mean((2, 3)))
     torch.testing.assert_close(upsample(maps[1, 2], (8, 6)), large[1, 2])
     assert torch.equal(upsample(maps, (2, 2)), maps)
+    assert upsample(torch.tensor([[0.0, 1.0]]), (1, 4)).tolist() == [[0, 0.25, 0.75, 1]], (
+        "a place is a square of pixels"
+    )
     assert torch.equal(large[..., 0, 0], maps[..., 0, 0]), "corners keep the value of their place"
     half = maps.bfloat16().requires_grad_()
     assert upsample(half, (4, 4)).dtype == torch.float32 and not upsample(half, (4, 4)).requires_grad
