@@ -80,7 +80,7 @@ SYNTHETIC: dict[str, Any] = {"pretraining_images": 400, "pretraining_epochs": 20
 """Pre-trained on drawn fundi, which have grades and lesions, in place of ImageNet."""
 
 SMALL: dict[str, Any] = {"side": 224, "epochs": 15, "learning_rate": 5e-4}
-"""Four to eight minutes of one core: ResNet-18, less than half of the side, fifteen epochs; the rate for random numbers."""
+"""Four to eight minutes of one core: ResNet-18, less than half of the side, fifteen epochs, and a larger rate."""
 
 
 def _small(recipe: GradingRecipe, **changes: Any) -> GradingRecipe:
