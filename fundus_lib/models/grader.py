@@ -14,7 +14,17 @@ from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.staged import check_counts
-from fundus_lib.models.trunks import GRADES, RESNETS, STAGES, VGG19, check_backbone, check_diseases, resnet_stages
+from fundus_lib.models.trunks import (
+    GRADES,
+    RESNETS,
+    STAGES,
+    TRUNKS,
+    VGG19,
+    check_backbone,
+    check_diseases,
+    resnet_stages,
+    trunk,
+)
 
 SPLITS = {"early": 2, "middle": 3, "late": 4}
 """Where the tasks part, and how many of the :data:`~fundus_lib.models.trunks.STAGES` they share."""
@@ -24,11 +34,11 @@ class Grader(nn.Module):
     """Grades retinopathy, macular edema or both.
 
     Args:
-        backbone: ``"resnet34"``, ``"resnet18"`` or ``"vgg19"``.
+        backbone: ``"resnet34"``, ``"resnet18"``, ``"efficientnetlite0"`` or ``"vgg19"``.
         split: ``"early"``, ``"middle"`` or ``"late"``: after layer 1, 2 or 3 of a ResNet each disease has layers of its
             own, which start equal. None: all are shared, and only the linear classifiers are not.
         diseases: ``"dr"``, ``"dme"`` or both.
-        pretrained: Start from torchvision's weights of ImageNet.
+        pretrained: Start from ImageNet.
         **vgg: ``width`` and ``hidden`` of :class:`~fundus_lib.models.trunks.VGG19`.
 
     Raises:
@@ -45,9 +55,9 @@ class Grader(nn.Module):
         **vgg: Any,
     ):
         super().__init__()
-        check_backbone("grader", backbone, (*RESNETS, "vgg19"))
+        check_backbone("grader", backbone, (*TRUNKS, "vgg19"))
         self.diseases = check_diseases("grader", diseases)
-        if split is not None and (split not in SPLITS or backbone == "vgg19"):
+        if split is not None and (split not in SPLITS or backbone not in RESNETS):
             raise ArgumentError(
                 "grader",
                 "the tasks cannot part there",
@@ -66,15 +76,17 @@ class Grader(nn.Module):
             if vgg:
                 raise ArgumentError(
                     "grader",
-                    "a ResNet has no such setting",
+                    "this trunk has no such setting",
                     found=", ".join(vgg),
                     expected="no further settings",
                     remedy="leave them out, or backbone='vgg19'",
                 )
-            stages = resnet_stages("grader", backbone, pretrained)
-            shared = SPLITS[split] if split else len(STAGES)
-            self.shared = nn.Sequential(*(stages[name] for name in STAGES[:shared]))
-            own = nn.Sequential(*(stages[name] for name in STAGES[shared:]))
+            if split:
+                stages = resnet_stages("grader", backbone, pretrained)
+                self.shared = nn.Sequential(*(stages[name] for name in STAGES[: SPLITS[split]]))
+                own = nn.Sequential(*(stages[name] for name in STAGES[SPLITS[split] :]))
+            else:
+                self.shared, channels = trunk("grader", backbone, pretrained)
         self.own = nn.ModuleDict({disease: copy.deepcopy(own) for disease in self.diseases})
         self.heads = nn.ModuleDict({disease: nn.Linear(channels, GRADES[disease]) for disease in self.diseases})
 
@@ -92,7 +104,7 @@ class Grader(nn.Module):
         return {d: self.heads[d](x.mean((2, 3)) if x.ndim == 4 else x) for d, x in features.items()}
 
     def class_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Class activation maps of a ResNet: the classifier at every place, whose mean plus bias is the logit.
+        """Class activation maps: the classifier at every place, whose mean plus bias is the logit.
 
         Args:
             images: float (B, 3, H, W).
@@ -109,7 +121,7 @@ class Grader(nn.Module):
                 "class_maps",
                 "this network's classifier does not stand on a map",
                 found="backbone='vgg19'",
-                expected="a ResNet",
+                expected="another trunk",
                 remedy="use fundus_lib.explain's Grad-CAM, which asks for no such classifier",
             )
         return {d: places(own(shared), self.heads[d]) for d, own in self.own.items()}

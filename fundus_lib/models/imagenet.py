@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 from fundus_lib.errors import WeightsError
 
 if TYPE_CHECKING:
     import torchvision
     from torch import Tensor
+
+COLOURS = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
+"""Mean and standard deviation of ImageNet's colours, which torchvision's weights expect; (2, 3), grey levels 0-255."""
+
+LITE_COLOURS = torch.tensor([[127.0] * 3, [128.0] * 3])
+"""What EfficientNet-Lite0's weights expect in their place; (2, 3)."""
 
 
 def imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.models.grader import places
 from fundus_lib.models.resnet import convolution
 from fundus_lib.models.staged import check_counts
-from fundus_lib.models.trunks import GRADES, check_diseases, resnet_stages
+from fundus_lib.models.trunks import GRADES, check_diseases, trunk
 
 UNIONS = ("concatenation", "sum")
 POOLINGS = ("max", "mean")
@@ -38,8 +38,8 @@ class SUNet(nn.Module):
         union: How a union brings lesion and diagnosis maps together, before its 3×3 convolution: ``"concatenation"`` or
             ``"sum"``. Without regulariser there is one map, and nothing to unite.
         pooling: What a disease's classifier takes from its map: the ``"max"`` of each channel, or the ``"mean"``.
-        backbone: ``"resnet34"`` as in the paper, or ``"resnet18"``.
-        pretrained: Start from torchvision's weights of ImageNet.
+        backbone: ``"resnet34"`` as in the paper, ``"resnet18"`` or ``"efficientnetlite0"``.
+        pretrained: Start from ImageNet.
 
     Raises:
         ArgumentError: A setting is not possible.
@@ -69,8 +69,8 @@ class SUNet(nn.Module):
                 remedy="choose one of these",
             )
         self.diseases = check_diseases("sunet", diseases)
-        self.trunk = nn.Sequential(*resnet_stages("sunet", backbone, pretrained).values())
-        self.blending = FeatureBlending(512, channels, steps, union, lesion_stream=regulariser)
+        self.trunk, width = trunk("sunet", backbone, pretrained)
+        self.blending = FeatureBlending(width, channels, steps, union, lesion_stream=regulariser)
         self.classifiers = nn.ModuleDict(
             {disease: Classifier(channels, GRADES[disease], pooling) for disease in self.diseases}
         )

@@ -1,4 +1,4 @@
-"""The trunks that graders stand on: torchvision's ResNets and VGG19 without their classifiers."""
+"""The trunks that graders stand on: ResNets, VGG19 and EfficientNet-Lite0 without their classifiers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import nn
 from torchvision import models
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.models.efficientnet import CHANNELS, EfficientNetLite0
 from fundus_lib.models.imagenet import imagenet_weights
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ GRADES = {"dr": 5, "dme": 3}
 
 RESNETS = ("resnet18", "resnet34")
 """The trunks that are made of a stem and four layers of residual blocks, each ending in 512 channels."""
+
+TRUNKS = (*RESNETS, "efficientnetlite0")
+"""The trunks that end in a map."""
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 """The parts of a ResNet, in order: they divide height and width by 4, 4, 8, 16 and 32."""
@@ -41,6 +45,25 @@ def resnet_stages(where: str, backbone: str, pretrained: bool = False) -> dict[s
         network.load_state_dict(imagenet_weights(models.get_model_weights(backbone).IMAGENET1K_V1))
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
     return {"stem": stem} | {name: getattr(network, name) for name in STAGES[1:]}
+
+
+def trunk(where: str, backbone: str, pretrained: bool = False) -> tuple[nn.Module, int]:
+    """A trunk, (B, 3, H, W) to (B, C, H/32, W/32), and its C.
+
+    Args:
+        where: Name of the model that asks, for messages.
+        backbone: One of :data:`TRUNKS`.
+        pretrained: Start from ImageNet.
+
+    Raises:
+        ArgumentError: There is no such trunk.
+        WeightsError: ``pretrained``, and the weights cannot be had.
+        MissingPackageError: A package that it is made of is not installed.
+    """
+    check_backbone(where, backbone, TRUNKS)
+    if backbone == "efficientnetlite0":
+        return EfficientNetLite0(pretrained), CHANNELS
+    return nn.Sequential(*resnet_stages(where, backbone, pretrained).values()), 512
 
 
 class VGG19(nn.Module):

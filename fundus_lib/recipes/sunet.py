@@ -89,6 +89,15 @@ def _small(recipe: GradingRecipe, **changes: Any) -> GradingRecipe:
 
 SMALL_SUNET = _small(sunet("sunet"))
 
+LITE = {"epochs": 12, "learning_rate": 3e-4, "imagenet": True}
+"""The small rows from ImageNet, on the one trunk whose weights come with a package: EfficientNet-Lite0."""
+
+
+def _lite(recipe: GradingRecipe, **changes: Any) -> GradingRecipe:
+    made = _small(recipe, table="lite", **changes)
+    return made.replace(**LITE, model_args={**recipe.model_args, "backbone": "efficientnetlite0"})
+
+
 RECIPES: tuple[GradingRecipe, ...] = (
     *_table("1", *TABLE_1, **IMAGENET),
     *_table("2", *TABLE_2, **IMAGENET),
@@ -104,5 +113,7 @@ RECIPES: tuple[GradingRecipe, ...] = (
             for recipe in (sunet("sunet"), CONTROL)
         ),
     ),
+    *map(_lite, (sunet("sunet"), CONTROL, plain("dr_dme"), plain("grader", "grader"))),
+    _lite(plain("grader_scratch", "grader")).replace(imagenet=False),
     *_table("ablations", *_phi(SMALL_SUNET)[1:], *_ablations(SMALL_SUNET, (0, 1))),
 )

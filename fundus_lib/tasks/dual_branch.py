@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models import create_model
+from fundus_lib.models.imagenet import COLOURS
 from fundus_lib.tasks.base import normalise
 from fundus_lib.tasks.dual_branch_evaluation import PROTOCOL, at_full_size, while_training
 from fundus_lib.tasks.experiment import Experiment
@@ -28,9 +29,6 @@ from fundus_lib.tasks.whole_images import (
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.whole_images import DualBranchRecipe
-
-IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
-"""Mean and standard deviation of ImageNet's colours, as torchvision's weights expect them; (2, 3)."""
 
 POWER = 0.9
 """Of the poly schedule."""
@@ -56,7 +54,7 @@ class DualBranchTask(LesionTask):
             recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
         )
         self.criterion: nn.Module = (DualBranchCriterion if recipe.dual else SingleBranchCriterion)(**recipe.criterion)
-        self.statistics = IMAGENET.clone()
+        self.statistics = COLOURS.clone()
         self.steps = (0, 0)
 
     @property
@@ -191,7 +189,7 @@ def experiment(recipe: DualBranchRecipe, root: Path) -> Experiment:
 def colours(recipe: DualBranchRecipe, training: Photographs) -> Tensor:
     """What images are normalised by, mean and divisor of each colour, (2, 3)."""
     if recipe.normalise_by == "imagenet":
-        return IMAGENET.clone()
+        return COLOURS.clone()
     mean = mean_colour(training)
     if recipe.normalise_by == "mean":
         return torch.stack([mean, torch.ones(3)])

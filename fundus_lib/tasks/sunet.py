@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from fundus_lib.losses import SUNetCriterion, inverse_frequency
 from fundus_lib.models import create_model
+from fundus_lib.models.imagenet import COLOURS, LITE_COLOURS
 from fundus_lib.models.trunks import GRADES
 from fundus_lib.tasks.base import FundusTask, normalise
 from fundus_lib.tasks.experiment import Experiment
@@ -23,9 +24,6 @@ from fundus_lib.tasks.sunet_evaluation import PROTOCOL, evaluate, while_training
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.grading import GradingRecipe
-
-IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
-"""Mean and standard deviation of ImageNet's colours, as torchvision's weights expect them; (2, 3)."""
 
 
 class SUNetTask(FundusTask):
@@ -45,7 +43,8 @@ class SUNetTask(FundusTask):
             settings["lesions"] = len(recipe.lesions)
         super().__init__(recipe, create_model(recipe.model, **settings, pretrained=recipe.imagenet and start))
         self.weigh({})
-        self.statistics = IMAGENET.clone() if recipe.imagenet else None
+        if recipe.imagenet:
+            self.statistics = (LITE_COLOURS if settings.get("backbone") == "efficientnetlite0" else COLOURS).clone()
         self.steps = (0, 0)
 
     def weigh(self, grades: dict[str, Tensor]) -> None:
