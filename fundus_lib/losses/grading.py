@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._checks import check_choice, check_logits, check_setting, check_target, wide
+from fundus_lib.losses._checks import check_choice, check_logits, check_setting, check_target, explained, wide
 
 FORMS = ("none", "weighted", "ordinal")
 
@@ -37,7 +37,8 @@ class GradeLoss(nn.Module):
     def __init__(self, form: str = "none", weights: Sequence[float] | Tensor | None = None):
         super().__init__()
         self.form = check_choice("GradeLoss", "form", form, FORMS)
-        if (weights is not None) != (form == "weighted") or (weights is not None and min(weights) <= 0):
+        own = None if weights is None else torch.as_tensor(weights, dtype=torch.float32)
+        if (own is not None) != (form == "weighted") or (own is not None and not (own > 0).all()):
             raise ArgumentError(
                 "GradeLoss",
                 "form and weights do not go together",
@@ -45,7 +46,7 @@ class GradeLoss(nn.Module):
                 expected="positive weights for form='weighted', and none for the others",
                 remedy="weights=inverse_frequency(grades, count)",
             )
-        self.register_buffer("weights", None if weights is None else torch.as_tensor(weights, dtype=torch.float32))
+        self.register_buffer("weights", own)
 
     def forward(self, logits: Tensor, grades: Tensor) -> Tensor:
         """The loss of a batch.
@@ -58,10 +59,18 @@ class GradeLoss(nn.Module):
             Scalar; 0, with gradients of 0, if no grade is known.
 
         Raises:
-            ArgumentError: Shapes do not fit.
+            ArgumentError: Shapes do not fit, or there are not K weights. On the CPU also if a logit is not finite.
         """
         check_logits("GradeLoss", logits, "(B, K)", (2,))
         check_target("GradeLoss", grades, logits, logits.shape[:1])
+        if self.weights is not None and len(self.weights) != logits.shape[1]:
+            raise ArgumentError(
+                "GradeLoss",
+                "there are not as many weights as grades",
+                found=f"{len(self.weights)} weights for {logits.shape[1]} grades",
+                expected="one weight for each grade",
+                remedy="weights=inverse_frequency(grades, count)",
+            )
         scores = wide(logits)
         known = grades >= 0
         if self.form == "ordinal":
@@ -72,7 +81,8 @@ class GradeLoss(nn.Module):
             cost = F.cross_entropy(scores, grades.clamp(min=0), reduction="none")  # (B,)
             own = torch.ones_like(cost) if self.weights is None else self.weights.to(scores)[grades.clamp(min=0)]
             weight = own * known
-        return (cost * weight).sum() / weight.sum().clamp(min=torch.finfo(scores.dtype).tiny)
+        loss = (cost * weight).sum() / weight.sum().clamp(min=torch.finfo(scores.dtype).tiny)
+        return explained("GradeLoss", loss, logits)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(loss)``."""
@@ -111,8 +121,9 @@ class SUNetCriterion(nn.Module):
         Args:
             output: What the model gives: ``"dr"`` (B, 5), ``"dme"`` (B, 3) or both, and ``"classes"``
                 (B, 1 + L, H, W) if there is a regulariser.
-            batch: The grades, int64 (B,), under the same names; and ``"mask"`` (B, L, H, W), 0 and 1, in a batch of
-                images with masks. Without it there is no loss of lesions: "L_R would be set to zero".
+            batch: The grades, int64 (B,), under the same names; and, where images have masks, ``"mask"`` (B, L, H, W),
+                0 and 1, with ``"masked"``, int64, which places of the batch they are (all, if it is not there). Without
+                masks there is no loss of lesions: "L_R would be set to zero".
 
         Returns:
             ``"total"``, and the parts that there are: ``"lesions"``, ``"dr"``, ``"dme"``.
@@ -122,7 +133,10 @@ class SUNetCriterion(nn.Module):
         """
         parts: dict[str, Tensor] = {}
         if "classes" in output and "mask" in batch:
-            parts["lesions"] = F.cross_entropy(wide(output["classes"]), pixel_classes(batch["mask"]))  # Eq. 4
+            some = batch.get("masked", slice(None))
+            parts["lesions"] = F.cross_entropy(
+                wide(output["classes"][some]), pixel_classes(batch["mask"][some])
+            )  # Eq. 4
         parts |= {name: loss(output[name], batch[name]) for name, loss in self.grades.items() if name in output}
         if not parts:
             raise ArgumentError(

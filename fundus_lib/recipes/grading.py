@@ -75,10 +75,6 @@ class GradingRecipe(Recipe):
             problem = "batch, epochs and the number of lesions must be at least 1"
         elif bool(self.pretraining_images) != bool(self.pretraining_epochs):
             problem = f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
-        elif self.order == "mixed" and self.regulariser:
-            problem = (
-                "order='mixed' shows images with and without masks in one batch: no loss of lesions could be taken"
-            )
         elif self.masks is not None and self.masks < 0:
             problem = f"masks={self.masks}"
         check_together(self, problem)

@@ -26,8 +26,8 @@ class Batches(Dataset[dict[str, Tensor]]):
         batch: Images in a batch, over all processes.
         order: ``"alternate"``: after each batch of images without masks one of images with masks, which come again and
             again until the others are through ("use the two sets to train our model alternately"). ``"once"``: each
-            image comes once; the few batches with masks are scattered among the others. ``"mixed"``: each image with
-            a grade comes once, and masks do not matter.
+            image comes once; the few batches with masks are scattered among the others. ``"mixed"``: each image comes
+            once, and a batch may hold both kinds.
         seed: Seed of the experiment.
         epoch: Number of the epoch.
         share: (i, n): the i-th of n processes, counted from 0, whose batches are the n-th part of each.
@@ -57,7 +57,7 @@ class Batches(Dataset[dict[str, Tensor]]):
         masked, others = images.with_masks, images.without_masks
         self.batches: list[list[int]]
         if order == "mixed":
-            self.batches = once([i for i in range(len(images)) if images.dr[i] >= 0 or images.dme[i] >= 0])
+            self.batches = once(range(len(images)))
         elif order == "once" or not others or not masked:
             self.batches = once(masked) + once(others)
             self.batches = [self.batches[i] for i in rng.permutation(len(self.batches))]

@@ -79,7 +79,13 @@ class GradedImages:
         )
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Images, statistics and grades of some; with their masks if all of them have one."""
+        """Some images, with what is known of each.
+
+        Returns:
+            ``"image"``, ``"statistics"``, ``"dr"`` and ``"dme"`` as above, (B, …) each. If any of them has masks,
+            ``"mask"`` uint8 (B, L, S, S), empty for the others, and ``"masked"`` int64, the places in the batch of
+            those that have.
+        """
         rows = torch.tensor(indices, dtype=torch.long)
         batch = {
             "image": self.images[rows],
@@ -88,7 +94,12 @@ class GradedImages:
             "dme": self.dme[rows],
         }
         own = self.mask_of[rows]
-        return batch | {"mask": self.masks[own]} if bool((own >= 0).all()) else batch
+        masked = torch.nonzero(own >= 0)[:, 0]
+        if len(masked):
+            mask = torch.zeros(len(rows), *self.masks.shape[1:], dtype=torch.uint8)
+            mask[masked] = self.masks[own[masked]]
+            batch |= {"mask": mask, "masked": masked}
+        return batch
 
 
 def read_graded(recipe: GradingRecipe, root: Path) -> tuple[GradedImages, GradedImages, GradedImages, GradedImages]:
