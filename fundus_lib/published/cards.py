@@ -1,43 +1,54 @@
-"""Cards: what a paper says, what its code does, what we do, and by how much that changes the result."""
+"""Cards: what a paper says, what is wrong with it or what its code does, what we do, and what that changes."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 NOT_MEASURED = "not measured"
 """The effect of what nobody has measured, in plain words."""
 
-_LABELS = {"says": "the paper says", "code": "its code does", "ours": "we do", "effect": "it changes the result by"}
+_LABELS = {
+    "says": "the paper says",
+    "doubt": "does not add up",
+    "code": "its code does",
+    "ours": "we do",
+    "effect": "it changes the result by",
+}
 
 
 @dataclass(frozen=True)
 class Card:
-    """One point on which a paper is silent, or its text and its code differ.
+    """One point on which a paper is silent or contradicts itself, or its text and its code differ.
 
-    It displays itself in a notebook and in the book. Texts are plain; what stands between backticks is shown as code.
+    It displays itself in a notebook and in the book. Texts are plain; what stands between backticks is shown as code. A
+    line without text is left out.
 
     Attributes:
         title: What it is about.
         says: What the paper says, in our words.
-        code: What its authors' code does.
         ours: What this library does.
         effect: By how much it changes the result: computed from records or on the page.
+        doubt: What in the paper speaks against it.
+        code: What its authors' code does, if there is any.
     """
 
     title: str
     says: str
-    code: str
     ours: str
     effect: str = NOT_MEASURED
+    doubt: str = field(default="", kw_only=True)
+    code: str = field(default="", kw_only=True)
+
+    def _lines(self) -> list[str]:
+        return [name for name in _LABELS if getattr(self, name)]
 
     def __repr__(self) -> str:
-        lines = [f"{label}: {getattr(self, name)}" for name, label in _LABELS.items()]
-        return "\n".join([self.title, *lines])
+        return "\n".join([self.title, *(f"{_LABELS[name]}: {getattr(self, name)}" for name in self._lines())])
 
     def _repr_html_(self) -> str:
-        rows = "".join(map(self._row, _LABELS))
+        rows = "".join(map(self._row, self._lines()))
         return (
             '<div class="fundus-card" style="border:1px solid rgba(128,128,128,.5);border-radius:.4em;'
             'padding:.6em 1em;margin:.5em 0;text-align:left">'

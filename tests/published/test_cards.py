@@ -27,8 +27,15 @@ def test_every_text_is_shown_with_its_label() -> None:
 
 
 def test_what_was_not_measured_says_so() -> None:
-    silent = Card("t", "s", "c", "o")
+    silent = Card("t", "s", "o")
     assert f">{NOT_MEASURED}</dd>" in silent._repr_html_()
+
+
+def test_a_paper_without_code_has_no_line_for_it_and_one_that_contradicts_itself_has_one_more() -> None:
+    doubtful = Card("N", says="N grades", doubt="N pixels", ours="pixels", effect="none")
+    labels = re.findall("<dt[^>]*>(.*?)</dt>", doubtful._repr_html_())
+    assert labels == ["the paper says", "does not add up", "we do", "it changes the result by"]
+    assert [line.partition(":")[0] for line in repr(doubtful).splitlines()[1:]] == labels
 
 
 def test_a_card_needs_neither_network_nor_script_and_breaks_on_a_phone() -> None:
