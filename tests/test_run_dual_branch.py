@@ -163,10 +163,10 @@ def test_a_test_without_any_lesion_does_not_lose_the_run():
     made = SimpleNamespace(task=task, epochs=3, evaluate=lambda variants: Scores({"a": float("nan")}))
     chosen, never = Best(Curve(dict), "validation_a"), Best(Curve(dict), "test_a")
     chosen.epoch, chosen.weights = 2, task.model.state_dict()
-    _, variants, selection = _test(made, [chosen, never])
-    assert list(variants) == ["last epoch"] and selection == {"by": "validation_a", "epoch": 2}
-    assert _test(made, [never, never])[2]["by"].startswith("last epoch")
-    assert _test(made, [])[2] == {}
+    scores, selection = _test(made, [chosen, never])
+    assert list(scores.variants) == ["last epoch"] and selection == {"by": "validation_a", "epoch": 2}
+    assert _test(made, [never, never])[1]["by"].startswith("last epoch")
+    assert _test(made, [])[1] == {}
 
 
 def test_a_recipe_does_not_run_on_another_data_set(synthetic_root, tmp_path):
