@@ -174,15 +174,20 @@ def predict(
     checkpoint: Annotated[
         Path | None, typer.Option(help="model.pt of a run; the newest under runs/ if not given.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where mask, overlay and counts go.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option(help="Where grades, masks, overlay and counts go.")] = Path("prediction"),
     threshold: Annotated[float, typer.Option(help="Score from which a pixel is called lesion.")] = 0.5,
 ) -> None:
-    """Find lesions in a photograph of your own: writes masks, an overlay and a table of counts."""
+    """Grade a photograph of your own, or find lesions in it, as the model was trained to.
+
+    Prints the grades with their probabilities, and counts of lesions; writes both, with masks and an overlay.
+    """
     from fundus_lib.predict import predict as predict_image
 
     prediction = predict_image(image, checkpoint or newest_model(Path("runs")), threshold=threshold)
     prediction.save(out)
-    typer.echo(prediction.counts.to_string(index=False))
+    for table, digits in ((prediction.grades, "{:.3f}"), (prediction.counts, "{:.4g}")):
+        if len(table):
+            typer.echo(table.to_string(index=False, na_rep="", float_format=digits.format))
     typer.echo(f"written to {out}/")
 
 

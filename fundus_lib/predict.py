@@ -1,4 +1,4 @@
-"""Lesions on a photograph of one's own."""
+"""Grades and lesions of a photograph of one's own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torchvision import tv_tensors
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.checkpoints import load_model
+from fundus_lib.checkpoints import Checkpoint, load_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
+from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.images import read_image, resize_image
 from fundus_lib.devices import choose_device
-from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
+from fundus_lib.errors import ArgumentError, UnreadableImageError
+from fundus_lib.models.trunks import GRADES
 from fundus_lib.tasks.lesions import LesionTask
+from fundus_lib.tasks.sunet import SUNetTask
 from fundus_lib.viz.overlays import overlay
 
 if TYPE_CHECKING:
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model sees on one photograph.
+    """What a model sees on one photograph. A model that only grades gives no lesions: L is 0.
 
     Attributes:
         lesions: The lesions, in the order of the channels below.
@@ -35,6 +39,8 @@ class Prediction:
         overlay: uint8 (H, W, 3), the photograph with the lesions outlined.
         counts: One row per lesion: `lesion`, `components` (8-connected), `area_px`, and `area_percent`, of the field of
             view.
+        grades: One row per disease: `disease` (`"dr"`, `"dme"`), the `grade` that is most probable, and `p0`, `p1`, …,
+            the probabilities of the grades. No row if the model does not grade.
     """
 
     lesions: tuple[str, ...]
@@ -42,21 +48,25 @@ class Prediction:
     mask: NDArray[np.bool_]
     overlay: NDArray[np.uint8]
     counts: pd.DataFrame
+    grades: pd.DataFrame
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `overlay.png`, `counts.csv` and per lesion `<lesion>_mask.png` (0 and 255) and `<lesion>_scores.png`.
+        """Write what there is to a folder.
 
-        Scores are stored as grey levels, 255 for a probability of one.
+        Of grades `grades.csv`. Of lesions `overlay.png`, `counts.csv` and, for each, `<lesion>_mask.png` (0 and 255)
+        and `<lesion>_scores.png`, which has grey levels: 255 for a probability of one.
 
         Returns:
             The files, each written atomically.
         """
-        pictures = {"overlay.png": np.asarray(self.overlay[..., ::-1])}
+        pictures = {"overlay.png": np.asarray(self.overlay[..., ::-1])} if self.lesions else {}
         for channel, lesion in enumerate(self.lesions):
             pictures[f"{lesion}_mask.png"] = self.mask[channel].astype(np.uint8) * 255
             pictures[f"{lesion}_scores.png"] = np.round(self.scores[channel] * 255).astype(np.uint8)
         files = {name: cv2.imencode(".png", picture)[1].tobytes() for name, picture in pictures.items()}
-        files["counts.csv"] = self.counts.to_csv(index=False).encode()
+        for name, table in (("counts", self.counts), ("grades", self.grades)):
+            if len(table):
+                files[f"{name}.csv"] = table.to_csv(index=False).encode()
         for name, content in files.items():
             write_atomically(Path(folder) / name, content)
         return [Path(folder) / name for name in files]
@@ -65,10 +75,11 @@ class Prediction:
 def predict(
     image_path: str | Path, checkpoint: str | Path, *, threshold: float = 0.5, device: str = "auto"
 ) -> Prediction:
-    """Find lesions on a photograph.
+    """Grade a photograph, or find lesions in it: whatever the model was trained for.
 
-    The black border is cut off, and the photograph is brought to the scale at which the model was trained: such that
-    the field of view is as wide as it was there. This supposes a like angle of view (IDRiD: 50°).
+    For lesions, the black border is cut off, and the photograph is brought to the scale at which the model was trained:
+    such that the field of view is as wide as it was there. For grades, the square about the field of view is brought to
+    the size of training. Both suppose a like angle of view (IDRiD: 50°).
 
     Args:
         image_path: A fundus photograph in any format that Pillow reads.
@@ -82,8 +93,6 @@ def predict(
         CheckpointError: The checkpoint is missing, damaged, or not a model of this library.
         ArgumentError: The threshold does not lie between 0 and 1, or there is no such device.
     """
-    import pandas as pd
-
     if not 0 <= threshold <= 1:
         raise ArgumentError(
             "threshold",
@@ -93,15 +102,6 @@ def predict(
             remedy="0.5 is where the model thinks a lesion as likely as not",
         )
     model = load_model(checkpoint)
-    task = model.task
-    if not isinstance(task, LesionTask):
-        raise CheckpointError(
-            checkpoint,
-            "this model grades photographs",
-            found=f"a model of {task.recipe.paper}",
-            expected="a model that finds lesions",
-            remedy="name a model.pt of first_segmenter or dual_branch",
-        )
     photograph = read_image(Path(image_path))  # (H, W, 3)
     try:
         field = field_of_view(photograph)
@@ -109,6 +109,23 @@ def predict(
         raise UnreadableImageError(
             image_path, error.problem, found=error.found, expected=error.expected, remedy=error.remedy
         ) from error
+    task = model.task.to(choose_device(device))
+    grades: dict[str, NDArray[np.float32]] = {}
+    if isinstance(task, SUNetTask):
+        grades, scores = _graded(task, photograph, field)
+    else:
+        assert isinstance(task, LesionTask), "every other task finds lesions"
+        scores = _found(task, model, photograph, field)
+    lesions = task.recipe.lesions if len(scores) else ()
+    mask = scores >= max(threshold, float(np.finfo(np.float32).tiny))  # never outside the field of view, even at threshold 0
+    outlined = overlay(photograph, mask, lesions) if lesions else photograph
+    return Prediction(lesions, scores, mask, outlined, _counts(lesions, mask, field), _table(grades))
+
+
+def _found(
+    task: LesionTask, model: Checkpoint, photograph: NDArray[np.uint8], field: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Lesions' probabilities (L, H, W) of a task that finds lesions."""
     box = bounding_box(field)
     inside = photograph[box]
     scale = model.field_width / inside.shape[1]
@@ -117,16 +134,50 @@ def predict(
     colours = model.statistics
     if colours is None:
         colours = statistics(small, resize_image(np.ascontiguousarray(field[box]), size))
-    task = task.to(choose_device(device))
     logits = task.logits(torch.tensor(small).permute(2, 0, 1), colours)  # (L, h, w)
     probabilities = logits.sigmoid().numpy()
+    return _back(probabilities, box[0].start, box[1].start, inside.shape[:2], field)
+
+
+@torch.inference_mode()
+def _graded(
+    task: SUNetTask, photograph: NDArray[np.uint8], field: NDArray[np.uint8]
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+    """Each disease's probabilities of its grades, and lesions' (L, H, W), of a task that grades."""
+    square = FieldSquare(task.recipe.side)
+    image = tv_tensors.Image(torch.tensor(photograph).permute(2, 0, 1))
+    seen = square({"image": image})["image"].as_subclass(torch.Tensor)  # (3, S, S), as in training
+    colours = statistics(seen.permute(1, 2, 0).numpy())
+    output = task(seen[None].to(task.device), colours[None].to(task.device))
+    grades = {name: output[name][0].softmax(0).cpu().numpy() for name in GRADES if name in output}
+    if "logits" not in output:
+        return grades, np.zeros((0, *field.shape), np.float32)
+    top, left, edge = square.place(image)
+    probabilities = output["logits"][0].sigmoid().cpu().numpy()
+    return grades, _back(probabilities, top, left, (edge, edge), field)
+
+
+def _back(
+    probabilities: NDArray[np.float32], top: int, left: int, size: tuple[int, int], field: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Maps (L, h, w) of a part of the photograph, put back where it was cut out; 0 outside the field of view."""
+    rows, columns = (
+        slice(max(start, 0), min(start + edge, whole))
+        for start, edge, whole in zip((top, left), size, field.shape, strict=True)
+    )
     scores = np.zeros((len(probabilities), *field.shape), np.float32)
     for channel, probability in enumerate(probabilities):
-        back = cv2.resize(probability, inside.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        scores[(channel, *box)] = back * field[box]
-    mask = scores >= max(threshold, np.finfo(np.float32).tiny)  # never outside the field of view, even at threshold 0
+        back = cv2.resize(probability, size[::-1], interpolation=cv2.INTER_LINEAR)
+        part = back[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        scores[channel, rows, columns] = part * field[rows, columns]
+    return scores
+
+
+def _counts(lesions: tuple[str, ...], mask: NDArray[np.bool_], field: NDArray[np.uint8]) -> pd.DataFrame:
+    import pandas as pd
+
     rows = []
-    for lesion, found in zip(task.recipe.lesions, mask, strict=True):
+    for lesion, found in zip(lesions, mask, strict=True):
         binary = found.astype(np.uint8)
         rows.append(
             {
@@ -136,6 +187,15 @@ def predict(
                 "area_percent": 100 * float(binary.sum()) / float(field.sum()),
             }
         )
-    return Prediction(
-        task.recipe.lesions, scores, mask, overlay(photograph, mask, task.recipe.lesions), pd.DataFrame(rows)
-    )
+    return pd.DataFrame(rows, columns=["lesion", "components", "area_px", "area_percent"])
+
+
+def _table(grades: dict[str, NDArray[np.float32]]) -> pd.DataFrame:
+    import pandas as pd
+
+    names = [f"p{k}" for k in range(max((len(shares) for shares in grades.values()), default=0))]
+    rows = [
+        {"disease": name, "grade": int(shares.argmax()), **dict(zip(names, shares.tolist(), strict=False))}
+        for name, shares in grades.items()
+    ]
+    return pd.DataFrame(rows, columns=["disease", "grade", *names])

@@ -61,6 +61,25 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
     assert {"overlay.png", "EX_mask.png", "counts.csv"} <= {p.name for p in (tmp_path / "p").iterdir()}
 
 
+def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, synthetic_root: Path) -> None:
+    from fundus_lib.checkpoints import save_model
+    from fundus_lib.recipes import find
+
+    recipe = find("sunet", "sunet").smoke()
+    save_model(tmp_path / "model.pt", recipe.task(), field_width=64, trained_on="nothing")
+    photograph = next((synthetic_root / "B. Disease Grading").rglob("IDRiD_001.jpg"))
+    options = ["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path / "p")]
+    found = call(app, ["predict", str(photograph), *options])
+    assert found.exit_code == 0, found.output
+    lines = [line.split() for line in found.output.splitlines()]
+    assert lines[0] == ["disease", "grade", "p0", "p1", "p2", "p3", "p4"]
+    shares = {line[0]: [float(text) for text in line[2:]] for line in lines[1:3]}
+    assert {name: len(shares[name]) for name in shares} == {"dr": 5, "dme": 3}
+    assert all(sum(of) == pytest.approx(1, abs=3e-3) for of in shares.values())
+    assert lines[3][0] == "lesion" and [line[0] for line in lines[4:8]] == ["MA", "HE", "EX", "SE"]
+    assert {"grades.csv", "counts.csv", "overlay.png"} <= {path.name for path in (tmp_path / "p").iterdir()}
+
+
 def test_newest_model_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="fundus run first_segmenter"):
         newest_model(tmp_path)

@@ -10,8 +10,9 @@ from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view
 from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
 from fundus_lib.predict import predict
-from fundus_lib.recipes import SegmentationRecipe
+from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
 from fundus_lib.tasks.segmentation import Segmentation
+from fundus_lib.tasks.sunet import SUNetTask
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2}
@@ -25,6 +26,15 @@ def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.pt"
     torch.manual_seed(0)
     save_model(path, Segmentation(RECIPE), field_width=WIDTH, trained_on="nothing")
+    return path
+
+
+def grader(path, side=WIDTH, **model_args):
+    """The same of a network that grades."""
+    model_args = {"backbone": "resnet18", "channels": 8, **model_args}
+    recipe = GradingRecipe(paper="p", table="t", row="r", lesions=("HE", "EX"), side=side, model_args=model_args)
+    torch.manual_seed(0)
+    save_model(path, SUNetTask(recipe), field_width=side, trained_on="nothing")
     return path
 
 
@@ -104,6 +114,62 @@ def test_save_writes_pictures_and_counts(checkpoint, tmp_path):
     overlay = cv2.imread(str(tmp_path / "out" / "overlay.png"))[..., ::-1]
     np.testing.assert_array_equal(overlay, prediction.overlay)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "counts.csv"), prediction.counts)
+
+
+def output_of(model, image):
+    """What the network says of a square photograph, (3, S, S) as it is."""
+    from fundus_lib.data.field_of_view import statistics
+
+    with torch.inference_mode():
+        return load_model(model).task(torch.tensor(image).permute(2, 0, 1)[None], statistics(image)[None])
+
+
+def test_grades_and_lesions_are_those_of_the_network_on_the_square_about_the_field_of_view(tmp_path):
+    model, image = grader(tmp_path / "model.pt"), photograph()
+    output = output_of(model, image)
+    for border in (0, 20):
+        found = predict(write(tmp_path / "a.png", photograph(border)), model, device="cpu")
+        dr, dme = found.grades.itertuples()
+        assert (dr.disease, dr.grade, dme.disease, dme.grade) == (
+            *("dr", int(output["dr"].argmax())),
+            *("dme", int(output["dme"].argmax())),
+        )
+        np.testing.assert_allclose(dr[-5:], output["dr"][0].softmax(0), rtol=1e-5)
+        np.testing.assert_allclose(dme[-5:-2], output["dme"][0].softmax(0), rtol=1e-5)
+        assert np.isnan(dme[-2:]).all()
+        at = found.scores[:, border : border + WIDTH, 2 * border : 2 * border + WIDTH]
+        np.testing.assert_allclose(at, output["logits"][0].sigmoid().numpy() * field_of_view(image), rtol=1e-5)
+        assert found.scores.shape[1:] == photograph(border).shape[:2] and found.lesions == ("HE", "EX")
+        assert found.scores.sum() == pytest.approx(at.sum())
+
+
+def test_where_the_frame_cuts_the_field_of_view_off_the_square_reaches_beyond_it(tmp_path):
+    model, cut = grader(tmp_path / "model.pt"), photograph()[15:105]
+    seen = np.zeros((WIDTH, WIDTH, 3), np.uint8)
+    seen[15:105] = cut
+    found = predict(write(tmp_path / "a.png", cut), model, device="cpu")
+    output = output_of(model, seen)
+    assert found.scores.shape == (2, 90, WIDTH)
+    np.testing.assert_allclose(
+        found.scores, output["logits"][0, :, 15:105].sigmoid().numpy() * field_of_view(cut), rtol=1e-5
+    )
+    np.testing.assert_allclose(found.grades.loc[0, "p0":"p4"].astype(float), output["dr"][0].softmax(0), rtol=1e-5)
+
+
+def test_a_network_without_regulariser_gives_the_grades_alone(tmp_path):
+    model = grader(tmp_path / "model.pt", side=64, regulariser=False, diseases=("dme",))
+    image = photograph(scale=2)
+    found = predict(write(tmp_path / "a.png", image), model, device="cpu")
+    assert found.grades.columns.tolist() == ["disease", "grade", "p0", "p1", "p2"] and len(found.grades) == 1
+    assert found.grades.loc[0, "p0":"p2"].sum() == pytest.approx(1)
+    assert found.lesions == () and found.scores.shape == (0, *image.shape[:2]) and found.counts.empty
+    np.testing.assert_array_equal(found.overlay, image)
+    assert [path.name for path in found.save(tmp_path / "out")] == ["grades.csv"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "grades.csv"), found.grades)
+
+
+def test_a_network_without_grades_has_an_empty_table(checkpoint, tmp_path):
+    assert predict(write(tmp_path / "a.png", photograph()), checkpoint, device="cpu").grades.empty
 
 
 def test_bad_photographs(checkpoint, tmp_path):

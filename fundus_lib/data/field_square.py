@@ -48,12 +48,26 @@ class FieldSquare:
         Raises:
             ArgumentError: The photograph is black.
         """
-        rows, columns = bounding_box(field_of_view(sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy()))
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        edge = max(height, width)
-        top, left = rows.start - (edge - height) // 2, columns.start - (edge - width) // 2
+        top, left, edge = self.place(sample["image"])
 
         def cut(part: Any) -> Any:
             return F.resize(F.crop(part, top, left, edge, edge), [self.side, self.side], antialias=True)
 
         return {name: cut(part) if isinstance(part, tv_tensors.TVTensor) else part for name, part in sample.items()}
+
+    def place(self, image: torch.Tensor) -> tuple[int, int, int]:
+        """Where the square lies, before it is resized.
+
+        Args:
+            image: uint8 (3, H, W).
+
+        Returns:
+            First row, first column, and edge in pixels; the square may reach beyond the photograph.
+
+        Raises:
+            ArgumentError: The photograph is black.
+        """
+        rows, columns = bounding_box(field_of_view(image.as_subclass(torch.Tensor).permute(1, 2, 0).numpy()))
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        edge = max(height, width)
+        return rows.start - (edge - height) // 2, columns.start - (edge - width) // 2, edge
