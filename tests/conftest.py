@@ -28,6 +28,15 @@ def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_idrid(root, size=(240, 360), seed=0, segmentation=(4, 3), grading=(6, 4))
 
 
+@pytest.fixture(scope="session")
+def graded_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A drawn data set with more grades: some of its photographs have masks too, leak, or come twice."""
+    from fundus_lib.data.synthetic import make_idrid
+
+    root = tmp_path_factory.mktemp("graded") / "IDRiD"
+    return make_idrid(root, size=(96, 144), seed=0, segmentation=(6, 3), grading=(24, 6), progress=False)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests never read or fill the user's cache, unless the run names one."""
