@@ -76,6 +76,11 @@ WRONG = {
     "def called_from": "def called_from(d, p, share):\n    return d / 2",
     "def optimism": "def optimism(validation, test):\n    return validation.max() - test[validation.argmax()]",
     "seeds_needed": "seeds_needed = 5",
+    "def dr_told_dme": (
+        "def dr_told_dme(train, test):\n    return test[test.argmax(axis=0), range(3)].sum() / test.sum()"
+    ),
+    "def best_accuracy": "def best_accuracy(agreement):\n    return agreement**2, agreement",
+    "def all_right": "def all_right(n):\n    return 0.975 ** (1 / n)",
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
 }
 
