@@ -8,6 +8,7 @@ Eq. 1, ``SL(L)`` must read ``SL(M)``.
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -22,6 +23,14 @@ from fundus_lib.models.trunks import GRADES, check_diseases, trunk
 
 UNIONS = ("concatenation", "sum")
 POOLINGS = ("max", "mean")
+
+
+PRIOR = 0.01
+"""Share of the pixels that a fresh network takes for each lesion.
+
+About as many are. A network that starts from equal shares spends its first hundreds of steps on learning that nearly
+all is background, and sends that through the trunk.
+"""
 
 
 class SUNet(nn.Module):
@@ -193,6 +202,8 @@ class LesionRegulariser(nn.Module):
         widths = [max(channels // 2**k, least) for k in range(6)]
         self.compress = nn.ModuleList(nn.Sequential(*convolution(before, after)) for before, after in pairwise(widths))
         self.classes = nn.Conv2d(widths[-1], classes, kernel_size=1)
+        nn.init.zeros_(self.classes.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.classes.bias[1:], math.log(PRIOR))  # type: ignore[index]
 
     def forward(self, x: Tensor, size: torch.Size) -> Tensor:
         """(B, channels, h, w) to logits (B, classes, height, width) at the size (height, width) of the image."""
