@@ -51,6 +51,12 @@ MIXED_CONTROL = MIXED.replace(row="dr_dme_mixed", criterion={"lesions": 0.0})
 
 ORDERS = (CONTROL, MIXED, MIXED_CONTROL)
 
+MIXED_SINGLES = (
+    MIXED.replace(row="dr_lr_mixed", model_args=DR),
+    MIXED.replace(row="dme_lr_mixed", model_args=DME),
+)
+"""One disease and the lesions, in mixed batches."""
+
 MASKS = (0, 5, 9, 18, 27)
 """Of how many images the masks are used, in the sweep of Fig. 4; the row of all of them is SUNet."""
 
@@ -119,7 +125,7 @@ RECIPES: tuple[GradingRecipe, ...] = (
             for recipe in (MIXED, MIXED_CONTROL)
         ),
     ),
-    *map(_lite, (sunet("sunet"), *ORDERS, plain("dr_dme"), plain("grader", "grader"))),
+    *map(_lite, (*TABLE_1[:3], *MIXED_SINGLES, sunet("sunet"), *ORDERS, plain("grader", "grader"))),
     _lite(plain("grader_scratch", "grader")).replace(imagenet=False),
-    *_table("ablations", *_phi(_small(MIXED))[1:], *_ablations(_small(MIXED), (0, 1))),
+    *_table("ablations", *_phi(_lite(MIXED))[1:], *_ablations(_lite(MIXED), (0, 1))),
 )
