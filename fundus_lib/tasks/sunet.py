@@ -82,6 +82,9 @@ class SUNetTask(FundusTask):
         output = self.model(images.contiguous(memory_format=torch.channels_last))
         parts = self.criterion(output, batch | ({} if masks is None else {"mask": masks}))
         shown = {"loss" if name == "total" else name: part.detach() for name, part in parts.items()}
+        if "classes" in output:  # in every step of every process, since their means are taken together: in this order
+            lesions, masked = shown.pop("lesions", torch.zeros_like(parts["total"])), len(batch.get("masked", ()))
+            self.log("lesions", lesions, on_step=False, on_epoch=True, sync_dist=True, batch_size=masked)
         self.log_dict(shown, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(images))
         total: Tensor = parts["total"]
         return total

@@ -37,11 +37,11 @@ def while_training(task: SUNetTask, images: GradedImages) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name, grades in given.items():
         true = getattr(images, name)
-        scores[f"{name}_accuracy"] = float((grades == true).float().mean())
+        scores[f"{name}_accuracy"] = float((grades == true).double().mean())
         scores[f"{name}_kappa"] = quadratic_weighted_kappa(confusion_matrix(grades, true, GRADES[name]))
     if len(given) == 2:
         right = (given["dr"] == images.dr) & (given["dme"] == images.dme)
-        scores["joint_accuracy"] = float(right.float().mean())
+        scores["joint_accuracy"] = float(right.double().mean())
     return scores
 
 
