@@ -166,7 +166,7 @@ def mass_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayL
         field: Field of view, bool or 0/1 (H, W). What the map has outside it is left out of both sums.
 
     Returns:
-        Between 0 and 1. An empty mask has 0. A map that is nowhere positive (inside the field) looks nowhere: NaN.
+        Between 0 and 1; 0 for an empty mask, NaN for a map that is positive nowhere inside the field.
 
     Raises:
         ArgumentError: The sizes differ, a value of the map is not finite, or one of a mask is neither 0 nor 1.

@@ -126,7 +126,7 @@ class SUNetCriterion(nn.Module):
                 masks there is no loss of lesions: "L_R would be set to zero".
 
         Returns:
-            ``"total"``, and the parts that there are: ``"lesions"``, ``"dr"``, ``"dme"``.
+            ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that there are.
 
         Raises:
             ArgumentError: The model gives no grade, or shapes do not fit.

@@ -26,7 +26,8 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
             Where a run was done again on the same test data, the latest counts.
 
     Returns:
-        One line per run and image: paper, table, row, seed, test_data (digits that change with it), name (of the
+        One line per run and image, with the columns paper, table, row, seed, test_data (digits that change with it),
+        name (of the
         image), dr and dme (grades that were given), dr_true and dme_true, dr_right, dme_right, and joint_right (both
         are). What a run did not grade is missing (`pandas.NA`).
 
