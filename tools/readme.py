@@ -1,37 +1,87 @@
-"""Write the README's table of results from the records: `python tools/readme.py`."""
+"""Write the README's tables of results from the records: `python tools/readme.py`."""
+
+from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fundus_lib import records
+from fundus_lib.data.summary import measured
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-ASIDE = ("anywhere", "faster", "ablations")
+ASIDE = ("anywhere", "faster", "ablations", "phi", "beyond")
 """Tables that repeat another one under other conditions: their chapter shows them, the README does not."""
-PLACE = re.compile(r"(?<=lists them; a test holds this table to them\):\n\n).*?(?=\n\n## )", re.S)
+PLACE = re.compile(r"(?<=a test holds these tables to them).*?(?=\n\n## )", re.S)
 
 
-def table() -> str:
-    """The results on IDRiD as a Markdown table: mean AUPR over seeds, spread, time and device of each row."""
+def tables() -> str:
+    """The results on IDRiD as Markdown: lesions, and below it grades."""
     runs = records.load()
+    runs = runs[(runs.dataset == "IDRiD") & ~runs.table.isin(ASIDE)]
+    graded = runs.reindex(columns=["dr_accuracy", "dme_accuracy"]).notna().any(axis=1)
+    return (
+        f".\n\nLesions, on the 27 test photographs with masks:\n\n{lesions(runs[~graded])}\n\n"
+        f"Grades, on the 103 test photographs with grades:\n\n{grades(runs[graded])}"
+    )
+
+
+def lesions(runs: pd.DataFrame) -> str:
+    """Mean AUPR over seeds, spread, time and device of each row."""
     lines = [
         "| chapter, row | trained on | AUPR, hard exudates | guessing | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    runs = runs[(runs.dataset == "IDRiD") & ~runs.table.isin(ASIDE)]
     for (paper, _, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
         aupr = group.EX_aupr
-        spread = f" ({aupr.min():.3f}-{aupr.max():.3f}, {len(aupr)} seeds)" if len(aupr) > 1 else " (one seed)"
         lines.append(
-            f"| {paper}, `{row}` | {trained_on} | {aupr.mean():.3f}{spread} | {group.EX_prevalence.mean():.4f} "
-            f"| {group.train_seconds.mean():.0f} s | {' or '.join(sorted(set(group.device)))} |"
+            f"| {paper}, `{row}` | {trained_on} | {spread(aupr)} | {group.EX_prevalence.mean():.4f} | {time(group)} |"
         )
     return "\n".join(lines)
 
 
+def grades(runs: pd.DataFrame) -> str:
+    """Mean accuracies over seeds, spread, time and device of each row; guessing is the most frequent training grade."""
+    train, test = (np.array(measured("IDRiD")["grades"][split]) for split in ("train", "test"))
+    hits = {
+        "joint": test[np.unravel_index(train.argmax(), train.shape)],
+        "dr": test.sum(1)[train.sum(1).argmax()],
+        "dme": test.sum(0)[train.sum(0).argmax()],
+    }
+    guesses = " | ".join(f"{hit / test.sum():.3f}" for hit in hits.values())
+    lines = [
+        "| chapter, table, row | both right | retinopathy | macular edema | training | device |",
+        "| --- | --- | --- | --- | --- | --- |",
+        f"| guessing the most frequent | {guesses} | | |",
+    ]
+    for (paper, table, row), group in runs.groupby(["paper", "table", "row"]):
+        columns = group.reindex(columns=[f"{name}_accuracy" for name in hits])
+        scores = " | ".join(spread(columns[name].dropna()) for name in columns)
+        lines.append(f"| {paper}, {table}, `{row}` | {scores} | {time(group)} |")
+    return "\n".join(lines)
+
+
+def spread(scores: pd.Series[float]) -> str:
+    """Mean and range over the seeds, or nothing."""
+    if scores.empty:
+        return ""
+    seeds = f"{scores.min():.3f}-{scores.max():.3f}, {len(scores)} seeds" if len(scores) > 1 else "one seed"
+    return f"{scores.mean():.3f} ({seeds})"
+
+
+def time(group: pd.DataFrame) -> str:
+    """Seconds of training, and where."""
+    return f"{group.train_seconds.mean():.0f} s | {' or '.join(sorted(set(group.device)))}"
+
+
 def main() -> None:
-    """Replace the table in the README."""
-    README.write_text(PLACE.sub(lambda _: table(), README.read_text(encoding="utf-8")), encoding="utf-8")
+    """Replace the tables in the README."""
+    README.write_text(PLACE.sub(lambda _: tables(), README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ class GradingRecipe(Recipe):
         validation: Share of the training images on which the epoch is chosen.
         model: ``"sunet"`` or ``"grader"``.
         model_args: Its settings, other than `lesions`.
-        criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the weights of ``form="weighted"`` are taken
-            from the training images.
+        criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the training images give the weights of
+            ``form="weighted"``.
         order: Of an epoch's batches, see :class:`~fundus_lib.tasks.graded_batches.Batches`.
         imagenet: Start from torchvision's weights of ImageNet, and normalise by its colours; otherwise every photograph
             is normalised by its own.

@@ -55,6 +55,8 @@ WRONG = {
         "    return (2 - a / c) / c / ((2 - b / d) / d), a / c**2 / (b / d**2)"
     ),
     "small_share": "small_share = (np.arange(40) / 40).mean()",
+    "def my_diet": ("def my_diet(masked, others, batch):\n    return others / masked, masked / (masked + others)"),
+    "def my_floor": "def my_floor(shares):\n    return -np.log(np.max(shares))",
     "overtakes": "overtakes = 20",
     "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
     "def share_run": (
@@ -81,6 +83,13 @@ WRONG = {
     ),
     "def best_accuracy": "def best_accuracy(agreement):\n    return agreement**2, agreement",
     "def all_right": "def all_right(n):\n    return 0.975 ** (1 / n)",
+    "def both_right": "def both_right(dr, dme, n):\n    return dr + dme - n, min(dr, dme), dr * dme / n",
+    "def comes_again": "def comes_again(masked, plain, batch):\n    return plain / masked",
+    "def best_share": "def best_share(mask, places=8):\n    return mask.mean()",
+    "def my_grad_cam": (
+        "def my_grad_cam(features, weights):\n"
+        "    return np.maximum(weights[:, None, None] * features, 0).sum(axis=0) / features[0].size"
+    ),
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
 }
 

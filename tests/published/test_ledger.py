@@ -133,6 +133,13 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
     }
 
 
+def test_every_row_of_sunet_at_another_scale_stands_beside_a_printed_one():
+    beside = {
+        name for rows in counterparts("sunet").rows.values() for e in rows.values() for name in e.get("nearest", ())
+    }
+    assert {f"{r.table}/{r.row}" for r in recipes("sunet") if r.table in ("small", "lite")} <= beside
+
+
 def test_both_tables_of_sunet_have_its_accuracies_and_say_that_the_challenge_is_quoted(tmp_path):
     save(tmp_path, recipe("1/sunet", "sunet"), metrics=GRADES)
     single = {name: score for name, score in GRADES.items() if name.startswith("dme")}
