@@ -55,7 +55,7 @@ WRONG = {
         "    return (2 - a / c) / c / ((2 - b / d) / d), a / c**2 / (b / d**2)"
     ),
     "small_share": "small_share = (np.arange(40) / 40).mean()",
-    "def my_diet": ("def my_diet(masked, others, batch):\n    return others / masked, masked / (masked + others)"),
+    "def my_healthy": "def my_healthy(q, a, b):\n    return (q * a + (1 - q) * b,) * 2",
     "def my_floor": "def my_floor(shares):\n    return -np.log(np.max(shares))",
     "overtakes": "overtakes = 20",
     "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
@@ -91,6 +91,8 @@ WRONG = {
         "    return np.maximum(weights[:, None, None] * features, 0).sum(axis=0) / features[0].size"
     ),
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
+    "def most_apart": "def most_apart(a, b, n):\n    return a, b",
+    "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
 
 
