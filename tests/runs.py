@@ -35,7 +35,7 @@ def start(recipe: Recipe, root: Path, out: Path, **settings: Any) -> subprocess.
     return subprocess.Popen([sys.executable, str(script), json.dumps(arguments)])
 
 
-def start_and_kill(recipe: Recipe, root: Path, out: Path, *, seconds: float = 120) -> None:
+def start_and_kill(recipe: Recipe, root: Path, out: Path, *, seconds: float = 600) -> None:
     """Start a run in a process of its own and kill it as soon as it has written a checkpoint."""
     process = start(recipe, root, out)
     try:

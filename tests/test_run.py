@@ -158,7 +158,7 @@ def test_a_damaged_checkpoint_is_named(synthetic_root, tmp_path):
 def test_two_processes_train_together(synthetic_root, tmp_path):
     recipe = TINY.replace(epochs=1, steps=2, validation_images=0)
     process = start(recipe, synthetic_root, tmp_path, devices=2)
-    assert process.wait(timeout=100) == 0
+    assert process.wait(timeout=600) == 0
     (path,) = tmp_path.glob("*.json")
     record = records.read(path)
     assert record["processes"] == 2

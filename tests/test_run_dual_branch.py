@@ -135,7 +135,7 @@ def test_two_processes_learn_what_one_learns(synthetic_root, tmp_path):
     recipe = recipe.replace(optimiser="sgd", learning_rate=0.05)
     process = start(recipe, synthetic_root, tmp_path, devices=2)
     alone = here(recipe, synthetic_root, tmp_path / "alone")
-    assert process.wait(timeout=200) == 0
+    assert process.wait(timeout=600) == 0
     (path,) = tmp_path.glob("*.json")
     record = records.read(path)
     assert (record["processes"], alone["processes"]) == (2, 1)

@@ -15,8 +15,7 @@ from torch.utils.data import DataLoader
 
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.patches import Crops
-from fundus_lib.errors import ArgumentError
-from fundus_lib.tasks.experiment import shared_out
+from fundus_lib.tasks.experiment import shared_out, sharing
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.segmentation import SegmentationRecipe
@@ -100,17 +99,7 @@ class CropsModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """The crops of the current epoch; Lightning asks again for each (`reload_dataloaders_every_n_epochs=1`)."""
-        recipe, trainer = self.recipe, self.trainer
-        assert trainer is not None, "Lightning attaches the trainer before it asks for crops"
-        processes = trainer.world_size
-        if recipe.batch % processes:
-            raise ArgumentError(
-                "devices",
-                "the batch cannot be shared out evenly",
-                found=f"a batch of {recipe.batch} for {processes} processes",
-                expected="a number of processes that divides the batch",
-                remedy="use fewer devices, or a recipe with a larger batch",
-            )
+        recipe, trainer = self.recipe, sharing(self.trainer, self.recipe.batch)
         crops = Crops(
             self.arrays.images,
             self.arrays.masks,
@@ -124,7 +113,7 @@ class CropsModule(L.LightningDataModule):
         # cutting crops takes about a millisecond a batch: no worker processes are needed
         return DataLoader(
             crops,
-            batch_size=recipe.batch // processes,
+            batch_size=recipe.batch // trainer.world_size,
             sampler=shared_out(crops, trainer),
             pin_memory=torch.cuda.is_available(),
         )

@@ -8,10 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import Dataset, DistributedSampler, Sampler
 
+from fundus_lib.errors import ArgumentError
+
 if TYPE_CHECKING:
     import lightning as L
 
     from fundus_lib.tasks.base import FundusTask
+
+
+def sharing(trainer: L.Trainer | None, batch: int) -> L.Trainer:
+    """The trainer that asks for batches, if its processes can share them out evenly.
+
+    Args:
+        trainer: That of a data module; Lightning attaches it before it asks.
+        batch: How many there are in a batch, over all processes.
+
+    Raises:
+        ArgumentError: The batch does not divide by the number of processes.
+    """
+    assert trainer is not None, "Lightning attaches the trainer before it asks for batches"
+    if batch % trainer.world_size:
+        raise ArgumentError(
+            "devices",
+            "the batch cannot be shared out evenly",
+            found=f"a batch of {batch} for {trainer.world_size} processes",
+            expected="a number of processes that divides the batch",
+            remedy="use fewer devices, or recipe.replace(batch=…)",
+        )
+    return trainer
 
 
 def shared_out(steps: Dataset[Any], trainer: L.Trainer) -> Sampler[int] | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.tasks.experiment import sharing
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.grading import GradingRecipe
@@ -103,15 +104,6 @@ class BatchesModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches of the current epoch; Lightning asks again for each (`reload_dataloaders_every_n_epochs=1`)."""
-        recipe, trainer = self.recipe, self.trainer
-        assert trainer is not None, "Lightning attaches the trainer before it asks for batches"
-        if recipe.batch % trainer.world_size:
-            raise ArgumentError(
-                "devices",
-                "the batch cannot be shared out evenly",
-                found=f"a batch of {recipe.batch} for {trainer.world_size} processes",
-                expected="a number of processes that divides the batch",
-                remedy="use fewer devices, or recipe.replace(batch=…)",
-            )
+        trainer = sharing(self.trainer, self.recipe.batch)
         batches = self.batches(trainer.current_epoch, (trainer.global_rank, trainer.world_size))
         return DataLoader(batches, batch_size=None, pin_memory=torch.cuda.is_available())

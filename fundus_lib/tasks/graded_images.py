@@ -177,8 +177,10 @@ def _join(graded: GradedImages, pictures: GradedImages) -> GradedImages:
 
 
 def _images(data: FundusDataset, root: Path, count: int | None) -> GradedImages:
-    samples = [data[index] for index in range(len(data))[:count]]
-    return gather(samples, Source(title(root), data.fingerprint(), len(samples)), masks=bool(data.lesions))
+    """The first `count` of a data set, of which no others are decoded; the fingerprint is that of all."""
+    fingerprint, data.items = data.fingerprint(), data.items[:count]
+    samples = [data[index] for index in range(len(data))]
+    return gather(samples, Source(title(root), fingerprint, len(samples)), masks=bool(data.lesions))
 
 
 def gather(samples: Sequence[Sample], source: Source, *, masks: bool) -> GradedImages:

@@ -23,7 +23,7 @@ from fundus_lib.data.ddr_whole import DDRWholeImages
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.inventory import title
 from fundus_lib.errors import ArgumentError
-from fundus_lib.tasks.experiment import Source, shared_out
+from fundus_lib.tasks.experiment import Source, shared_out, sharing
 
 if TYPE_CHECKING:
     from fundus_lib.recipes.whole_images import DualBranchRecipe
@@ -139,16 +139,7 @@ class StepsModule(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         """The steps of the current epoch; Lightning asks again for each (`reload_dataloaders_every_n_epochs=1`)."""
-        recipe, trainer = self.recipe, self.trainer
-        assert trainer is not None, "Lightning attaches the trainer before it asks for batches"
-        if recipe.batch % trainer.world_size:
-            raise ArgumentError(
-                "devices",
-                "the batch cannot be shared out evenly",
-                found=f"a batch of {recipe.batch} for {trainer.world_size} processes",
-                expected="a number of processes that divides the batch",
-                remedy="use fewer devices, or recipe.replace(batch=…)",
-            )
+        recipe, trainer = self.recipe, sharing(self.trainer, self.recipe.batch)
         epoch = trainer.current_epoch
         shown = self.drawn if self.drawn is not None and epoch < recipe.pretraining_epochs else self.real
         steps = Steps(shown, versions=recipe.versions, prefixes=recipe.prefixes, seed=recipe.seed, epoch=epoch)
