@@ -16,7 +16,7 @@ def sunet(row: str, **changes: Any) -> GradingRecipe:
 
 
 def plain(row: str, model: str = "sunet", **model_args: Any) -> GradingRecipe:
-    """A network without lesion regulariser: every graded image once in an epoch."""
+    """A network without lesion regulariser: every image once in an epoch; those without a grade teach it nothing."""
     parts = {"regulariser": False} if model == "sunet" else {}
     return sunet(row, model=model, model_args={**parts, **model_args}, order="mixed")
 
