@@ -40,7 +40,7 @@ CONTROL = sunet("dr_dme_alternating", criterion={"lesions": 0.0})
 """SUNet, shown the same images in the same order, with the same layers, but the lesions' loss does not count.
 
 Without it the row `dr_dme` differs from SUNet in three things at once: the loss of lesions, a second stream of layers,
-and that training in turns shows the photographs with masks, most of them of severe disease, several times an epoch.
+and that training in turns shows the photographs with masks, most at the highest risk of edema, several times an epoch.
 """
 
 MIXED = sunet("sunet_mixed", order="mixed")
