@@ -225,5 +225,6 @@ def log_odds(classes: Tensor) -> Tensor:
         float (B, L, H, W), whose sigmoid is the softmax of `classes`.
     """
     z = classes.float()
-    others = [[k for k in range(z.shape[1]) if k != lesion] for lesion in range(1, z.shape[1])]
-    return torch.stack([z[:, 1 + n] - z[:, rest].logsumexp(1) for n, rest in enumerate(others)], dim=1)
+    # joined, since a list as index would be copied to the device, which waits for it
+    others = [torch.cat([z[:, :k], z[:, k + 1 :]], dim=1) for k in range(1, z.shape[1])]
+    return torch.stack([z[:, k] - rest.logsumexp(1) for k, rest in enumerate(others, 1)], dim=1)
