@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fundus_lib.tasks.experiment import Experiment
     from fundus_lib.tasks.sunet import SUNetTask
 
+CHOICES = {"model": ("sunet", "grader"), "order": ("alternate", "once", "mixed"), "choose_by": ("accuracy", "kappa")}
+
 
 @dataclass(frozen=True)
 class GradingRecipe(Recipe):
@@ -36,8 +38,8 @@ class GradingRecipe(Recipe):
         criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the training images give the weights of
             ``form="weighted"``.
         order: Of an epoch's batches, see :class:`~fundus_lib.tasks.graded_batches.Batches`.
-        imagenet: Start from torchvision's weights of ImageNet, and normalise by its colours; otherwise every photograph
-            is normalised by its own.
+        imagenet: Start from ImageNet, and normalise by the colours that the trunk's weights expect; otherwise every
+            photograph is normalised by its own.
         rotate: Turn images by any angle; otherwise, as always, only mirror them.
         learning_rate: Of Adam, at the start; it falls to 0 along a cosine.
         choose_by: The score on the validation images by which the epoch is chosen: ``"accuracy"``, joint if there are
@@ -71,12 +73,16 @@ class GradingRecipe(Recipe):
 
     def __post_init__(self) -> None:
         problem = None
+        chosen = {name: getattr(self, name) for name in CHOICES}
+        unknown = [f"{name}={value!r}" for name, value in chosen.items() if value not in CHOICES[name]]
         if min(self.batch, self.epochs, len(self.lesions)) < 1:
             problem = "batch, epochs and the number of lesions must be at least 1"
         elif bool(self.pretraining_images) != bool(self.pretraining_epochs):
             problem = f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
         elif self.masks is not None and self.masks < 0:
             problem = f"masks={self.masks}"
+        elif unknown:
+            problem = f"{', '.join(unknown)}: there is no such choice"
         check_together(self, problem)
 
     @property

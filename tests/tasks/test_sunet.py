@@ -252,7 +252,10 @@ def test_the_experiment_counts_its_steps_and_chooses_by_accuracy(graded_root):
 
 @pytest.mark.parametrize(
     "bad",
-    [{"batch": 0}, {"epochs": 0}, {"lesions": ()}, {"pretraining_images": 3}, {"masks": -1}],
+    [
+        *({"batch": 0}, {"epochs": 0}, {"lesions": ()}, {"pretraining_images": 3}, {"masks": -1}),
+        *({"order": "in turns"}, {"model": "unet"}, {"choose_by": "joint_accuracy"}),
+    ],
 )
 def test_recipes_refuse_what_does_not_go_together(bad):
     with pytest.raises(ArgumentError, match="do not go together"):
