@@ -6,6 +6,7 @@ from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.metrics import paired_test
+from fundus_lib.recipes import recipes
 from fundus_lib.records.answers import answers, paired
 
 NAMES = [f"IDRiD_{n:03d}" for n in range(1, 41)]
@@ -103,3 +104,12 @@ def test_interval_over_images_is_that_of_the_bootstrap_and_seeds_widen_it(save):
     # The seed that failed is drawn twice in a quarter of the selections, so the interval reaches to its own difference.
     assert both.difference.low < -22 / 40 and both.difference.high > 2 / 40
     assert compare(save, confidence=0.5).difference.low > both.difference.low
+
+
+def test_runs_of_a_recipe_that_was_shrunk_are_left_out(save, tmp_path):
+    (recipe,) = recipes("sunet", "lite", "dr")
+    for seed, made in enumerate((recipe, recipe.smoke())):
+        made = made.replace(seed=seed)
+        row = {"paper": "sunet", "table": "lite", "row": "dr", "seed": seed, "recipe": made.to_dict()}
+        records.save({**RECORD, **row, "predictions": said(4)}, tmp_path / f"{seed}.json")
+    assert set(save.load().seed) == {0}

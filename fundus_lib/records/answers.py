@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import PairedTest, paired_test
 from fundus_lib.records import read
+from fundus_lib.records.differences import as_it_is
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,14 +24,14 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     """The grades that runs gave to each test image.
 
     Args:
-        runs: Rows of :func:`fundus_lib.records.load`'s table. Those whose record holds no grades by image are left out.
-            Where a run was done again on the same test data, the latest counts.
+        runs: Rows of :func:`fundus_lib.records.load`'s table. Those whose record holds no grades by image are left out,
+            and so are runs of a recipe that was shrunk or changed and kept its name. Where a run was done again on the
+            same test data, the latest counts.
 
     Returns:
         One line per run and image, with the columns paper, table, row, seed, test_data (digits that change with it),
-        name (of the
-        image), dr and dme (grades that were given), dr_true and dme_true, dr_right, dme_right, and joint_right (both
-        are). What a run did not grade is missing (`pandas.NA`).
+        name (of the image), dr and dme (grades that were given), dr_true and dme_true, dr_right, dme_right, and
+        joint_right (both are). What a run did not grade is missing (`pandas.NA`).
 
     Raises:
         RecordError: A record is damaged.
@@ -39,7 +41,8 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     found: dict[tuple[str, ...], pd.DataFrame] = {}
     for run in runs.sort_values("date", kind="stable").to_dict("records"):
         record = read(run["file"])
-        if "names" not in record.get("predictions", {}):
+        known = as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"])
+        if "names" not in record.get("predictions", {}) or not known:
             continue
         said = pd.DataFrame(record["predictions"]).rename(columns={"names": "name"}).reindex(columns=_COLUMNS)
         key = {name: record[name] for name in _RUN} | {"test_data": record["dataset_fingerprint"]}

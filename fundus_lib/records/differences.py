@@ -73,14 +73,14 @@ def scores(
         return {}
     runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
     runs = runs[(runs.variant == variant) & runs[metric].notna()].sort_values("date")
-    runs = runs[runs.file.map(lambda file: _as_it_is(Path(file), paper, table, row)).astype(bool)]
+    runs = runs[runs.file.map(lambda file: as_it_is(Path(file), paper, table, row)).astype(bool)]
     tested_on = [str(read(Path(file))["dataset_fingerprint"]) for file in runs.file]
     return {
         (int(seed), data): float(score) for seed, data, score in zip(runs.seed, tested_on, runs[metric], strict=True)
     }
 
 
-def _as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
+def as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
     """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
     try:
         known = {recipe.replace(seed=0).digest for recipe in recipes(paper, table, row)}
