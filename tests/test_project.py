@@ -24,6 +24,12 @@ def test_conda_environment_installs_what_make_installs() -> None:
     assert set(PROJECT["optional-dependencies"]) == {"book", "test", "lite"}, "lite: one trunk's weights, on demand"
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, "pytest imports files of tests by their name alone, and stops at the second"
+
+
 def test_every_direct_dependency_is_pinned_at_what_is_installed() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
