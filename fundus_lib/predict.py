@@ -17,6 +17,7 @@ from fundus_lib.checkpoints import Checkpoint, load_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.images import read_image, resize_image
+from fundus_lib.data.sample import Size
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, UnreadableImageError
 from fundus_lib.models.trunks import GRADES
@@ -146,16 +147,35 @@ def _graded(
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
     """Each disease's probabilities of its grades, and lesions' (L, H, W), of a task that grades."""
     square = FieldSquare(task.recipe.side)
-    image = tv_tensors.Image(torch.tensor(photograph).permute(2, 0, 1))
-    seen = square({"image": image})["image"].as_subclass(torch.Tensor)  # (3, S, S), as in training
+    small = resize_image(photograph, _read_size(square, field))  # as the training set was read, and then cut
+    image = tv_tensors.Image(torch.tensor(small).permute(2, 0, 1))
+    seen = square({"image": image})["image"].as_subclass(torch.Tensor)  # (3, S, S)
     colours = statistics(seen.permute(1, 2, 0).numpy())
     output = task(seen[None].to(task.device), colours[None].to(task.device))
     grades = {name: output[name][0].softmax(0).cpu().numpy() for name in GRADES if name in output}
-    if "logits" not in output:
+    if "logits" not in output or not task.criterion.factors["lesions"]:  # it has not learnt any
         return grades, np.zeros((0, *field.shape), np.float32)
+    down, across = field.shape[0] / small.shape[0], field.shape[1] / small.shape[1]
     top, left, edge = square.place(image)
     probabilities = output["logits"][0].sigmoid().cpu().numpy()
-    return grades, _back(probabilities, top, left, (edge, edge), field)
+    return grades, _back(
+        probabilities, round(top * down), round(left * across), (round(edge * down), round(edge * across)), field
+    )
+
+
+def _read_size(square: FieldSquare, field: NDArray[np.uint8]) -> Size:
+    """(height, width) at which to read a photograph before the square is cut out of it.
+
+    That of the training set for a photograph of IDRiD's shape, so that the network sees the very pixels that it was
+    tested on: small differences can turn a grade. Otherwise such that the field of view is a fifth wider than the
+    square, as it is there, or as it is on disk if that is less.
+    """
+    height, width = field.shape
+    if abs(width / height - 1.5) < 0.02:
+        return square.source_size
+    rows, columns = bounding_box(field)
+    scale = min(1.0, 1.2 * square.side / max(rows.stop - rows.start, columns.stop - columns.start))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _back(

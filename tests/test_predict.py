@@ -221,3 +221,32 @@ def test_bad_checkpoints(content, says, checkpoint, tmp_path, capsys):
 def test_a_missing_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         load_model(tmp_path / "model.pt")
+
+
+def test_the_grades_of_a_photograph_are_those_of_the_test(graded_root, tmp_path):
+    """`predict` must show a network the very pixels that its record was made of."""
+    from fundus_lib.recipes import find
+    from fundus_lib.tasks.graded_images import read_graded
+    from fundus_lib.tasks.sunet import SUNetTask
+
+    torch.manual_seed(0)
+    recipe = find("sunet", "sunet_mixed").smoke()
+    task = SUNetTask(recipe).eval()
+    save_model(tmp_path / "model.pt", task, field_width=recipe.side, trained_on="nothing")
+    test = read_graded(recipe, graded_root)[2]
+    said = task.outputs(test)["dr"].softmax(1)
+    folder = graded_root / "B. Disease Grading" / "1. Original Images" / "b. Testing Set"
+    for name, expected in zip(test.names, said, strict=True):
+        table = predict(folder / f"{name}.jpg", tmp_path / "model.pt", device="cpu").grades.set_index("disease")
+        assert table.loc["dr"].filter(like="p").to_numpy(float) == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_a_network_that_learned_no_lesions_draws_none(tmp_path, graded_root):
+    from fundus_lib.recipes import find
+    from fundus_lib.tasks.sunet import SUNetTask
+
+    photograph = next((graded_root / "B. Disease Grading" / "1. Original Images" / "b. Testing Set").glob("*.jpg"))
+    for row, lesions in (("sunet_mixed", ("MA", "HE", "EX", "SE")), ("dr_dme_mixed", ())):
+        recipe = find("sunet", row).smoke()
+        save_model(tmp_path / "model.pt", SUNetTask(recipe), field_width=recipe.side, trained_on="nothing")
+        assert predict(photograph, tmp_path / "model.pt", device="cpu").lesions == lesions

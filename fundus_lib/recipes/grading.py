@@ -79,7 +79,7 @@ class GradingRecipe(Recipe):
             problem = "batch, epochs and the number of lesions must be at least 1"
         elif bool(self.pretraining_images) != bool(self.pretraining_epochs):
             problem = f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
-        elif self.masks is not None and self.masks < 0:
+        elif self.masks is not None and self.masks < self.regulariser:
             problem = f"masks={self.masks}"
         elif unknown:
             problem = f"{', '.join(unknown)}: there is no such choice"
