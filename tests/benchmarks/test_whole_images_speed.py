@@ -23,8 +23,8 @@ from torchvision.transforms.v2 import functional as F
 from fundus_lib.data.images import read_image, read_mask
 from fundus_lib.data.layout import PUBLISHED_SIZE, image_folder, mask_folder
 from fundus_lib.data.synthetic import draw
-from fundus_lib.tasks.experiment import Source
 from fundus_lib.tasks.base import normalise
+from fundus_lib.tasks.experiment import Source
 from fundus_lib.tasks.whole_images import Photographs, Steps, version
 
 COUNT = 3
