@@ -6,8 +6,8 @@ from typing import Any
 
 from fundus_lib.recipes.grading import GradingRecipe
 
-DR: dict[str, Any] = {"diseases": ("dr",)}
-DME: dict[str, Any] = {"diseases": ("dme",)}
+DR: dict[str, Any] = {"diseases": ["dr"]}
+DME: dict[str, Any] = {"diseases": ["dme"]}
 
 
 def sunet(row: str, **changes: Any) -> GradingRecipe:

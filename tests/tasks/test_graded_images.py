@@ -211,14 +211,21 @@ def test_with_leaks_all_are_kept_under_the_grades_that_they_have(graded_root):
 
 def test_fewer_masks_are_some_of_more_and_their_images_stay(graded_root, read):
     before: set[str] = set()
+    without = RECIPE.replace(model_args={"regulariser": False})  # with one, there must be something to learn
     for masks in (0, 1, 2, 3):
-        training = read_graded(RECIPE.replace(masks=masks), graded_root)[0]
+        recipe = (RECIPE if masks else without).replace(masks=masks)
+        training = read_graded(recipe, graded_root)[0]
         now = {training.names[i] for i in training.with_masks}
         assert len(now) == masks and before <= now
         assert {n for n in training.names if n.startswith("IDRiD")} == {
             n for n in read[0].names if n.startswith("IDRiD")
         }
         before = now
+
+
+def test_a_regulariser_without_masks_is_refused():
+    with pytest.raises(ArgumentError, match="masks=0"):
+        RECIPE.replace(masks=0)
 
 
 def test_counts_can_be_cut_for_a_trial(graded_root):
