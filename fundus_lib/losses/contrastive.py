@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 
 import torch
@@ -12,7 +13,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.losses._checks import check_logits, check_setting, check_target, explained, wide
 
 
-class ContrastiveLoss(nn.Module):
+class ContrastiveLoss(nn.Module, ABC):
     """A loss on pairs of labelled features, ``(features, labels) -> scalar``; a subclass is one formula.
 
     Features of one label are *positives* of each other, those of other labels *negatives*. A feature without positives,
@@ -65,6 +66,7 @@ class ContrastiveLoss(nn.Module):
         loss = self.of_pairs(similarity, same & ~itself, ~same)
         return explained(where, loss, features)
 
+    @abstractmethod
     def of_pairs(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """The formula: the loss of all pairs.
 
@@ -76,7 +78,6 @@ class ContrastiveLoss(nn.Module):
         Returns:
             A scalar.
         """
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         """The settings, for ``print(loss)``."""

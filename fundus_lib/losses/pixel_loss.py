@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,7 +11,7 @@ from torch.nn import functional as F
 from fundus_lib.losses._checks import check_choice, check_logits, check_target, explained, wide
 
 
-class PixelLoss(nn.Module):
+class PixelLoss(nn.Module, ABC):
     """A loss on masks, ``(logits, target) -> scalar``; a subclass is one formula, in :meth:`of_maps`.
 
     Every lesion is a yes-or-no question of its own. A formula that counts or sums needs to know over which pixels, and
@@ -47,6 +49,7 @@ class PixelLoss(nn.Module):
         loss = self.of_maps(self._maps(values), self._maps(truth)).mean()
         return explained(where, loss, logits, binary, "0 and 1, or bool")
 
+    @abstractmethod
     def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
         """The formula: the loss of each map.
 
@@ -57,7 +60,6 @@ class PixelLoss(nn.Module):
         Returns:
             (M,).
         """
-        raise NotImplementedError
 
     def _maps(self, pixels: Tensor) -> Tensor:
         """(B, L, H, W) to (B·L, H·W), or to (L, B·H·W) for ``pool="batch"``."""
