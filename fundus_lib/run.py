@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import logging
 import pickle
@@ -151,25 +152,22 @@ def _best(experiment: Experiment, curve: Curve) -> list[Best]:
 
 def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, Any]]:
     """Scores of the epoch that counts, whose weights the task then has, with those of other choices; and the choice."""
-    task = experiment.task
-    if not best or not best[0].epoch:
-        found = experiment.evaluate(True)
-        undecided = {"by": "last epoch, since no validation score is a number", "epoch": experiment.epochs}
-        return found, undecided if best else {}
-    by_validation, by_test = best
-    last = experiment.epochs
-    tested = {last: experiment.evaluate(False).metrics}
-    if by_test.epoch not in (0, last, by_validation.epoch):
-        task.model.load_state_dict(by_test.weights)
-        tested[by_test.epoch] = experiment.evaluate(False).metrics
-    task.model.load_state_dict(by_validation.weights)
-    found = experiment.evaluate(True)
-    tested[by_validation.epoch] = found.metrics
-    others = {"last epoch": tested[last]}
-    selection: dict[str, Any] = {"by": by_validation.score, "epoch": by_validation.epoch}
+    if not best:
+        return experiment.evaluate(True), {}
+    model, last, (by_validation, by_test) = experiment.task.model, experiment.epochs, best
+    chosen = by_validation.epoch or last
+    weights = {last: copy.deepcopy(model.state_dict())} | {choice.epoch: choice.weights for choice in best}
+    tested = {}
+    for epoch in sorted(filter(None, weights), key=lambda epoch: epoch == chosen):
+        model.load_state_dict(weights[epoch])
+        tested[epoch] = experiment.evaluate(epoch == chosen)
+    by = by_validation.score if by_validation.epoch else "last epoch, since no validation score is a number"
+    selection: dict[str, Any] = {"by": by, "epoch": chosen}
+    others = {"last epoch": tested[last].metrics}
     if by_test.epoch:  # 0 where no score on the test images is a number
-        others["best on test"] = tested[by_test.epoch]
+        others["best on test"] = tested[by_test.epoch].metrics
         selection["best_on_test_epoch"] = by_test.epoch
+    found = tested[chosen]
     return replace(found, variants=found.variants | others), selection
 
 

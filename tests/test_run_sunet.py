@@ -133,6 +133,21 @@ def test_rows_of_a_table_are_worked_through(graded_root, tmp_path):
     assert made[0]["selection"]["by"] == "validation_dme_accuracy"
 
 
+def test_without_validation_images_the_last_epoch_counts_and_the_best_on_test_stands_beside_it(graded_root, tmp_path):
+    recipe = TINY.replace(leaks=True, validation=0, epochs=2, pretraining_images=0, pretraining_epochs=0)
+    record = here(recipe, graded_root, tmp_path)
+    scores = [point["test_joint_accuracy"] for point in record["curve"]]
+    best = scores.index(max(scores)) + 1
+    assert record["selection"] == {
+        "by": "last epoch, since no validation score is a number",
+        "epoch": 2,
+        "best_on_test_epoch": best,
+    }
+    assert record["metrics"]["joint_accuracy"] == record["variants"]["last epoch"]["joint_accuracy"] == scores[-1]
+    assert record["variants"]["best on test"]["joint_accuracy"] == max(scores)
+    assert "last epoch; all training images" in record["protocol"]
+
+
 @pytest.mark.real_data
 def test_smoke_on_idrid(idrid_root, tmp_path):
     record = here(find("sunet", "sunet").smoke(), idrid_root, tmp_path)

@@ -32,7 +32,8 @@ class GradingRecipe(Recipe):
             training images); None for all.
         leaks: Train on what the test sets hold too, under the grades that it has there; see
             :func:`fundus_lib.tasks.graded_images.read_graded`.
-        validation: Share of the training images on which the epoch is chosen.
+        validation: Share of the training images on which the epoch is chosen. 0: all are trained on, and the last
+            epoch counts.
         model: ``"sunet"`` or ``"grader"``.
         model_args: Its settings, other than `lesions`.
         criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the training images give the weights of
@@ -81,6 +82,8 @@ class GradingRecipe(Recipe):
             problem = f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
         elif self.masks is not None and self.masks < self.regulariser:
             problem = f"masks={self.masks}"
+        elif not 0 <= self.validation < 1:
+            problem = f"validation={self.validation}: a share below 1"
         elif unknown:
             problem = f"{', '.join(unknown)}: there is no such choice"
         check_together(self, problem)

@@ -72,7 +72,7 @@ def _phi(base: GradingRecipe) -> tuple[GradingRecipe, ...]:
 
 
 def _ablations(base: GradingRecipe, steps: tuple[int, ...]) -> tuple[GradingRecipe, ...]:
-    """One thing changed in `sunet_mixed`."""
+    """One thing changed in `sunet_mixed`; `as_published` trains on all photographs, and none are left to choose by."""
 
     def with_args(row: str, **model_args: Any) -> GradingRecipe:
         return base.replace(row=row, model_args={**base.model_args, **model_args})
@@ -85,6 +85,7 @@ def _ablations(base: GradingRecipe, steps: tuple[int, ...]) -> tuple[GradingReci
         base.replace(row="weighted", criterion={"form": "weighted"}),
         base.replace(row="ordinal", criterion={"form": "ordinal"}),
         base.replace(row="leaks", leaks=True),
+        base.replace(row="as_published", leaks=True, validation=0),
     )
 
 
@@ -118,6 +119,7 @@ RECIPES: tuple[GradingRecipe, ...] = (
     *_table("scratch", *TABLE_1, *TABLE_2, *ORDERS),
     *_table("synthetic", *TABLE_1[-1:], *ORDERS, **SYNTHETIC),
     *_table("small", *map(_small, (*TABLE_1, *ORDERS, plain("resnet18", "grader"), *SPLITS))),
+    _small(plain("vgg19", "grader"), table="small").replace(learning_rate=1e-4, model_args={"backbone": "vgg19"}),
     *_table(
         "small",
         *(

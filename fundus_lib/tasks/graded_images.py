@@ -108,10 +108,11 @@ def read_graded(recipe: GradingRecipe, root: Path) -> tuple[GradedImages, Graded
     A photograph of the segmentation part that is in the grading part too has its grades from there. Unless the recipe
     keeps the leaks, training does without what `splits.grading_leaks` lists (photographs of either test set, and
     contradictory twins) and without the masks of photographs in the grading test set. Masks of validation images are
-    not trained on.
+    not trained on. The validation images are the same with leaks and without; with a share of 0 there are none.
     """
     square, split = FieldSquare(recipe.side), ("train", "test")
-    exclude = () if recipe.leaks else tuple(grading_leaks(root, "train")["name"])
+    leaks = tuple(grading_leaks(root, "train")["name"])
+    exclude = () if recipe.leaks else leaks
     grading = [
         IDRiDGrading(root, part, size=square.source_size, transform=square, exclude=exclude if part == "train" else ())
         for part in split
@@ -122,9 +123,13 @@ def read_graded(recipe: GradingRecipe, root: Path) -> tuple[GradedImages, Graded
     ]
     graded, test = (_images(data, root, count) for data, count in zip(grading, recipe.counts, strict=True))
     pictures, test_pictures = (_images(data, root, recipe.mask_images) for data in masked)
-    train, validation = train_val_split(graded.names, recipe.validation)
-    training = _join(graded.part(train), _usable(recipe, root, pictures, graded, test, validation))
-    return training, graded.part(validation), test, test_pictures
+    clean = [name for name in graded.names if name not in leaks]
+    chosen = train_val_split(clean, recipe.validation)[1] if recipe.validation else []
+    held_out = {clean[i] for i in chosen}
+    train, validation = (
+        graded.part([i for i, n in enumerate(graded.names) if (n in held_out) == v]) for v in (False, True)
+    )
+    return _join(train, _usable(recipe, root, pictures, graded, test, held_out)), validation, test, test_pictures
 
 
 def _usable(
@@ -133,13 +138,15 @@ def _usable(
     pictures: GradedImages,
     graded: GradedImages,
     test: GradedImages,
-    validation: Sequence[int],
+    held_out: set[str],
 ) -> GradedImages:
-    """The images with masks that are trained on, under their names in the grading part, with their grades if known."""
+    """The images with masks that are trained on, under their names in the grading part, with their grades if known.
+
+    The masks of the graded images that are `held_out` are not.
+    """
     both = overlap(root)
     both = both[both.segmentation_split == "train"].set_index("segmentation")
     leaks = () if recipe.leaks else tuple(segmentation_leaks(root, "train")["name"])
-    held_out = {graded.names[i] for i in validation}
     grades: dict[str, tuple[str, int, int]] = {}
     for part, images in (("train", graded), ("test", test)):
         known = dict(zip(images.names, zip(images.dr.tolist(), images.dme.tolist(), strict=True), strict=True))

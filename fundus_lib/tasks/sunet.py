@@ -188,8 +188,9 @@ def experiment(recipe: GradingRecipe, root: Path) -> Experiment:
             images=len(test),
             title=test.source.title,
             side=recipe.side,
-            by=recipe.chosen,
-            validation=len(validation),
+            epoch=f"epoch with the highest {recipe.chosen} on {len(validation)} validation images (the first of equals)"
+            if len(validation)
+            else "last epoch; all training images were trained on, and none were left to choose by",
             pictures=len(pictures),
         ),
         select_by=recipe.chosen,

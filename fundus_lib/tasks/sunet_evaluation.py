@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 PROTOCOL = (
     "{images} test images of {title}, the square around the field of view at {side}×{side}; the grade with the largest "
-    "logit. Weights of the epoch with the highest {by} on {validation} validation images (the first of equals). "
-    "accuracy: share of the images; joint: both grades right; kappa: quadratic-weighted; low, high: 95 % interval of "
-    "the percentile bootstrap over images. On the {pictures} test images with masks, at that size: aupr: exact average "
-    "precision of each lesion's map, pixels of all images pooled; cam_inside: share of the positive part of the class "
-    "activation map of the given grade, bilinearly brought to the image's size, that lies inside the masks of any "
-    "lesion, in the field of view; mean over the images whose map is positive somewhere; lesion_share: the same of a "
-    "flat map."
+    "logit. Weights of the {epoch}. accuracy: share of the images; joint: both grades right; kappa: "
+    "quadratic-weighted; low, high: 95 % interval of the percentile bootstrap over images. On the {pictures} test "
+    "images with masks, at that size: aupr: exact average precision of each lesion's map, pixels of all images pooled; "
+    "cam_inside: share of the positive part of the class activation map of the given grade, bilinearly brought to the "
+    "image's size, that lies inside the masks of any lesion, in the field of view; mean over the images whose map is "
+    "positive somewhere; lesion_share: the same of a flat map."
 )
 
 
 def while_training(task: SUNetTask, images: GradedImages) -> dict[str, float]:
-    """Accuracy and kappa of each disease, and joint accuracy, without intervals."""
+    """Accuracy and kappa of each disease, and joint accuracy, without intervals; NaN as the choice by no images."""
+    if not len(images):
+        return {task.recipe.chosen: float("nan")}
     given = {name: logits.argmax(1) for name, logits in task.outputs(images).items() if name in GRADES}
     scores: dict[str, float] = {}
     for name, grades in given.items():

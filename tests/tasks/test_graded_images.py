@@ -198,15 +198,24 @@ def test_an_image_with_masks_has_its_own_masks_and_the_grades_of_the_grading_par
         torch.testing.assert_close(training.statistics[i], statistics(training.images[i].permute(1, 2, 0).numpy()))
 
 
-def test_with_leaks_all_are_kept_under_the_grades_that_they_have(graded_root):
+def test_with_leaks_all_are_kept_under_the_grades_that_they_have(graded_root, read):
     training, validation, test, _ = read_graded(RECIPE.replace(leaks=True), graded_root)
-    assert len(validation) == round(0.15 * 24)
+    assert validation.names == read[1].names, "with leaks and without, the epoch is chosen on the same images"
     named = [n for n in training.names if n.startswith("IDRiD_")]
     assert set(named) | set(validation.names) == set(IDRiDGrading(graded_root, "train").names)
     (leak,) = (i for i, name in enumerate(training.names) if name.startswith("test "))
     twin = test.names.index(training.names[leak].removeprefix("test "))
     assert (training.dr[leak], training.dme[leak]) == (test.dr[twin], test.dme[twin])
     assert training.mask_of[leak] >= 0
+
+
+def test_without_a_validation_share_all_are_trained_on(graded_root):
+    training, validation, _, _ = read_graded(RECIPE.replace(leaks=True, validation=0), graded_root)
+    assert len(validation) == 0
+    assert {n for n in training.names if n.startswith("IDRiD_")} == set(IDRiDGrading(graded_root, "train").names)
+    assert len(training.with_masks) == len(training.masks) == 6
+    with pytest.raises(ArgumentError, match="validation=1: a share below 1"):
+        RECIPE.replace(validation=1)
 
 
 def test_fewer_masks_are_some_of_more_and_their_images_stay(graded_root, read):
@@ -276,3 +285,6 @@ def test_idrid_has_390_images_without_leaks_42_of_them_with_masks_and_9_with_mas
     leaking = read_graded(RECIPE.replace(leaks=True), idrid_root)
     named = {n for n in leaking[0].names if n.startswith("IDRiD")} | set(leaking[1].names)
     assert len(named) == 413 and sum(n.startswith("test ") for n in leaking[0].names) == 3
+    assert leaking[1].names == validation.names
+    everything = read_graded(RECIPE.replace(leaks=True, validation=0), idrid_root)[0]
+    assert (len(everything), len(everything.with_masks)) == (413 + 9 + 3, 54)
