@@ -72,7 +72,10 @@ def _phi(base: GradingRecipe) -> tuple[GradingRecipe, ...]:
 
 
 def _ablations(base: GradingRecipe, steps: tuple[int, ...]) -> tuple[GradingRecipe, ...]:
-    """One thing changed in `sunet_mixed`; `as_published` trains on all photographs, and none are left to choose by."""
+    """One thing changed in `sunet_mixed`; but from `leaks` on, each row adds one more.
+
+    The leaks are trained on; then all photographs are, and none are kept to choose by; then batches come in turns, too.
+    """
 
     def with_args(row: str, **model_args: Any) -> GradingRecipe:
         return base.replace(row=row, model_args={**base.model_args, **model_args})
@@ -85,7 +88,8 @@ def _ablations(base: GradingRecipe, steps: tuple[int, ...]) -> tuple[GradingReci
         base.replace(row="weighted", criterion={"form": "weighted"}),
         base.replace(row="ordinal", criterion={"form": "ordinal"}),
         base.replace(row="leaks", leaks=True),
-        base.replace(row="as_published", leaks=True, validation=0),
+        base.replace(row="all_photographs", leaks=True, validation=0),
+        base.replace(row="as_published", order="alternate", leaks=True, validation=0),
     )
 
 
