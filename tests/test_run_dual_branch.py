@@ -169,6 +169,36 @@ def test_a_test_without_any_lesion_does_not_lose_the_run():
     assert _test(made, [])[1] == {}
 
 
+@pytest.mark.parametrize(
+    ("by_validation", "by_test"), [(0, 0), (0, 1), (0, 3), (1, 2), (2, 2), (3, 1), (3, 3), (2, 3), (1, 0)]
+)
+def test_each_choice_of_an_epoch_is_tested_with_its_own_weights(by_validation, by_test):
+    """The last of three epochs counts where validation has none; a model whose weight is its epoch tells them apart."""
+    model = torch.nn.Linear(1, 1, bias=False)
+
+    def at(epoch):
+        return {"weight": torch.full((1, 1), float(epoch))}
+
+    model.load_state_dict(at(3))
+    seen = []
+
+    def score(variants):
+        seen.append((model.weight.item(), variants))
+        return Scores({"a": model.weight.item()}, {"other": {}} if variants else {})
+
+    choices = [Best(Curve(dict), name) for name in ("validation_a", "test_a")]
+    for choice, epoch in zip(choices, (by_validation, by_test), strict=True):
+        choice.epoch, choice.weights = epoch, at(epoch)
+    scores, selection = _test(SimpleNamespace(task=SimpleNamespace(model=model), epochs=3, evaluate=score), choices)
+    chosen = by_validation or 3
+    assert model.weight.item() == scores.metrics["a"] == selection["epoch"] == chosen
+    assert scores.variants.pop("other") == {} and scores.variants.pop("last epoch") == {"a": 3}
+    assert scores.variants == ({"best on test": {"a": by_test}} if by_test else {})
+    assert selection.get("best_on_test_epoch", 0) == by_test
+    assert seen[-1] == (chosen, True) and len(seen) == len({3, chosen, by_test} - {0}), "each epoch is tested once"
+    assert not any(variants for _, variants in seen[:-1])
+
+
 def test_a_recipe_does_not_run_on_another_data_set(synthetic_root, tmp_path):
     (tmp_path / "lesion_segmentation").mkdir()
     with pytest.raises(ArgumentError, match="not the data set that the recipe is for"):
