@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.errors import ArgumentError, CheckpointError
+from fundus_lib.experiment import create_task
 from fundus_lib.recipes import from_dict
 
 if TYPE_CHECKING:
@@ -26,29 +26,24 @@ class Checkpoint:
     """A trained model.
 
     Attributes:
-        task: The model with its recipe, in evaluation mode, on the CPU.
-        statistics: Mean and standard deviation to normalise by, float32 (2, 3); None for each image's own.
-        field_width: Median width in pixels of the field of view in the training images: the scale that it knows.
+        task: The model with its recipe, in evaluation mode, on the CPU. It has the `statistics` that images are
+            normalised by (None: each image's own), and the `field_width` of the training images.
         trained_on: What data it was trained on.
     """
 
     task: FundusTask
-    statistics: Tensor | None
-    field_width: float
     trained_on: str
 
 
-def save_model(
-    path: Path, task: FundusTask, *, field_width: float, trained_on: str, statistics: Tensor | None = None
-) -> None:
+def save_model(path: Path, task: FundusTask, *, trained_on: str) -> None:
     """Write a trained model atomically; see :class:`Checkpoint` for what is written."""
     buffer = io.BytesIO()
     content = {
         "kind": KIND,
         "recipe": task.recipe.to_dict(),
         "weights": {name: value.cpu() for name, value in task.model.state_dict().items()},
-        "statistics": None if statistics is None else statistics.clone(),
-        "field_width": field_width,
+        "statistics": None if task.statistics is None else task.statistics.cpu().clone(),
+        "field_width": task.field_width,
         "trained_on": trained_on,
     }
     torch.save(content, buffer)
@@ -76,10 +71,10 @@ def load_model(path: str | Path) -> Checkpoint:
         found = f"the keys {', '.join(map(str, content))[:200]}" if isinstance(content, dict) else type(content)
         raise CheckpointError(path, "this checkpoint is of another kind", found=found, expected=expected, remedy=remedy)
     try:
-        task = from_dict(content["recipe"]).task(start=False)
+        task = create_task(from_dict(content["recipe"]), start=False)
         task.model.load_state_dict(content["weights"])
-        task.statistics = content["statistics"]
-        return Checkpoint(task.eval(), content["statistics"], float(content["field_width"]), str(content["trained_on"]))
+        task.statistics, task.field_width = content["statistics"], float(content["field_width"])
+        return Checkpoint(task.eval(), str(content["trained_on"]))
     except (KeyError, RuntimeError, ArgumentError) as error:
         raise CheckpointError(
             path,

@@ -111,7 +111,9 @@ def run(
     devices: Annotated[int, typer.Option(help="GPUs, or processes on a CPU, for one run.")] = 1,
     nodes: Annotated[int, typer.Option(help="Machines for one run.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    precision: Annotated[str, typer.Option(help="32, bf16, or auto.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(help="32 or bf16, in place of the recipes' own; another precision is another run.")
+    ] = None,
     root: Annotated[
         Path | None, typer.Option("--data", help="The data set; default: that under FUNDUS_DATA, or else drawn.")
     ] = None,
@@ -216,3 +218,7 @@ def main() -> None:
     except FundusError as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

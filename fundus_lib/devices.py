@@ -24,19 +24,10 @@ def choose_device(name: str) -> torch.device:
     )
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """`"bf16"` or `"32"`; `"auto"` is bf16 where the hardware multiplies it."""
-    if name == "auto":
-        return "bf16" if native_bf16(device) else "32"
-    if name in ("bf16", "32"):
-        return name
-    raise ArgumentError(
-        "precision",
-        "there is no such precision",
-        found=repr(name),
-        expected="'auto', 'bf16' or '32'",
-        remedy="use 'auto'",
-    )
+def check_precision(precision: str, device: torch.device) -> None:
+    """Say so if a recipe's precision is slow on the device. It stays: in another it would be another run."""
+    if precision == "bf16" and not native_bf16(device):
+        print("bf16 is not multiplied in hardware here, and slow; `--precision 32` is faster, and another run")
 
 
 def native_bf16(device: torch.device) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def provenance(device: torch.device) -> dict[str, object]:
     Returns:
         `device`: name of the GPU, or of the processor with the number of threads used. `peak_memory_mb`: on a GPU the
         tensors', on a CPU the whole process's since it started, so that of several runs in a row each has at least that
-        of the last. `commit`: None outside a git checkout; `dirty`: whether the library's files differ from it. No path
+        of the last. `commit`: see :func:`commit`; `dirty`: whether the library's files differ from it. No path
         or user of the machine is named.
     """
     return {
@@ -68,7 +69,11 @@ def _version(package: str) -> str | None:
 
 
 def commit() -> dict[str, str | bool | None]:
-    """`commit` and `dirty` of the library, None outside a git checkout."""
+    """`commit` and `dirty` of the library.
+
+    Outside a git checkout, where only an export of the repository travels, the commit is that of `FUNDUS_COMMIT`, whose
+    files nobody has compared (`dirty` is None); both are None where it is not set.
+    """
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -81,4 +86,4 @@ def commit() -> dict[str, str | bool | None]:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
+        return {"commit": os.environ.get("FUNDUS_COMMIT") or None, "dirty": None}

@@ -9,8 +9,9 @@ from typing import Any
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
+from fundus_lib.experiment import test_fingerprint
 from fundus_lib.recipes import Recipe, recipes
-from fundus_lib.recipes.base import digest
+from fundus_lib.recipes.base import Precision
 from fundus_lib.run import run
 
 
@@ -28,7 +29,7 @@ def run_table(
     device: str = "auto",
     devices: int = 1,
     nodes: int = 1,
-    precision: str = "auto",
+    precision: Precision | None = None,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Work through the recipes of a paper that have no record in `out` yet.
@@ -47,7 +48,7 @@ def run_table(
         device: See :func:`~fundus_lib.run.run`.
         devices: See :func:`~fundus_lib.run.run`.
         nodes: See :func:`~fundus_lib.run.run`.
-        precision: See :func:`~fundus_lib.run.run`.
+        precision: In place of that of the recipes; another precision is another run.
         progress: See :func:`~fundus_lib.run.run`.
 
     Returns:
@@ -60,7 +61,7 @@ def run_table(
     """
     end = None if minutes is None else time.monotonic() + 60 * minutes
     made = []
-    jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke), devices * nodes)
+    jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke, precision), devices * nodes)
     for recipe, root in _at_hand(jobs, data):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
@@ -78,7 +79,6 @@ def run_table(
             device=device,
             devices=devices,
             nodes=nodes,
-            precision=precision,
             minutes=left,
             progress=progress,
         )
@@ -88,7 +88,9 @@ def run_table(
     return made
 
 
-def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool) -> list[Recipe]:
+def _jobs(
+    paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool, precision: Precision | None
+) -> list[Recipe]:
     part, _, parts = shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)) or seeds < 1:
         raise ArgumentError(
@@ -99,7 +101,11 @@ def _jobs(paper: str, table: str | None, row: str | None, seeds: int, shard: str
             remedy="count shards from 1",
         )
     rows = recipes(paper, table, row)
-    jobs = [recipe.replace(seed=recipe.seed + seed) for seed in range(seeds) for recipe in rows]
+    jobs = [
+        recipe.replace(seed=recipe.seed + seed, precision=precision or recipe.precision)
+        for seed in range(seeds)
+        for recipe in rows
+    ]
     return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
 
 
@@ -136,9 +142,9 @@ def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     candidates = sorted(out.glob(f"{recipe.stem}-*.json"))
     if not candidates:
         return None
-    fingerprint = recipe.test_fingerprint(data)
+    fingerprint = test_fingerprint(recipe, data)
     for path in candidates:
         record = records.read(path)
-        if digest(record["recipe"]) == recipe.digest and record["dataset_fingerprint"] == fingerprint:
+        if records.get_recipe(record).digest == recipe.digest and record["dataset_fingerprint"] == fingerprint:
             return path
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,22 +13,22 @@ from fundus_lib.errors import ArgumentError
 
 
 class Crops(Dataset[dict[str, Tensor]]):
-    """Square crops at random places, turned and mirrored at random.
+    """Square crops at random places, rotated and mirrored at random.
 
     Crop number i is a function of (seed, epoch, i) alone: a run that was killed goes on with the crops that it would
     have seen, and several processes share out the crops that one would have had. Lesions cover about 1 % of the pixels,
-    so that most crops placed anywhere hold none; `lesion_share` says how many are placed around a lesion instead.
+    so that most crops placed anywhere hold none; `lesion_fraction` says how many are placed around a lesion instead.
 
     Items: ``{"image": uint8 (3, crop, crop), "mask": uint8 {0, 1} (L, crop, crop), "statistics": float32 (2, 3)}``.
 
     Args:
-        images: uint8 (N, 3, H, W).
-        masks: uint8 {0, 1} (N, L, H, W).
+        images: uint8 (N, 3, H, W), or N of (3, H, W).
+        masks: uint8 {0, 1} (N, L, H, W), or N of (L, H, W).
         statistics: float32 (N, 2, 3): mean and standard deviation of each image's colours (`field_of_view.statistics`);
             handed on with each crop.
         crop: Side in pixels, not above H and W.
         length: How many crops an epoch has.
-        lesion_share: Share of the crops that contain a lesion pixel for certain: a random pixel of a
+        lesion_fraction: Fraction of the crops that contain a lesion pixel for certain: a random pixel of a
             random lesion of a random image, at a random place of the crop as far as the image's edge permits.
         seed: Seed of the experiment.
         epoch: Number of the epoch.
@@ -34,29 +36,30 @@ class Crops(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        images: Tensor,
-        masks: Tensor,
+        images: Tensor | Sequence[Tensor],
+        masks: Tensor | Sequence[Tensor | None],
         statistics: Tensor,
         *,
         crop: int,
         length: int,
-        lesion_share: float = 0.5,
+        lesion_fraction: float = 0.5,
         seed: int = 0,
         epoch: int = 0,
     ):
-        if len(images) != len(masks) or images.shape[-2:] != masks.shape[-2:] or crop > min(images.shape[-2:]):
+        sizes = {tuple(image.shape[-2:]) for image in images} | {tuple(m.shape[-2:]) for m in masks if m is not None}
+        if len(images) != len(masks) or len(sizes) != 1 or any(m is None for m in masks) or crop > min(min(sizes)):
             raise ArgumentError(
                 "Crops",
                 "images, masks and crop do not fit together",
-                found=f"images {tuple(images.shape)}, masks {tuple(masks.shape)}, crop {crop}",
+                found=f"{len(images)} images, {sum(m is not None for m in masks)} masks, of sizes {sizes}, crop {crop}",
                 expected="images (N, 3, H, W), masks (N, L, H, W), crop ≤ min(H, W)",
                 remedy="read images and masks at the same size, at least that of the crop",
             )
         self.images, self.masks, self.statistics = images, masks, statistics
-        self.crop, self.length, self.lesion_share = crop, length, lesion_share
+        self.crop, self.length, self.lesion_fraction = crop, length, lesion_fraction
         self.seed, self.epoch = seed, epoch
-        # per image, per lesion that it has: flat indices of its pixels
-        found = [[torch.nonzero(channel.flatten())[:, 0] for channel in mask if channel.any()] for mask in masks]
+        # per image, per lesion that it has: flat indices of its pixels, on the CPU, where the places are drawn
+        found = [[torch.nonzero(lesion.flatten())[:, 0] for lesion in mask.cpu() if lesion.any()] for mask in masks]  # type: ignore[union-attr]
         self.lesion_pixels = [(number, lesions) for number, lesions in enumerate(found) if lesions]
 
     def __len__(self) -> int:
@@ -66,8 +69,8 @@ class Crops(Dataset[dict[str, Tensor]]):
         if not 0 <= index < self.length:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        crop, (height, width) = self.crop, self.images.shape[-2:]
-        if self.lesion_pixels and rng.random() < self.lesion_share:
+        crop, (height, width) = self.crop, self.images[0].shape[-2:]
+        if self.lesion_pixels and rng.random() < self.lesion_fraction:
             number, lesions = self.lesion_pixels[rng.integers(len(self.lesion_pixels))]
             pixels = lesions[rng.integers(len(lesions))]
             row, column = divmod(int(pixels[rng.integers(len(pixels))]), width)
@@ -84,6 +87,6 @@ class Crops(Dataset[dict[str, Tensor]]):
 
         return {
             "image": cut(self.images[number]),
-            "mask": cut(self.masks[number]),
+            "mask": cut(self.masks[number]),  # type: ignore[arg-type]
             "statistics": self.statistics[number],
         }

@@ -7,13 +7,14 @@ from importlib import import_module
 from typing import Any
 
 from fundus_lib.errors import UnknownNameError
-from fundus_lib.recipes.base import LATER, Recipe
-from fundus_lib.recipes.grading import GradingRecipe
-from fundus_lib.recipes.segmentation import SegmentationRecipe
-from fundus_lib.recipes.whole_images import DualBranchRecipe
+from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes.dual_branch import DualBranchRecipe
+from fundus_lib.recipes.first_segmenter import SegmentationRecipe
+from fundus_lib.recipes.sunet import GradingRecipe
 
 __all__ = [
     "PAPERS",
+    "TASKS",
     "DualBranchRecipe",
     "GradingRecipe",
     "Recipe",
@@ -25,6 +26,13 @@ __all__ = [
 
 PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
+
+TASKS: Mapping[type[Recipe], str] = {
+    SegmentationRecipe: "first_segmenter",
+    DualBranchRecipe: "dual_branch",
+    GradingRecipe: "sunet",
+}
+"""Every class of recipes, with the module of `fundus_lib.tasks` that trains them."""
 
 
 def recipes(paper: str, table: str | None = None, row: str | None = None) -> list[Recipe]:
@@ -56,14 +64,14 @@ def find(paper: str, row: str) -> Recipe:
 
 
 def from_dict(plain: Mapping[str, Any]) -> Recipe:
-    """A recipe from plain values, as records and checkpoints hold it.
+    """A recipe from plain values, as records and checkpoints of any age hold it.
 
     Raises:
         UnknownNameError: There is no such kind of recipe.
         ArgumentError: Its settings are not those of its kind.
     """
-    kinds: dict[str, type[Recipe]] = {made.kind: made for made in (SegmentationRecipe, DualBranchRecipe, GradingRecipe)}
-    kind = plain.get("kind", LATER["kind"])
+    kinds = {made.kind: made for made in TASKS}
+    kind = plain.get("kind", SegmentationRecipe.kind)  # the first kind there was
     if kind not in kinds:
         raise _unknown("kind", str(kind), tuple(kinds))
     return kinds[kind].from_dict(plain)

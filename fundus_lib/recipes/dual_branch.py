@@ -3,13 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
-from fundus_lib.recipes.whole_images import DualBranchRecipe
+from fundus_lib.recipes.base import Recipe, before_stages
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualBranchRecipe(Recipe):
+    """A network of one branch or of two, trained on whole images and tested at their original size.
+
+    The defaults are the paper's single networks on IDRiD.
+
+    Attributes:
+        size: (height, width) in pixels to which IDRiD's images are resized. For DDR, the side of the square that
+            training images are brought to, twice, and the long side of the others.
+        model: Name for `create_model`; `"dualbranch"` is trained with two losses.
+        criterion: Settings of :class:`~fundus_lib.losses.SingleBranchCriterion`, or for `"dualbranch"` of
+            :class:`~fundus_lib.losses.DualBranchCriterion`.
+        validation: None for 9 of IDRiD's training images, and for DDR's validation images.
+        normalise_by: What is subtracted from each channel, and what it is divided by: the training set's `"mean"` and
+            nothing, as in the authors' code; its mean and its standard `"deviation"`; or those of `"imagenet"`.
+        dihedral: In how many of its six augmentations (`fundus_lib.data.augment.DIHEDRAL`) an image comes in an epoch;
+            if below six, they are drawn at random.
+        batch: Images in a step, or pairs of them for two branches, over all processes together. Each goes through
+            the network on its own, as on the authors' two GPUs, and its loss counts alike.
+        together: Send the images of a step through the network together, which must then be square. Networks that
+            normalise one value per channel and image over the batch need it.
+        optimiser: `"sgd"`: momentum 0.9 under the poly schedule with power 0.9, as the text has it; `"hed"`: that of
+            the authors' code for HED, a constant rate, which differs from layer to layer; `"adamw"`, under the poly
+            schedule.
+        weight_decay: That of the optimiser.
+        choose_by: `"aupr"`, or `"f1"` at a probability of 0.5, by which the authors' code can choose (on the test
+            images). Under a loss with which a network over-segments, f1 can be highest before much is learnt.
+    """
+
+    kind: ClassVar[str] = "dual_branch"
+    RENAMED: ClassVar[Mapping[str, str]] = {
+        "dataset": "test_on",
+        "validation": "validation_images",
+        "dihedral": "versions",
+    }
+
+    model: str = "pspnet"
+    size: tuple[int, int] = (960, 1440)
+    validation: float | None = None
+    normalise_by: Literal["mean", "deviation", "imagenet"] = "mean"
+    dihedral: int = 6
+    batch: int = 2
+    together: bool = False
+    optimiser: Literal["sgd", "hed", "adamw"] = "sgd"
+    learning_rate: float = 0.03
+    weight_decay: float = 5e-4
+    choose_by: str = "aupr"
+
+    def problem(self) -> str | None:
+        """What does not go together, in words; None if everything does."""
+        if not 1 <= self.dihedral <= 6:
+            return f"dihedral={self.dihedral}: there are six"
+        if self.choose_by not in ("aupr", "f1"):
+            return f"choose_by={self.choose_by!r}: 'aupr' or 'f1'"
+        if self.optimiser == "hed" and self.base not in ("hed", "lseg"):
+            return f"optimiser='hed' knows the layers of 'hed' and 'lseg', not those of {self.base!r}"
+        return super().problem()
+
+    @property
+    def dual(self) -> bool:
+        """Whether there are two branches."""
+        return self.model == "dualbranch"
+
+    @property
+    def base(self) -> str:
+        """The network, or that of each branch."""
+        return str(self.model_args.get("base", "pspnet")) if self.dual else self.model
+
+    def smoke(self) -> DualBranchRecipe:
+        """The same experiment shrunk to seconds on a CPU: every code path, no result worth quoting."""
+        narrow: dict[str, Any] = {"unet": {"width": 4, "depth": 2}, "deeplabv3plus": {"encoder": "resnet18"}}
+        return self.replace(
+            size=(96, 96) if self.dataset == "DDR" or self.together else (64, 96),
+            train_images=4,
+            validation=2,
+            test_images=2,
+            model_args={**self.model_args, **narrow.get(self.base, {"width": 8})},
+            imagenet=False,
+            normalise_by="mean" if self.normalise_by == "imagenet" else self.normalise_by,
+            dihedral=1,
+            batch=2,
+            epochs=2,
+            pretraining_images=min(self.pretraining_images, 2),
+            pretraining_epochs=min(self.pretraining_epochs, 1),
+        )
+
+    @classmethod
+    def defaults_of_old(cls, plain: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See :func:`~fundus_lib.recipes.base.before_stages`."""
+        return before_stages(plain)
 
 
 def dual(row: str, base: str, p: float | None = 0.5, **changes: Any) -> DualBranchRecipe:
-    """Two branches under the DSM loss: a step shows each branch one photograph, as in the authors' code.
+    """Two branches under the DSM loss: a step shows each branch one image, as in the authors' code.
 
     Args:
         row: Name of the row.
@@ -33,7 +126,7 @@ def dual(row: str, base: str, p: float | None = 0.5, **changes: Any) -> DualBran
 def single(
     row: str, model: str, loss: str, loss_args: Mapping[str, Any] | None = None, **changes: Any
 ) -> DualBranchRecipe:
-    """One network under one loss: a step shows two photographs."""
+    """One network under one loss: a step shows two images."""
     made = DualBranchRecipe(
         paper="dual_branch",
         table="4",
@@ -91,7 +184,7 @@ def from_imagenet(recipe: DualBranchRecipe) -> DualBranchRecipe:
 
 def on_ddr(recipe: DualBranchRecipe) -> DualBranchRecipe:
     """The same on DDR, for 100 epochs."""
-    return recipe.replace(test_on="DDR", size=(1024, 1024), epochs=100)
+    return recipe.replace(dataset="DDR", size=(1024, 1024), epochs=100)
 
 
 def _table(number: str, *recipes: DualBranchRecipe) -> tuple[DualBranchRecipe, ...]:
@@ -126,23 +219,23 @@ SYNTHETIC = tuple(
     for recipe in SCRATCH
     if recipe.row in ("pspnet_dice", "dual_pspnet_dsm")
 )
-"""Pre-trained on drawn fundi in place of ImageNet."""
+"""Pre-trained on synthetic images in place of ImageNet."""
 
 CPU: dict[str, Any] = {
     "table": "small",
     "size": (320, 480),
-    "versions": 2,
+    "dihedral": 2,
     "epochs": 10,
     "optimiser": "adamw",
     "learning_rate": 2e-3,
     "weight_decay": 0.01,
     "normalise_by": "deviation",
 }
-"""Two to four minutes of one core: a third of the paper's height and width, two of the six versions, ten epochs, and
-AdamW as in the first segmenter."""
+"""Two to four minutes of one core: a third of the paper's height and width, two of the six dihedral augmentations, ten
+epochs, and AdamW as in the first segmenter."""
 
-DRAWN: dict[str, Any] = {"pretraining_images": 90, "pretraining_epochs": 10}
-"""As many steps on drawn fundi first as on photographs afterwards."""
+PRETRAINED: dict[str, Any] = {"pretraining_images": 90, "pretraining_epochs": 10, "pretraining_optimizer": "shared"}
+"""As many steps on synthetic images first as on real ones afterwards; their runs kept the moments in between."""
 
 DUAL_UNET = dual("unet_dual_dsm", "unet", **CPU)
 """The base of the ablations: two branches of the first segmenter's U-Net, p = 0.5, the text's schedule."""
@@ -153,8 +246,8 @@ SMALL = (
     single("unet_dice_long", "unet", "dice", **CPU).replace(epochs=20),  # as many updates as with two branches
     DUAL_UNET.replace(row="unet_dual_dice", criterion={"small": "dice"}),  # two branches, and no re-balanced sampler
     single("unet_cbce", "unet", "classbalanced", **CPU),
-    single("unet_dice_synthetic", "unet", "dice", **CPU, **DRAWN),
-    DUAL_UNET.replace(row="unet_dual_dsm_synthetic", **DRAWN),
+    single("unet_dice_synthetic", "unet", "dice", **CPU, **PRETRAINED),
+    DUAL_UNET.replace(row="unet_dual_dsm_synthetic", **PRETRAINED),
     single("pspnet_dice", "pspnet", "dice", model_args={"width": 16}, **CPU),
     dual("pspnet_dual_dsm", "pspnet", **CPU).replace(model_args={"base": "pspnet", "width": 16}),
 )

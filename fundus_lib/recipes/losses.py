@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fundus_lib.recipes.segmentation import SegmentationRecipe
+from fundus_lib.recipes.first_segmenter import SegmentationRecipe
 
 BASE = SegmentationRecipe(
     paper="losses", table="race", row="crossentropy", size=(480, 720), crop=192, epochs=10, steps=30
@@ -19,11 +19,13 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 """The losses, with their settings. Those that count pixels count them over the batch, as a crop may hold no lesion."""
 
-RACE = tuple(BASE.replace(row=name, loss=name, loss_args=settings) for name, settings in LOSSES.items())
+RACE = tuple(
+    BASE.replace(row=name, criterion={"loss": name, "loss_args": settings}) for name, settings in LOSSES.items()
+)
 """All with the same learning rate. Nine of ten crops are placed around a lesion, as in the first segmenter."""
 
 ANYWHERE = tuple(
-    recipe.replace(table="anywhere", lesion_share=0.0)
+    recipe.replace(table="anywhere", lesion_fraction=0.0)
     for recipe in RACE
     if recipe.row in ("crossentropy", "dice", "classbalanced")
 )

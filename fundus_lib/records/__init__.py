@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.errors import RecordError
+from fundus_lib.recipes import Recipe, from_dict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,18 @@ def read(path: str | Path) -> dict[str, Any]:
             remedy=remedy,
         )
     return dict(record)
+
+
+def get_recipe(record: Mapping[str, Any]) -> Recipe:
+    """The recipe of a record of any age, with the precision in which it was run.
+
+    Raises:
+        ArgumentError: Its settings are not those of a recipe.
+        UnknownNameError: There is no such kind of recipe.
+    """
+    recipe = record["recipe"]
+    known = {} if "precision" in recipe or not record.get("precision") else {"precision": record["precision"]}
+    return from_dict({**recipe, **known})
 
 
 def load(*folders: str | Path, packaged: bool = True, variants: bool = False) -> pd.DataFrame:

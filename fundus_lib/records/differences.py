@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fundus_lib.errors import UnknownNameError
-from fundus_lib.recipes import from_dict, recipes
-from fundus_lib.records import load, read
+from fundus_lib.recipes import recipes
+from fundus_lib.records import get_recipe, load, read
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
         known = {recipe.replace(seed=0).digest for recipe in recipes(paper, table, row)}
     except UnknownNameError:
         return True  # a row that the library does not know can be told by its name alone
-    return from_dict(read(file)["recipe"]).replace(seed=0).digest in known
+    return get_recipe(read(file)).replace(seed=0).digest in known
 
 
 def difference(

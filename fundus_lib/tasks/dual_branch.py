@@ -1,52 +1,48 @@
-"""A network of one branch or of two, trained on whole photographs: what happens in a step of dual_branch."""
+"""A network of one branch or of two, trained on whole images: what happens in a step of dual_branch."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.data.augment import DIHEDRAL, augment_dihedral
+from fundus_lib.data.ddr_whole import DDRWholeImages
+from fundus_lib.data.epochs import cut_into_batches
+from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.image_set import ImageSet
+from fundus_lib.data.inventory import title
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import COLOURS
-from fundus_lib.tasks.base import normalise
-from fundus_lib.tasks.dual_branch_evaluation import PROTOCOL, at_full_size, while_training
-from fundus_lib.tasks.experiment import Experiment
-from fundus_lib.tasks.lesions import LesionTask
-from fundus_lib.tasks.whole_images import (
-    Photographs,
-    StepsModule,
-    draw_photographs,
-    mean_colour,
-    read_photographs,
-    version,
-)
+from fundus_lib.protocols.lesions import AtFullSize
+from fundus_lib.tasks.base import Data, FundusTask
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.whole_images import DualBranchRecipe
+    from fundus_lib.recipes import DualBranchRecipe
 
 POWER = 0.9
 """Of the poly schedule."""
 
+HELD_OUT = 9
+"""Of the 54 training images of IDRiD, those that are kept out of training to choose the epoch on."""
 
-class DualBranchTask(LesionTask):
-    """Trains one network with one loss, or two branches, each on photographs of its own, with the DSM loss.
+Item = tuple[int, int]
+"""The number of an image, and of its dihedral augmentation."""
+
+
+class Task(FundusTask):
+    """Trains one network with one loss, or two branches, each on images of its own, with the DSM loss.
 
     Args:
         recipe: What to train and how.
         start: Load the weights that the recipe starts from.
-
-    Attributes:
-        statistics: What images are normalised by, (2, 3); to be set before training.
-        steps: Steps in an epoch of pre-training, and in one of training; to be set before training.
     """
-
-    statistics: Tensor
 
     def __init__(self, recipe: DualBranchRecipe, *, start: bool = True):
         pretrained = {"pretrained": True} if recipe.imagenet and start else {}
@@ -55,17 +51,55 @@ class DualBranchTask(LesionTask):
         )
         self.criterion: nn.Module = (DualBranchCriterion if recipe.dual else SingleBranchCriterion)(**recipe.criterion)
         self.statistics = COLOURS.clone()
-        self.steps = (0, 0)
+        self.prefixes = ("large_", "small_") if recipe.dual else ("",)
+
+    @property
+    def choose_by(self) -> str | None:
+        """The score by which the epoch is chosen."""
+        return f"{self.recipe.lesions[0]}_{self.recipe.choose_by}" if self.recipe.validation != 0 else None
 
     @property
     def progress(self) -> float:
-        """Epoch, counted from 0, by the number of epochs: of pre-training while it lasts, of training after it."""
-        epoch, before = self.current_epoch, self.recipe.pretraining_epochs
-        return float(epoch / before if epoch < before else (epoch - before) / self.recipe.epochs)
+        """Epoch of the stage, counted from 0, by the number of its epochs."""
+        return self.current_epoch / self.stage.epochs if self.stage else 0.0
 
-    def training_step(self, batch: list[dict[str, Any]], index: int) -> Tensor:
-        """The mean loss of the photographs of a step, or of its pairs, each sent through the network on its own."""
-        parts = [self.parts_of(items) for items in ([batch] if self.recipe.together else [[item] for item in batch])]
+    def adapt(self, data: Data) -> None:
+        """Take what images are normalised by from the training images."""
+        super().adapt(data)
+        self.statistics = measure_channels(self.recipe, data.training)
+
+    def epoch_batches(self, images: ImageSet, epoch: int) -> list[list[tuple[Item, ...]]]:
+        """What an epoch shows, in an order that depends on the seed and the epoch alone.
+
+        Every image comes once in each of `dihedral` of its six augmentations, drawn at random if they are fewer. An
+        item has an image for each branch, each from an order of its own.
+        """
+        recipe, orders = self.recipe, []
+        for stream in range(len(self.prefixes)):
+            rng = np.random.default_rng((recipe.seed, epoch, stream))
+            shown = [
+                (image, int(number))
+                for image in range(len(images))
+                for number in rng.permutation(len(DIHEDRAL))[: recipe.dihedral]
+            ]
+            orders.append([shown[i] for i in rng.permutation(len(shown))])
+        return cut_into_batches(list(zip(*orders, strict=True)), recipe.batch, f"recipe {recipe.row!r}")
+
+    def load_batch(self, images: ImageSet, items: Sequence[tuple[Item, ...]]) -> list[dict[str, Tensor]]:
+        """One dictionary for each item: `image` uint8 (3, H, W) and `mask` (L, H, W), augmented, for each branch."""
+        return [
+            {
+                f"{prefix}{kind}": augment_dihedral(part, number)
+                for prefix, (image, number) in zip(self.prefixes, item, strict=True)
+                for kind, part in (("image", images.images[image]), ("mask", images.masks[image]))
+                if part is not None
+            }
+            for item in items
+        ]
+
+    def training_step(self, batch: list[dict[str, Tensor]], index: int) -> Tensor:
+        """The mean loss of the images of a step, or of its pairs, each sent through the network on its own."""
+        parts = [self.compute_parts(items) for items in ([batch] if self.recipe.together else [[i] for i in batch])]
         mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         shown = {name: value.detach() for name, value in mean.items() if name in ("large", "small")}
         if isinstance(self.criterion, DualBranchCriterion):
@@ -79,61 +113,39 @@ class DualBranchTask(LesionTask):
         )
         return mean["total"]
 
-    def parts_of(self, items: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """The criterion's parts for photographs or pairs of one shape (see `tasks.whole_images.Steps`)."""
+    def compute_parts(self, items: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The criterion's parts for items of one shape, see :meth:`load_batch`."""
         output: dict[str, Tensor] = {}
         masks: dict[str, Tensor] = {}
-        for prefix in self.recipe.prefixes:
-            image, mask = (
-                torch.stack([version(item[f"{prefix}{kind}"], item[f"{prefix}version"]) for item in items])
-                for kind in ("image", "mask")
-            )
-            x = normalise(image, self.statistics[None]).contiguous(memory_format=torch.channels_last)
+        for prefix in self.prefixes:
+            image, mask = (torch.stack([item[f"{prefix}{kind}"] for item in items]) for kind in ("image", "mask"))
+            x = self.prepare(image)
             given = self.model(x, prefix[:-1]) if prefix else self.model(x)
             output |= {f"{prefix}{name}": value.float() for name, value in given.items()}
             masks[f"{prefix}mask"] = mask.float()
         parts: dict[str, Tensor] = self.criterion(output, masks, self.progress)
         return parts
 
-    @torch.inference_mode()
-    def branches(self, image: Tensor) -> dict[str, Tensor]:
-        """Logits of one photograph by each branch, and their combination; the shared parts run once.
-
-        Args:
-            image: uint8 (3, H, W).
-
-        Returns:
-            ``"logits"``, and of two branches ``"large_logits"`` and ``"small_logits"``; float32 (L, H, W) each.
-        """
-        training = self.training
-        self.eval()
-        x = normalise(image[None].to(self.device), self.statistics[None])
-        output = self.model(x.contiguous(memory_format=torch.channels_last))
-        self.train(training)
-        return {name: value[0].float() for name, value in output.items() if name.endswith("logits")}
-
-    def configure_optimizers(self) -> Any:
-        """SGD or AdamW under the poly schedule, once for pre-training and once for training; or HED's own."""
+    def optimise(self, steps: int) -> Any:
+        """SGD or AdamW under the poly schedule; or HED's own."""
         recipe = self.recipe
         if recipe.optimiser == "hed":
-            return torch.optim.SGD(hed_groups(self.model, recipe.learning_rate, recipe.weight_decay), momentum=0.9)
+            return torch.optim.SGD(
+                group_parameters(self.model, recipe.learning_rate, recipe.weight_decay), momentum=0.9
+            )
         settings = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
-        optimiser: torch.optim.Optimizer
+        optimizer: torch.optim.Optimizer
         if recipe.optimiser == "sgd":
-            optimiser = torch.optim.SGD(self.model.parameters(), momentum=0.9, **settings)
+            optimizer = torch.optim.SGD(self.model.parameters(), momentum=0.9, **settings)
         else:
-            optimiser = torch.optim.AdamW(self.model.parameters(), **settings)
-        first, second = self.steps[0] * recipe.pretraining_epochs, self.steps[1] * recipe.epochs
-
-        def poly(step: int) -> float:
-            done = step / first if step < first else (step - first) / max(second, 1)
-            return float(max(1 - done, 0) ** POWER)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, poly)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+            optimizer = torch.optim.AdamW(self.model.parameters(), **settings)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: float(max(1 - step / max(steps, 1), 0) ** POWER)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def hed_groups(model: nn.Module, rate: float, decay: float) -> list[dict[str, Any]]:
+def group_parameters(model: nn.Module, rate: float, decay: float) -> list[dict[str, Any]]:
     """Parameters of HED or of two branches of it, each with its multiple of the rate (authors' code).
 
     Stages 1 to 4 learn at the rate, stage 5 at 100 times, side outputs at a hundredth, the fusion at a thousandth;
@@ -151,76 +163,75 @@ def hed_groups(model: nn.Module, rate: float, decay: float) -> list[dict[str, An
     ]
 
 
-def experiment(recipe: DualBranchRecipe, root: Path) -> Experiment:
-    """The experiment of a recipe on the data under `root`."""
-    training, validation, test = read_photographs(recipe, root)
-    drawn = draw_photographs(recipe)
-    task = recipe.task()
-    task.statistics = colours(recipe, training)
-    task.steps = (_steps(recipe, drawn) if drawn else 0, _steps(recipe, training))
-
-    def watch() -> dict[str, float]:
-        return {
-            f"{name}_{score}": value
-            for name, images in (("validation", validation), ("test", test))
-            for score, value in while_training(task, images).items()
-        }
-
-    chosen = "Weights of the last epoch."
-    if len(validation):
-        chosen = f"Weights of the epoch with the highest {recipe.choose_by} on {len(validation)} validation images."
-    return Experiment(
-        task,
-        StepsModule(recipe, training, drawn),
-        recipe.pretraining_epochs + recipe.epochs,
-        replace(training.source, images=len(training), fingerprint=_fingerprint(training, drawn)),
-        test.source,
-        watch,
-        lambda variants: at_full_size(task, test, variants),
-        PROTOCOL.format(
-            weights=chosen, images=len(test), title=test.source.title, size="×".join(map(str, recipe.size))
-        ),
-        select_by=f"{recipe.lesions[0]}_{recipe.choose_by}" if len(validation) else None,
-        select_from=recipe.pretraining_epochs,
-        model={"field_width": field_width(training), "statistics": task.statistics.cpu()},
-    )
-
-
-def colours(recipe: DualBranchRecipe, training: Photographs) -> Tensor:
-    """What images are normalised by, mean and divisor of each colour, (2, 3)."""
+def measure_channels(recipe: DualBranchRecipe, training: ImageSet) -> Tensor:
+    """What images are normalised by, mean and divisor of each channel, (2, 3)."""
     if recipe.normalise_by == "imagenet":
         return COLOURS.clone()
-    mean = mean_colour(training)
-    if recipe.normalise_by == "mean":
-        return torch.stack([mean, torch.ones(3)])
-    pixels = sum(image[0].numel() for image in training.images)
-    spread = torch.stack([((image.float() - mean[:, None, None]) ** 2).sum((1, 2)) for image in training.images]).sum(0)
-    return torch.stack([mean, (spread / pixels).sqrt()])
+    mean = training.mean_colour()
+    return torch.stack([mean, torch.ones(3) if recipe.normalise_by == "mean" else training.deviation(mean)])
 
 
-def field_width(photographs: Photographs) -> float:
-    """Median width of the field of view in pixels."""
-    from fundus_lib.data.field_of_view import bounding_box, field_of_view
+def read_data(recipe: DualBranchRecipe, root: Path) -> Data:
+    """Training, validation and test images of a recipe.
 
-    boxes = [bounding_box(field_of_view(image.permute(1, 2, 0).numpy()))[1] for image in photographs.images]
-    return float(torch.tensor([box.stop - box.start for box in boxes]).float().median())
+    IDRiD has no validation split: nine of its training images are held out at random, alike for every seed of the
+    recipe, unless it names a number. DDR has one. A recipe for DDR whose root has IDRiD's layout (the synthetic
+    stand-in) is read as IDRiD is.
 
-
-def _fingerprint(training: Photographs, drawn: Photographs | None) -> str:
-    """Digits of the training data, with those of the drawn photographs that come first."""
-    if drawn is None:
-        return training.source.fingerprint
-    return hashlib.sha256(f"{training.source.fingerprint} {drawn.source.fingerprint}".encode()).hexdigest()[:12]
-
-
-def _steps(recipe: DualBranchRecipe, photographs: Photographs) -> int:
-    steps = len(photographs) * recipe.versions // recipe.batch
-    if not steps:
+    Raises:
+        ArgumentError: The root holds another data set, or no image is left to train on.
+    """
+    if _is_ddr(root) != (recipe.dataset == "DDR") and (_is_ddr(root) or title(root) != "synthetic"):
         raise ArgumentError(
-            f"recipe {recipe.row!r}",
-            "an epoch has no step",
-            found=f"{len(photographs)} photographs in {recipe.versions} version(s), for a batch of {recipe.batch}",
-            expected="at least one batch",
-            remedy="recipe.replace(batch=…), or more photographs",
+            root,
+            "this is not the data set that the recipe is for",
+            found="DDR" if _is_ddr(root) else title(root),
+            expected=recipe.dataset,
+            remedy=f"name the folder of {recipe.dataset} with --data, or the folder above it with FUNDUS_DATA",
         )
-    return steps
+    training = _read(recipe, root, "train")
+    if recipe.fold:
+        training, test = training.hold_out(fold=recipe.fold)
+        test = test.first(recipe.test_images)
+    else:
+        test = _read(recipe, root, "test", recipe.test_images)
+    if _is_ddr(root):
+        validation = _read(recipe, root, "val", None if recipe.validation is None else int(recipe.validation))
+    else:
+        training, validation = training.hold_out(HELD_OUT if recipe.validation is None else int(recipe.validation))
+    synthetic = None
+    if recipe.pretraining_epochs:
+        synthetic = ImageSet.synthetic(recipe.pretraining_images, recipe.size, recipe.seed, lesions=recipe.lesions)
+    return Data(training.first(recipe.train_images), validation, test, synthetic)
+
+
+def test_fingerprint(recipe: DualBranchRecipe, root: Path) -> str:
+    """Hash of the test data."""
+    return _open(recipe, root, "train" if recipe.fold else "test").fingerprint()
+
+
+def protocol(recipe: DualBranchRecipe, data: Data) -> AtFullSize:
+    """The paper's: at the images' own size."""
+    return AtFullSize(recipe, data.test)
+
+
+def _is_ddr(root: Path) -> bool:
+    """Whether a folder has the layout of DDR's segmentation part; otherwise it is read as IDRiD's."""
+    return (root / "lesion_segmentation").is_dir()
+
+
+def _open(recipe: DualBranchRecipe, root: Path, split: str) -> IDRiDSegmentation | DDRWholeImages:
+    if _is_ddr(root):
+        return DDRWholeImages(root, split, side=max(recipe.size), lesions=recipe.lesions)
+    return IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size)
+
+
+def _read(recipe: DualBranchRecipe, root: Path, split: str, count: int | None = None) -> ImageSet:
+    data = _open(recipe, root, split)
+    if isinstance(data, DDRWholeImages):
+        name, full = "DDR", data.full_mask
+        if data.dropped:
+            print(f"left out of training, having no {' or '.join(recipe.lesions)}: {len(data.dropped)} images")
+    else:
+        name, full = title(root), IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
+    return ImageSet.read(data, name, data.fingerprint(), full=full, count=count)

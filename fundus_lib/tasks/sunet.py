@@ -1,54 +1,70 @@
-"""A network that grades photographs and may learn lesions besides: what happens in a step of sunet."""
+"""A network that grades images and may segment lesions besides: what happens in a step of sunet."""
 
 from __future__ import annotations
 
-import hashlib
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from fundus_lib.data.augment import rotate_and_mirror
+from fundus_lib.data.epochs import cut_into_batches
+from fundus_lib.data.field_square import FieldSquare
+from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.image_set import ImageSet, combine_fingerprints
+from fundus_lib.data.inventory import title
+from fundus_lib.data.splits import grading_leaks, overlap, segmentation_leaks
+from fundus_lib.errors import ArgumentError
+from fundus_lib.grades import GRADES
 from fundus_lib.losses import SUNetCriterion, inverse_frequency
 from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import COLOURS, LITE_COLOURS
-from fundus_lib.models.trunks import GRADES
-from fundus_lib.tasks.base import FundusTask, normalise
-from fundus_lib.tasks.experiment import Experiment
-from fundus_lib.tasks.graded_batches import BatchesModule
-from fundus_lib.tasks.graded_images import GradedImages, draw_graded, read_graded
-from fundus_lib.tasks.sunet_evaluation import PROTOCOL, evaluate, while_training
+from fundus_lib.protocols.grades import Grades
+from fundus_lib.tasks.base import Data, FundusTask
 
 if TYPE_CHECKING:
-    from fundus_lib.recipes.grading import GradingRecipe
+    from fundus_lib.data.base import FundusDataset
+    from fundus_lib.recipes import GradingRecipe
+
+SPLITS = ("train", "test")
 
 
-class SUNetTask(FundusTask):
+class Task(FundusTask):
     """Trains a grader, on images with masks its lesion regulariser too.
 
     Args:
         recipe: What to train and how.
         start: Load the weights that the recipe starts from.
-
-    Attributes:
-        steps: Steps in an epoch of pre-training, and in one of training; to be set before training.
     """
+
+    square = True
 
     def __init__(self, recipe: GradingRecipe, *, start: bool = True):
         settings = dict(recipe.model_args)
         if recipe.model == "sunet":
             settings["lesions"] = len(recipe.lesions)
         super().__init__(recipe, create_model(recipe.model, **settings, pretrained=recipe.imagenet and start))
-        self.weigh({})
+        self._weigh({})
+        self.segments = recipe.regulariser and bool(self.criterion.factors["lesions"])
         if recipe.imagenet:
             self.statistics = (LITE_COLOURS if settings.get("backbone") == "efficientnetlite0" else COLOURS).clone()
-        self.steps = (0, 0)
 
-    def weigh(self, grades: dict[str, Tensor]) -> None:
-        """Make the criterion, with the weights of grades that the training images ask for (none: all alike)."""
+    @property
+    def choose_by(self) -> str:
+        """The score by which the epoch is chosen; without validation images it is a NaN, and the last epoch counts."""
+        return str(self.recipe.score_to_choose_by)
+
+    def adapt(self, data: Data) -> None:
+        """Weigh grades as the criterion asks for by the training images."""
+        self.field_width = float(self.recipe.side)
+        self._weigh({"dr": data.training.dr, "dme": data.training.dme})
+
+    def _weigh(self, grades: dict[str, Tensor]) -> None:
         criterion = dict(self.recipe.criterion)
         if criterion.get("form") == "weighted":
             criterion["weights"] = {
@@ -57,27 +73,19 @@ class SUNetTask(FundusTask):
             }
         self.criterion = SUNetCriterion(**criterion)
 
-    def forward(self, images: Tensor, statistics: Tensor) -> dict[str, Tensor]:
-        """What the model says of photographs.
+    def epoch_batches(self, images: ImageSet, epoch: int) -> list[list[int]]:
+        """See :func:`order_batches`."""
+        recipe = self.recipe
+        return order_batches(images, batch=recipe.batch, order=recipe.order, seed=recipe.seed, epoch=epoch)
 
-        Args:
-            images: uint8 (B, 3, S, S).
-            statistics: float (B, 2, 3), of each photograph; those of ImageNet count instead if it starts from there.
-
-        Returns:
-            The model's output, see :class:`~fundus_lib.models.sunet.SUNet`, float32.
-        """
-        return {name: value.float() for name, value in self.model(self.prepared(images, statistics)).items()}
-
-    def prepared(self, images: Tensor, statistics: Tensor) -> Tensor:
-        """Photographs as the model takes them: normalised, float32 (B, 3, S, S), channels last."""
-        own = statistics if self.statistics is None else self.statistics[None].expand(len(images), -1, -1)
-        return normalise(images, own).contiguous(memory_format=torch.channels_last)
+    def load_batch(self, images: ImageSet, items: Sequence[int]) -> dict[str, Tensor]:
+        """Images with what is known of them, see :meth:`~fundus_lib.data.image_set.ImageSet.batch`."""
+        return images.batch(items)
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """The loss of a batch (see :class:`~fundus_lib.tasks.graded_batches.Batches`), mirrored and turned."""
-        images, masks = turned(
-            self.prepared(batch["image"], batch["statistics"]), batch.get("mask"), self.recipe.rotate
+        """The loss of a batch, mirrored and rotated."""
+        images, masks = rotate_and_mirror(
+            self.prepare(batch["image"], batch["statistics"]), batch.get("mask"), self.recipe.rotate
         )
         output = self.model(images.contiguous(memory_format=torch.channels_last))
         parts = self.criterion(output, batch | ({} if masks is None else {"mask": masks}))
@@ -89,114 +97,150 @@ class SUNetTask(FundusTask):
         total: Tensor = parts["total"]
         return total
 
-    @torch.inference_mode()
-    def outputs(self, images: GradedImages, batch: int = 16) -> dict[str, Tensor]:
-        """What the model says of all images: its grades' logits and, of images with masks, its lesions' too.
-
-        Returns:
-            ``"dr"`` (N, 5), ``"dme"`` (N, 3), ``"logits"`` (N, L, S, S), of those that the model gives; on the CPU.
-        """
-        training = self.training
-        self.eval()
-        found: dict[str, list[Tensor]] = {}
-        for start in range(0, len(images), batch):
-            rows = slice(start, start + batch)
-            output = self(images.images[rows].to(self.device), images.statistics[rows].to(self.device))
-            for name, value in output.items():
-                if name in GRADES or (name == "logits" and len(images.masks)):
-                    found.setdefault(name, []).append(value.cpu())
-        self.train(training)
-        return {name: torch.cat(values) for name, values in found.items()}
-
-    @torch.inference_mode()
-    def class_maps(self, images: GradedImages, batch: int = 16) -> dict[str, Tensor]:
-        """Class activation maps of all images, ``"dr"`` (N, 5, h, w) and ``"dme"`` (N, 3, h, w), on the CPU."""
-        training = self.training
-        self.eval()
-        found: dict[str, list[Tensor]] = {}
-        for start in range(0, len(images), batch):
-            rows = slice(start, start + batch)
-            x = self.prepared(images.images[rows].to(self.device), images.statistics[rows].to(self.device))
-            for name, value in self.model.class_maps(x).items():  # type: ignore[operator]
-                found.setdefault(name, []).append(value.float().cpu())
-        self.train(training)
-        return {name: torch.cat(values) for name, values in found.items()}
-
-    def configure_optimizers(self) -> Any:
-        """Adam, its rate falling to 0 along a cosine, once for pre-training and once for training."""
-        optimiser = torch.optim.Adam(self.model.parameters(), lr=self.recipe.learning_rate)
-        first, second = self.steps[0] * self.recipe.pretraining_epochs, self.steps[1] * self.recipe.epochs
-
-        def cosine(step: int) -> float:
-            done = step / first if step < first else (step - first) / max(second, 1)
-            return (1 + math.cos(math.pi * min(done, 1))) / 2
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def optimise(self, steps: int) -> Any:
+        """Adam, its rate falling to 0 along a cosine."""
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=self.recipe.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: (1 + math.cos(math.pi * min(step / max(steps, 1), 1))) / 2
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def turned(images: Tensor, masks: Tensor | None, rotate: bool) -> tuple[Tensor, Tensor | None]:
-    """Mirror half of the images and turn each by an angle of its own, masks alike.
+def order_batches(images: ImageSet, *, batch: int, order: str, seed: int = 0, epoch: int = 0) -> list[list[int]]:
+    """The batches of an epoch by the numbers of their images, in an order that depends on seed and epoch alone.
 
     Args:
-        images: Normalised, float (B, 3, S, S); what comes into view from outside is as the darkest pixel of the image.
-        masks: 0 and 1, (B, L, S, S), or None.
-        rotate: Turn by any angle; otherwise only mirror.
+        images: What to show.
+        batch: Images in a batch, over all processes.
+        order: ``"alternate"``: after each batch of images without masks one of images with masks, which come again and
+            again until the others are through ("use the two sets to train our model alternately"). ``"once"``: each
+            image comes once; the few batches with masks are scattered among the others. ``"mixed"``: each image comes
+            once, and a batch may hold both kinds.
+        seed: Seed of the experiment.
+        epoch: Number of the epoch.
+
+    Raises:
+        ArgumentError: There are too few images for a single batch.
     """
-    count = len(images)
-    angle = 2 * math.pi * torch.rand(count, device=images.device) * rotate
-    mirror = torch.where(torch.rand(count, device=images.device) < 0.5, -1.0, 1.0)
-    sine, cosine, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
-    rows = torch.stack([cosine * mirror, -sine, zero, sine * mirror, cosine, zero], dim=1)
-    grid = F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)  # (B, S, S, 2)
-    black = images.amin((2, 3), keepdim=True)
-    new = F.grid_sample(images - black, grid, mode="bilinear", align_corners=False) + black
-    if masks is None:
-        return new, None
-    return new, F.grid_sample(masks.to(images), grid, mode="nearest", align_corners=False).to(masks.dtype)
+    rng = np.random.default_rng((seed, epoch))
+
+    def once(indices: Sequence[int]) -> list[list[int]]:
+        shown = rng.permutation(indices).tolist()
+        return cut_into_batches(shown, batch, "order_batches") if len(shown) >= batch else []
+
+    def forever(indices: Sequence[int]) -> Iterator[int]:
+        while True:
+            yield from rng.permutation(indices).tolist()
+
+    masked, others = images.with_masks, images.without_masks
+    if order == "mixed":
+        batches = once(range(len(images)))
+    elif order == "once" or not others or not masked:
+        batches = once(masked) + once(others)
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    else:
+        more = forever(masked)
+        batches = [b for plain in once(others) for b in (plain, [next(more) for _ in range(batch)])]
+    if not batches:
+        raise ArgumentError(
+            "order_batches",
+            "an epoch has no step",
+            found=f"{len(others)} images without masks, {len(masked)} with, for a batch of {batch}",
+            expected="at least one batch",
+            remedy="recipe.replace(batch=…), or more images",
+        )
+    return batches
 
 
-def experiment(recipe: GradingRecipe, root: Path) -> Experiment:
-    """The experiment of a recipe on the data under `root`."""
-    training, validation, test, pictures = read_graded(recipe, root)
-    drawn = draw_graded(recipe)
-    task = recipe.task()
-    task.weigh({"dr": training.dr, "dme": training.dme})
-    feeder = BatchesModule(recipe, training, drawn)
-    task.steps = (len(feeder.batches(0)) if drawn else 0, len(feeder.batches(recipe.pretraining_epochs)))
+def read_data(recipe: GradingRecipe, root: Path) -> Data:
+    """Training, validation and test images of a recipe, and the test images with masks (whose grades are not known).
 
-    def watch() -> dict[str, float]:
-        return {
-            f"{name}_{score}": value
-            for name, images in (("validation", validation), ("test", test))
-            for score, value in while_training(task, images).items()
-        }
-
-    content = (
-        training.source.fingerprint if drawn is None else f"{training.source.fingerprint} {drawn.source.fingerprint}"
+    An image of the segmentation part that is in the grading part too has its grades from there. Unless the recipe keeps
+    the leaks, training does without what `splits.grading_leaks` lists (images of either test set, and contradictory
+    duplicates) and without the masks of images in the grading test set. Masks of validation images are not trained on.
+    The validation images are the same with leaks and without; with a fraction of 0 there are none. With a fold, the
+    images of its part are tested on, the masks of none of them are trained on, and the test images with masks are those
+    of the data set.
+    """
+    square = FieldSquare(recipe.side)
+    leaks = tuple(grading_leaks(root, "train")["name"])
+    exclude = {"train": () if recipe.leaks else leaks, "test": ()}
+    size = square.source_size
+    graded, test = (
+        _read(root, IDRiDGrading(root, split, size=size, transform=square, exclude=exclude[split]), count)
+        for split, count in zip(SPLITS, (recipe.train_images, None if recipe.fold else recipe.test_images), strict=True)
     )
-    digits = hashlib.sha256(content.encode()).hexdigest()[:12]
-    return Experiment(
-        task,
-        feeder,
-        recipe.pretraining_epochs + recipe.epochs,
-        replace(training.source, fingerprint=digits),
-        test.source,
-        watch,
-        lambda variants: evaluate(task, test, pictures),
-        PROTOCOL.format(
-            images=len(test),
-            title=test.source.title,
-            side=recipe.side,
-            epoch=f"epoch with the highest {recipe.chosen} on {len(validation)} validation images (the first of equals)"
-            if len(validation)
-            else "last epoch; all training images were trained on, and none were left to choose by",
-            pictures=len(pictures),
-        ),
-        select_by=recipe.chosen,
-        select_from=recipe.pretraining_epochs,
-        model={
-            "field_width": float(recipe.side),
-            "statistics": None if task.statistics is None else task.statistics.cpu(),
-        },
+    masked, test_masks = (
+        _read(
+            root,
+            IDRiDSegmentation(root, split, lesions=recipe.lesions, size=size, transform=square),
+            recipe.mask_images,
+        )
+        for split in SPLITS
     )
+    if recipe.fold:
+        graded, test = graded.hold_out(fold=recipe.fold)
+        test = test.first(recipe.test_images)
+    train, validation = graded.hold_out(fraction=recipe.validation, never=leaks)
+    usable = _use_masks(recipe, root, masked, graded, test, validation)
+    without = set(usable.names)
+    rest = train.part([index for index, name in enumerate(train.names) if name not in without])
+    content = f"{graded.fingerprint} {masked.fingerprint}"
+    for _ in range(1 if recipe.pretraining_epochs else 2):  # as records have it
+        content = combine_fingerprints(content)
+    training = replace(rest.join(usable), fingerprint=content)
+    synthetic = None
+    if recipe.pretraining_epochs:
+        synthetic = ImageSet.synthetic(
+            recipe.pretraining_images, size, recipe.seed, population="grading", lesions=recipe.lesions, transform=square
+        )
+    return Data(training, validation, test, synthetic, test_masks)
+
+
+def _use_masks(
+    recipe: GradingRecipe, root: Path, masked: ImageSet, graded: ImageSet, test: ImageSet, validation: ImageSet
+) -> ImageSet:
+    """The images with masks that are trained on, under their names in the grading part, with their grades if known.
+
+    Those of validation images are not, nor with a fold those of the images that are tested on.
+    """
+    both = overlap(root)
+    both = both[both.segmentation_split == "train"].set_index("segmentation")
+    leaks = () if recipe.leaks else tuple(segmentation_leaks(root, "train")["name"])
+    held_out = {*validation.names, *(test.names if recipe.fold else ())}
+    grades: dict[str, tuple[str, int, int]] = {}
+    for split, images in (("train", graded), ("test", test)):
+        if split == "test" and recipe.fold:
+            continue  # these names are those of training images
+        known = dict(zip(images.names, zip(images.dr.tolist(), images.dme.tolist(), strict=True), strict=True))
+        for name, twin in both[both.grading_split == split].grading.items():
+            if twin in known:
+                grades[str(name)] = (twin if split == "train" else f"test {twin}", *known[twin])
+            elif twin in held_out:
+                grades[str(name)] = (twin, -1, -1)
+    use = [i for i, n in enumerate(masked.names) if n not in leaks and grades.get(n, ("",))[0] not in held_out]
+    if recipe.masks is not None:  # the same images for every seed, and with fewer some of those with more
+        use = sorted(np.random.default_rng(0).permutation(use)[: recipe.masks].tolist())
+    chosen = masked.part(use)
+    named = [grades.get(name, (f"ungraded {name}", -1, -1)) for name in chosen.names]
+    return replace(
+        chosen,
+        names=tuple(name for name, _, _ in named),
+        dr=torch.tensor([dr for _, dr, _ in named], dtype=torch.long),
+        dme=torch.tensor([dme for _, _, dme in named], dtype=torch.long),
+    )
+
+
+def _read(root: Path, data: FundusDataset, count: int | None) -> ImageSet:
+    return ImageSet.read(data, title(root), data.fingerprint(), masks=bool(data.lesions), count=count)
+
+
+def test_fingerprint(recipe: GradingRecipe, root: Path) -> str:
+    """Hash of the test data."""
+    return IDRiDGrading(root, "train" if recipe.fold else "test").fingerprint()
+
+
+def protocol(recipe: GradingRecipe, data: Data) -> Grades:
+    """Grades, and lesions of images with masks."""
+    assert data.test_masks is not None, "read_data reads them"
+    return Grades(recipe, data.test, data.test_masks, recipe.score_to_choose_by)

@@ -13,23 +13,25 @@ from fundus_lib.provenance import commit
 
 
 class Curve(L.Callback):
-    """Notes losses, time and scores of each epoch; goes into checkpoints.
+    """Notes losses, time and scores of each epoch of all stages; goes into checkpoints.
 
     Args:
-        watch: Gives the scores after an epoch.
+        score: Gives the scores after an epoch.
 
     Attributes:
         points: One per epoch: `epoch`, `step`, `loss` and whatever else the task logs, `seconds` and `cpu_seconds` (of
             all threads) of training so far, and the scores.
         commits: Of the library, in each process that trained, in order; None outside a git checkout.
         resumed: Epochs that were read from a checkpoint and not trained in this process.
+        before: Epochs and steps of earlier stages; set by the run.
     """
 
-    def __init__(self, watch: Callable[[], dict[str, float]]):
-        self.watch = watch
+    def __init__(self, score: Callable[[], dict[str, float]]):
+        self.score = score
         self.points: list[dict[str, float]] = []
         self.commits: list[Any] = []
         self.resumed = 0
+        self.before = (0, 0)
         self._commit = commit()["commit"]
         self._since = self._cpu_since = 0.0
 
@@ -40,15 +42,15 @@ class Curve(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Add a point."""
         logged = {name: float(value) for name, value in trainer.callback_metrics.items()}  # waits for the device
-        before = self.points[-1] if self.points else {"seconds": 0.0, "cpu_seconds": 0.0}
+        last = self.points[-1] if self.points else {"seconds": 0.0, "cpu_seconds": 0.0}
         point = {
-            "epoch": trainer.current_epoch + 1,
-            "step": trainer.global_step,
+            "epoch": self.before[0] + trainer.current_epoch + 1,
+            "step": self.before[1] + trainer.global_step,
             **logged,
-            "seconds": round(before["seconds"] + time.perf_counter() - self._since, 2),
-            "cpu_seconds": round(before["cpu_seconds"] + time.process_time() - self._cpu_since, 2),
+            "seconds": round(last["seconds"] + time.perf_counter() - self._since, 2),
+            "cpu_seconds": round(last["cpu_seconds"] + time.process_time() - self._cpu_since, 2),
         }
-        self.points.append(point | self.watch())
+        self.points.append(point | self.score())
         if self.commits[-1:] != [self._commit]:
             self.commits.append(self._commit)
 
@@ -64,20 +66,19 @@ class Curve(L.Callback):
 
 
 class Best(L.Callback):
-    """Keeps the weights of the first epoch in which a score was highest; goes into checkpoints.
+    """Keeps the weights of the first epoch of a stage in which a score was highest; goes into checkpoints.
 
     Args:
         curve: Notes the scores; it must come before this in the list of callbacks.
         score: Which of them.
-        since: Epochs before this one, counted from 0, do not count.
 
     Attributes:
         epoch: The epoch, counted from 1 as in the curve; 0 before there is one.
         weights: Those of the model at its end, on the CPU.
     """
 
-    def __init__(self, curve: Curve, score: str, since: int = 0):
-        self.curve, self.score, self.since = curve, score, since
+    def __init__(self, curve: Curve, score: str):
+        self.curve, self.score = curve, score
         self.epoch = 0
         self.highest = -1.0
         self.weights: dict[str, Tensor] = {}
@@ -90,7 +91,7 @@ class Best(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep the weights, if the last point is the best."""
         point = self.curve.points[-1]
-        if point["epoch"] > self.since and point[self.score] > self.highest:
+        if point[self.score] > self.highest:
             self.epoch, self.highest = int(point["epoch"]), point[self.score]
             self.weights = {name: value.cpu().clone() for name, value in pl_module.model.state_dict().items()}  # type: ignore[union-attr,operator]
 

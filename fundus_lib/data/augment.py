@@ -1,0 +1,66 @@
+"""Augmentation: of image and mask together, for each sample by itself, on the device where they are."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DIHEDRAL = ("identity", "90°", "180°", "270°", "horizontal flip", "vertical flip")
+"""The six augmentations of a training image in dual_branch, in order."""
+
+
+def augment_dihedral(image: Tensor, number: int) -> Tensor:
+    """One of the six :data:`DIHEDRAL` augmentations of an image or a mask, (…, H, W) to (…, H, W) or (…, W, H)."""
+    if number < 4:
+        return torch.rot90(image, number, (-2, -1))
+    return image.flip(-1 if number == 4 else -2)
+
+
+def rotate_and_mirror(images: Tensor, masks: Tensor | None, rotate: bool = True) -> tuple[Tensor, Tensor | None]:
+    """Mirror half of the images and rotate each by an angle of its own, masks alike.
+
+    Args:
+        images: Normalised, float (B, 3, S, S); what comes into view from outside is as the darkest pixel of the image.
+        masks: 0 and 1, (B, L, S, S), or None.
+        rotate: Rotate by any angle; otherwise only mirror.
+    """
+    count = len(images)
+    angle = 2 * math.pi * torch.rand(count, device=images.device) * rotate
+    mirror = torch.where(torch.rand(count, device=images.device) < 0.5, -1.0, 1.0)
+    sine, cosine, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
+    rows = torch.stack([cosine * mirror, -sine, zero, sine * mirror, cosine, zero], dim=1)
+    grid = F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)  # (B, S, S, 2)
+    black = images.amin((2, 3), keepdim=True)
+    new = F.grid_sample(images - black, grid, mode="bilinear", align_corners=False) + black
+    if masks is None:
+        return new, None
+    return new, F.grid_sample(masks.to(images), grid, mode="nearest", align_corners=False).to(masks.dtype)
+
+
+def jitter_colour(images: Tensor, amount: float) -> Tensor:
+    """Vary contrast (all channels alike) and brightness (each channel for itself) of normalised images.
+
+    Args:
+        images: float (B, 3, H, W).
+        amount: Largest change of the contrast as a fraction, and of the brightness in standard deviations.
+    """
+    if not amount:
+        return images
+    contrast = 1 + amount * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1)
+    brightness = amount * (2 * torch.rand(len(images), 3, 1, 1, device=images.device) - 1)
+    return images * contrast + brightness
+
+
+def normalise(images: Tensor, statistics: Tensor) -> Tensor:
+    """Channels in standard deviations from the mean: uint8 (B, 3, H, W) to float32.
+
+    Args:
+        images: uint8 (B, 3, H, W).
+        statistics: float (B, 2, 3), mean and standard deviation of each channel.
+    """
+    mean, deviation = statistics.unbind(1)  # (B, 3) each
+    normalised = images.to(torch.float32, copy=True)  # and then in place: a third of the memory
+    return normalised.sub_(mean[:, :, None, None]).div_(deviation[:, :, None, None])

@@ -1,0 +1,1 @@
+"""How a trained task is scored: quickly after an epoch, and fully for a record."""

@@ -1,0 +1,138 @@
+"""Segmentation of lesions, a binary question per pixel and lesion, learnt from crops of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from fundus_lib.data.augment import jitter_colour
+from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.image_set import ImageSet
+from fundus_lib.data.inventory import title
+from fundus_lib.data.patches import Crops
+from fundus_lib.losses import SingleBranchCriterion
+from fundus_lib.models import create_model
+from fundus_lib.protocols.lesions import AtTrainingSize
+from fundus_lib.tasks.base import Data, FundusTask
+
+if TYPE_CHECKING:
+    from fundus_lib.data.epochs import Batches
+    from fundus_lib.recipes import SegmentationRecipe
+
+
+class Task(FundusTask):
+    """Trains the model of a recipe with the loss of the recipe on crops.
+
+    Args:
+        recipe: What to train and how.
+        start: Load the weights that the recipe starts from.
+    """
+
+    def __init__(self, recipe: SegmentationRecipe, *, start: bool = True):
+        pretrained = {"pretrained": True} if recipe.imagenet and start else {}
+        super().__init__(
+            recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
+        )
+        self.criterion = SingleBranchCriterion(**{"loss": "crossentropy", **recipe.criterion})
+        self.clip = recipe.clip
+        self._crops: Crops | None = None
+        if recipe.test_flips:
+            self.mirrored = ((), (3,), (2,), (2, 3))
+
+    @property
+    def choose_by(self) -> str | None:
+        """The score by which the epoch is chosen."""
+        recipe = self.recipe
+        return f"{recipe.lesions[0]}_{recipe.choose_by}" if recipe.choose_by and recipe.validation else None
+
+    def adapt(self, data: Data) -> None:
+        """Take the channel means of the training images, if these are what every image is normalised by."""
+        super().adapt(data)
+        if self.recipe.normalise_by == "training set":
+            self.statistics = data.training.statistics.mean(0)
+
+    def epoch_batches(self, images: ImageSet, epoch: int) -> Batches:
+        """Crops by number, see `fundus_lib.data.patches.Crops`."""
+        recipe = self.recipe
+        if self._crops is None or self._crops.images is not images.images:
+            self._crops = Crops(
+                images.images,
+                images.masks,
+                images.statistics,
+                crop=recipe.crop,
+                length=recipe.steps * recipe.batch,
+                lesion_fraction=recipe.lesion_fraction,
+                seed=recipe.seed,
+            )
+        self._crops.epoch = epoch
+        return [range(step * recipe.batch, (step + 1) * recipe.batch) for step in range(recipe.steps)]
+
+    def load_batch(self, images: ImageSet, items: Sequence[int]) -> dict[str, Tensor]:
+        """The crops of these numbers, (B, …)."""
+        assert self._crops is not None, "epoch_batches comes first"
+        batch: dict[str, Tensor] = default_collate([self._crops[item] for item in items])
+        return batch
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        """The loss of a batch of crops."""
+        images = jitter_colour(self.prepare(batch["image"], batch["statistics"]), self.recipe.colour_jitter)
+        output = self.model(images.contiguous(memory_format=torch.channels_last))
+        parts = self.criterion({name: value.float() for name, value in output.items()}, {"mask": batch["mask"].float()})
+        loss: Tensor = parts["total"]
+        self.log(
+            "loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(images)
+        )
+        return loss
+
+    def optimise(self, steps: int) -> Any:
+        """AdamW under a one-cycle schedule over the whole stage."""
+        recipe = self.recipe
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, max_lr=recipe.learning_rate, total_steps=max(steps, 4)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def read_data(recipe: SegmentationRecipe, root: Path) -> Data:
+    """Training, validation (maybe none) and test images of a recipe."""
+    if recipe.fold:
+        training, test = _read(recipe, root, "train").hold_out(fold=recipe.fold)
+        training, test = training.first(recipe.train_images), test.first(recipe.test_images)
+    else:
+        test = _read(recipe, root, "test", recipe.test_images)
+        if recipe.train_on == "SyntheticFundus":
+            training = _synthesise(recipe, recipe.train_images or 0)
+        else:
+            training = _read(recipe, root, "train", recipe.train_images)
+    training, validation = training.hold_out(int(recipe.validation or 0))
+    synthetic = _synthesise(recipe, recipe.pretraining_images) if recipe.pretraining_epochs else None
+    return Data(training, validation, test, synthetic)
+
+
+def test_fingerprint(recipe: SegmentationRecipe, root: Path) -> str:
+    """Hash of the test data."""
+    split = "train" if recipe.fold else "test"
+    return IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size).fingerprint()
+
+
+def protocol(recipe: SegmentationRecipe, data: Data) -> AtTrainingSize:
+    """Whole images at the size of training."""
+    return AtTrainingSize(recipe, data.test)
+
+
+def _read(recipe: SegmentationRecipe, root: Path, split: str, count: int | None = None) -> ImageSet:
+    data = IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size)
+    full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
+    return ImageSet.read(data, title(root), data.fingerprint(), full=full, count=count)
+
+
+def _synthesise(recipe: SegmentationRecipe, count: int) -> ImageSet:
+    return ImageSet.synthetic(count, recipe.size, recipe.seed, lesions=recipe.lesions)
