@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -58,9 +59,14 @@ class Crops(Dataset[dict[str, Tensor]]):
         self.images, self.masks, self.statistics = images, masks, statistics
         self.crop, self.length, self.lesion_fraction = crop, length, lesion_fraction
         self.seed, self.epoch = seed, epoch
-        # per image, per lesion that it has: flat indices of its pixels, on the CPU, where the places are drawn
-        found = [[torch.nonzero(lesion.flatten())[:, 0] for lesion in mask.cpu() if lesion.any()] for mask in masks]  # type: ignore[union-attr]
-        self.lesion_pixels = [(number, lesions) for number, lesions in enumerate(found) if lesions]
+
+    @cached_property
+    def lesion_pixels(self) -> list[tuple[int, list[Tensor]]]:
+        """Number of each image with lesions, with flat indices of the pixels of each of its lesions, on the CPU."""
+        found = [
+            [torch.nonzero(lesion.flatten())[:, 0] for lesion in mask.cpu() if lesion.any()] for mask in self.masks
+        ]  # type: ignore[union-attr]
+        return [(number, lesions) for number, lesions in enumerate(found) if lesions]
 
     def __len__(self) -> int:
         return self.length
