@@ -151,11 +151,11 @@ class DDRGrading(FundusDataset):
             )
         self.ungradable = [n for n, g in grades.items() if g == UNGRADABLE]
         items = [
-            Item(n, folder / f"{n}.jpg", {}, dr=UNKNOWN if g == UNGRADABLE else g)
-            for n, g in sorted(grades.items())
-            if g != UNGRADABLE or ungradable == "keep"
+            Item(n, folder / f"{n}.jpg", {}, dr=UNKNOWN if g == UNGRADABLE else g) for n, g in sorted(grades.items())
         ]
         super().__init__(base, split, items, size=size, transform=transform, cache=cache)
+        if ungradable == "drop":
+            self.items = tuple(item for item in self.items if item.dr != UNKNOWN)
 
     def _files(self) -> list[Path]:
         return [*super()._files(), self._labels]

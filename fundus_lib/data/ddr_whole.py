@@ -14,7 +14,7 @@ Source: dual_branch, "Data Preprocessing and Augmentation", and the authors' cod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.data.base import Transform
+from fundus_lib.data.base import Item, Transform
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.ddr import DDRSegmentation
 from fundus_lib.data.field_of_view import bounding_box
@@ -89,11 +89,9 @@ class DDRWholeImages(DDRSegmentation):
             )
         super().__init__(root, split, lesions=lesions, size=(side, side), transform=transform, cache=cache)
         self.side, self.padding = side, padding
-        self._everything = self.items
-        self._place = self._with_lesions() if split == "train" else list(range(len(self.items)))
-        kept = set(self._place)
-        self.dropped = [item.name for n, item in enumerate(self._everything) if n not in kept]
-        self.items = [self._everything[n] for n in self._place]
+        kept = self._with_lesions() if split == "train" else set(self.names)
+        self.dropped = [name for name in self.names if name not in kept]
+        self.items = tuple(item for item in self.items if item.name in kept)
 
     def __repr__(self) -> str:
         size = f"{self.side}×{self.side}" if self.split == "train" else f"long side {self.side}"
@@ -107,7 +105,7 @@ class DDRWholeImages(DDRSegmentation):
             index: Which image.
             image_size: Without effect; the size follows from the photograph.
         """
-        return np.array(self._prepared(index)[3:])
+        return np.array(self._prepared(self.items[index])[3:])
 
     def full_mask(self, index: int) -> Pixels:
         """The masks of one image as published, uint8 {0, 1} (L, H, W), not cropped and not resized."""
@@ -121,32 +119,30 @@ class DDRWholeImages(DDRSegmentation):
     def prepare(self) -> None:
         """Fill the cache now, not at the first sample, with a progress bar."""
         if self.cache:
-            self._stored()
+            self._cached(self._kind)
 
-    def _image(self, index: int) -> Pixels:
-        return np.array(self._prepared(index)[:3])
+    def _image(self, item: Item) -> Pixels:
+        return np.array(self._prepared(item)[:3])
 
-    def _prepared(self, index: int) -> Pixels:
+    def _prepared(self, item: Item) -> Pixels:
         """Photograph and masks, uint8 (3 + L, h, w)."""
-        place = self._place[index]
-        height, width = self._prepared_size(index)
-        stored = self._stored()[place] if self.cache else self._decode(place)
+        height, width = self._size_of(item)
+        stored = self._cached(self._kind)[self._row[item.name]] if self.cache else self._decode(item)
         return stored[:, :height, :width]
 
-    def _prepared_size(self, index: int) -> Size:
-        return (self.side, self.side) if self.split == "train" else long_side(self.full_size(index), self.side)
+    def _size_of(self, item: Item) -> Size:
+        return (self.side, self.side) if self.split == "train" else long_side(image_size(item.image), self.side)
 
-    def _stored(self) -> NDArray[np.uint8]:
-        """All images of the split with their masks, dropped ones included, (N, 3 + L, side, side)."""
-        if "prepared" not in self._arrays:
-            shape = len(self._everything), 3 + len(self.lesions), self.side, self.side
-            label = f"{self.title} {self.split} {self.padding} {' '.join(self.lesions)}"
-            self._arrays["prepared"] = cached_array(label, self.root, list(self._files()), shape, self._decode)
-        return self._arrays["prepared"]
+    @property
+    def _kind(self) -> str:
+        return f"{self.padding} {' '.join(self.lesions)}"
 
-    def _decode(self, place: int) -> Pixels:
+    def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
+        """Image and masks in one row, (3 + L, side, side)."""
+        return self._files(), (3 + len(self.lesions), self.side, self.side), self._decode
+
+    def _decode(self, item: Item) -> Pixels:
         """One photograph with its masks in the upper left corner of (3 + L, side, side)."""
-        item = self._everything[place]
         photograph = read_image(item.image)
         size = photograph.shape[0], photograph.shape[1]
         masks = [read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions]
@@ -163,8 +159,8 @@ class DDRWholeImages(DDRSegmentation):
             channel[: size[0], : size[1]] = resize_mask(mask, size)
         return prepared
 
-    def _with_lesions(self) -> list[int]:
-        """Which images have a pixel of any of the lesions in their published masks."""
+    def _with_lesions(self) -> set[str]:
+        """Names of the images that have a pixel of any of the lesions in their published masks."""
 
         def decode(n: int) -> NDArray[np.uint8]:
             item = self.items[n]
@@ -173,15 +169,14 @@ class DDRWholeImages(DDRSegmentation):
 
         label = f"DDR {self.split} which images have {' '.join(self.lesions)}"
         if self.cache:
-            found = cached_array(label, self.root, list(self._files()), (len(self.items), 1), decode)
+            found = cached_array(label, self.root, self._files(), (len(self.items), 1), decode)
         else:
             found = np.stack([decode(n) for n in range(len(self.items))])
-        return [int(n) for n in np.flatnonzero(found)]
+        return {self.names[n] for n in np.flatnonzero(found)}
 
     def _files(self) -> list[Path]:
         """Every file that was read, those of dropped images included: they decide what is dropped."""
-        items = getattr(self, "_everything", self.items)
-        return [path for item in items for path in (item.image, *(item.masks[le] for le in self.lesions))]
+        return [path for item in self._stored for path in (item.image, *(item.masks[le] for le in self.lesions))]
 
 
 def retina(photograph: Pixels, path: str | PathLike[str] = "photograph") -> tuple[slice, slice]:

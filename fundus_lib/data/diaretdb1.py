@@ -106,13 +106,13 @@ class DiaRetDB1(FundusDataset):
         photographs = base / ("images" if version == "2.1" else _V1_IMAGES)
         if len(rows) == 2:
             _check_photographs(photographs, {Path(row[0]).name for split_rows in rows.values() for row in split_rows})
-        self._marks: list[list[Path]] = []
+        self._marks: dict[str, list[Path]] = {}
         items = []
         for image, *marks in rows[split]:
             name = Path(image).stem
             items.append(Item(name, photographs / Path(image).name, self._levels(base, Path(image).name, lesions)))
-            self._marks.append([base / m for m in marks])
-        needed = [f for i, m in zip(items, self._marks, strict=True) for f in (i.image, *i.masks.values(), *m)]
+            self._marks[name] = [base / m for m in marks]
+        needed = [f for i in items for f in (i.image, *i.masks.values(), *self._marks[i.name])]
         missing = [f for f in needed if not f.is_file()]
         if missing:
             raise MissingFileError(
@@ -140,11 +140,14 @@ class DiaRetDB1(FundusDataset):
             LabelFormatError: The marks of an expert cannot be understood.
             MaskSizeError: In version 1.1, the grey image does not have the size of the photograph.
         """
-        size = image_size(self.items[index].image)
+        return self._confidence(self.items[index], lesion)
+
+    def _confidence(self, item: Item, lesion: str) -> NDArray[np.float32]:
+        size = image_size(item.image)
         if self.version == "1.1":
-            return read_levels(self.items[index].masks[lesion], size).astype(np.float32) / np.float32(255)
+            return read_levels(item.masks[lesion], size).astype(np.float32) / np.float32(255)
         mean = np.zeros(size, np.float32)
-        for path in self._marks[index]:
+        for path in self._marks[item.name]:
             own = np.zeros(size, np.float32)
             for marking in read_markings(path):
                 if marking.lesion == lesion:
@@ -152,9 +155,9 @@ class DiaRetDB1(FundusDataset):
             mean += own / EXPERTS
         return mean
 
-    def _decode_mask(self, index: int, lesion: str) -> NDArray[np.uint8]:
+    def _decode_mask(self, item: Item, lesion: str) -> NDArray[np.uint8]:
         # Version 1.1 stores 0.75 as 191, which is a little less than 0.75 × 255: half a grey level of grace.
-        agreed = self.confidence(index, lesion) >= self.agreement - 0.5 / 255
+        agreed = self._confidence(item, lesion) >= self.agreement - 0.5 / 255
         return resize_mask(agreed.view(np.uint8), self.size)
 
     def _levels(self, base: Path, image: str, lesions: Sequence[str]) -> dict[str, Path]:
@@ -163,13 +166,13 @@ class DiaRetDB1(FundusDataset):
             return {}
         return {lesion: base / _V1_LEVELS / LEVEL_FOLDERS[lesion] / image for lesion in lesions}
 
-    def _mask_sources(self, lesion: str) -> list[Path | None]:
+    def _mask_sources(self, lesion: str) -> Sequence[Path | None]:
         if self.version == "1.1":
             return super()._mask_sources(lesion)
-        return [path for marks in self._marks for path in marks]
+        return [path for marks in self._marks.values() for path in marks]
 
     def _files(self) -> list[Path]:
-        return [*super()._files(), *(path for marks in self._marks for path in marks)]
+        return [*super()._files(), *(path for item in self.items for path in self._marks[item.name])]
 
 
 def _read_list(path: Path, version: str) -> list[list[str]]:

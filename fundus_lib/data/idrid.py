@@ -142,12 +142,14 @@ class IDRiDGrading(FundusDataset):
         self._full = files.coordinates_size
         self._discs = read_centres(self._labels[1], names, self._full)
         self._foveas = read_centres(self._labels[2], names, self._full)
-        items = [Item(n, base / photographs / f"{n}.jpg", {}, *grades[n]) for n in names if n not in set(exclude)]
+        items = [Item(n, base / photographs / f"{n}.jpg", {}, *grades[n]) for n in names]
         super().__init__(base, split, items, size=size, transform=transform, cache=cache)
+        self.items = tuple(item for item in self.items if item.name not in set(exclude))
 
     def centres(self, index: int) -> tuple[tuple[float, float], tuple[float, float]]:
         """Centres (x, y) of optic disc and fovea in pixels of the image that is yielded, before `transform`."""
-        (height, width), name = self._size_of(index), self.items[index].name
+        item = self.items[index]
+        (height, width), name = self._size_of(item), item.name
         sy, sx = height / self._full[0], width / self._full[1]
         (dx, dy), (fx, fy) = self._discs[name], self._foveas[name]
         return (dx * sx, dy * sy), (fx * sx, fy * sy)
