@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from torchvision import tv_tensors
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
 from fundus_lib.data.inventory import fingerprint_files
-from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size
+from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size, SizeRule
 from fundus_lib.errors import UnknownNameError
 
 Transform = Callable[[Any], Any]
@@ -50,7 +51,8 @@ class FundusDataset(Dataset[Sample]):
         root: The folder that was opened.
         split: The split that was opened.
         lesions: The channels of the mask, in order.
-        size: (height, width) of what it yields, or None for the size on disk.
+        size: (height, width) of what it yields before `transform`, a function that gives it from the (height, width)
+            on disk, or None for the size on disk.
         transform: Applied to each sample; may be replaced at any time.
         items: The images; `part` and `first` give a data set of some of them.
         title: What it is, for progress bars and records.
@@ -65,7 +67,7 @@ class FundusDataset(Dataset[Sample]):
         items: Sequence[Item],
         *,
         lesions: Sequence[str] = (),
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -76,6 +78,7 @@ class FundusDataset(Dataset[Sample]):
         self.size = check_size(size)
         self.transform = transform
         self.cache = cache and self.size is not None
+        self._sizes: dict[str, Size] = {}
         self._arrays: dict[str, tuple[tuple[Item, ...], NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
@@ -99,7 +102,8 @@ class FundusDataset(Dataset[Sample]):
         return {**self.__dict__, "_arrays": {}}
 
     def __repr__(self) -> str:
-        size = "size on disk" if self.size is None else f"{self.size[0]}×{self.size[1]}"
+        size = f"{self.size[0]}×{self.size[1]}" if isinstance(self.size, tuple) else "size on disk"
+        size = "sizes of its own" if callable(self.size) else size
         lesions = f", lesions {' '.join(self.lesions)}" if self.lesions else ""
         return f"{type(self).__name__}({self.split}, {len(self)} images, {size}{lesions})"
 
@@ -151,7 +155,7 @@ class FundusDataset(Dataset[Sample]):
             height, width = image_size or self._size_of(item)
             return np.zeros((0, height, width), np.uint8)
         if self.cache:
-            return np.stack([self._cached(lesion)[self._row[item.name]] for lesion in self.lesions])
+            return np.stack([self._stored_pixels(lesion, item) for lesion in self.lesions])
         return np.stack([self._decode_mask(item, lesion) for lesion in self.lesions])
 
     def prepare(self) -> None:
@@ -170,34 +174,45 @@ class FundusDataset(Dataset[Sample]):
     def _image(self, item: Item) -> NDArray[np.uint8]:
         """The photograph, uint8 (3, H, W), the caller's own copy."""
         if self.cache:
-            return np.array(self._cached("image")[self._row[item.name]])
+            return self._stored_pixels("image", item).copy()
         return self._decode_image(item)
 
-    def _cached(self, kind: str) -> NDArray[np.uint8]:
-        """The photographs (`kind` "image") or the masks of one lesion, of the whole split; those of `items` are filled.
+    def _stored_pixels(self, kind: str, item: Item) -> NDArray[np.uint8]:
+        """The part of a row of a cached array, (…, Hmax, Wmax), that one image fills, (…, H, W)."""
+        height, width = self._size_of(item)
+        return self._cached(kind)[self._row[item.name], ..., :height, :width]
 
-        Subclasses that keep something else override `_layout`.
+    def _cached(self, kind: str) -> NDArray[np.uint8]:
+        """The images (`kind` "image") or the masks of one lesion, of the whole split; those of `items` are filled.
+
+        A row is as large as the largest image; smaller ones lie in its upper left corner. Subclasses that keep
+        something else override `_layout`.
         """
         items, array = self._arrays.get(kind, ((), None))
         if array is None or items is not self.items:
-            sources, shape, decode = self._layout(kind)
-            array = cached_array(
-                f"{self.title} {self.split} {kind}",
-                self.root,
-                sources,
-                (len(self._stored), *shape),
-                lambda row: decode(self._stored[row]),
-                [self._row[item.name] for item in self.items],
-            )
+            sources, channels, decode = self._layout(kind)
+            sizes = [self._size_of(item) for item in self._stored]
+            largest = *channels, *map(max, zip(*sizes, strict=True))
+            label = f"{self.title} {self.split} {kind}"
+            if len(set(sizes)) > 1:  # the shape of the array does not tell how the images lie in it
+                label += f" {hashlib.sha256(repr(sizes).encode()).hexdigest()[:8]}"
+
+            def row(index: int) -> Pixels:
+                pixels = decode(self._stored[index])
+                padded = np.zeros(largest, np.uint8)
+                padded[..., : pixels.shape[-2], : pixels.shape[-1]] = pixels
+                return padded
+
+            rows = [self._row[item.name] for item in self.items]
+            array = cached_array(label, self.root, sources, (len(sizes), *largest), row, rows)
             self._arrays[kind] = self.items, array
         return array
 
     def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
-        """Of a cached array: the files that it is made of, the shape of a row, and what decodes one."""
-        assert self.size is not None
+        """Of a cached array: its files, its channels, and what decodes an image to (*channels, H, W)."""
         if kind == "image":
-            return [item.image for item in self._stored], (3, *self.size), self._decode_image
-        return self._mask_sources(kind), self.size, lambda item: self._decode_mask(item, kind)
+            return [item.image for item in self._stored], (3,), self._decode_image
+        return self._mask_sources(kind), (), lambda item: self._decode_mask(item, kind)
 
     def _mask_sources(self, lesion: str) -> Sequence[Path | None]:
         return [item.masks.get(lesion) for item in self._stored]
@@ -208,10 +223,15 @@ class FundusDataset(Dataset[Sample]):
         ]
 
     def _size_of(self, item: Item) -> Size:
-        return self.size or image_size(item.image)
+        """(height, width) of an image as it is yielded, before `transform`."""
+        if not callable(self.size):
+            return self.size or image_size(item.image)
+        if item.name not in self._sizes:
+            self._sizes[item.name] = self.size(image_size(item.image))
+        return self._sizes[item.name]
 
     def _decode_image(self, item: Item) -> Pixels:
-        pixels = read_image(item.image, self.size)  # (H, W, 3)
+        pixels = read_image(item.image, self.size and self._size_of(item))  # (H, W, 3)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, H, W)
 
     def _decode_mask(self, item: Item, lesion: str) -> Pixels:
@@ -219,7 +239,7 @@ class FundusDataset(Dataset[Sample]):
             return np.zeros(self._size_of(item), np.uint8)
         return read_mask(
             item.masks[lesion],
-            self.size,
+            self._size_of(item),
             image_size=image_size(item.image),
             may_be_empty=self._may_be_empty(item.masks[lesion]),
         )

@@ -14,7 +14,7 @@ from typing import Literal
 from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
-from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size
+from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size, SizeRule
 from fundus_lib.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -44,7 +44,8 @@ class DDRSegmentation(FundusDataset):
         root: The folder that holds `lesion_segmentation`.
         split: `"train"` (383 images), `"val"` (149) or `"test"` (225).
         lesions: The channels of the mask, in this order.
-        size: (height, width) to resize to, by area averaging, whatever the aspect; None for the size on disk.
+        size: (height, width) to resize to, by area averaging, whatever the aspect ratio; a function that gives it from
+            the size on disk, such as `FieldSquare.read_size`, which keeps the aspect ratio; None for the size on disk.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -65,7 +66,7 @@ class DDRSegmentation(FundusDataset):
         split: str,
         *,
         lesions: Sequence[str] = LESIONS,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -89,7 +90,8 @@ class DDRGrading(FundusDataset):
         split: `"train"` (6835 images), `"val"` (2733) or `"test"` (4105), ungradable ones included.
         ungradable: What to do with photographs that are too poor to be graded (label 5): `"drop"` them, or `"keep"`
             them with grade −1.
-        size: (height, width) to resize to, by area averaging, whatever the aspect; None for the size on disk.
+        size: (height, width) to resize to, by area averaging, whatever the aspect ratio; a function that gives it from
+            the size on disk, such as `FieldSquare.read_size`, which keeps the aspect ratio; None for the size on disk.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -114,7 +116,7 @@ class DDRGrading(FundusDataset):
         split: str,
         *,
         ungradable: Literal["drop", "keep"] = "drop",
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):

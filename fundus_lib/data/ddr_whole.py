@@ -15,6 +15,7 @@ Source: dual_branch, "Data Preprocessing and Augmentation", and the authors' cod
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -27,7 +28,7 @@ from fundus_lib.data.base import Item, Transform
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.ddr import DDRSegmentation
 from fundus_lib.data.field_of_view import bounding_box
-from fundus_lib.data.images import Pixels, image_size, read_image, read_mask, resize_image, resize_mask
+from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask, resize_image, resize_mask
 from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
 
@@ -55,7 +56,6 @@ class DDRWholeImages(DDRSegmentation):
 
     Attributes:
         dropped: Names of the training images without any of `lesions`, in order; empty for the other splits.
-        size: (side, side); what validation and test images yield fits into it.
 
     Raises:
         ArgumentError: `side` or `padding` is not what it may be.
@@ -87,7 +87,9 @@ class DDRWholeImages(DDRSegmentation):
                 expected="'code' or 'text'",
                 remedy="choose one of the two",
             )
-        super().__init__(root, split, lesions=lesions, size=(side, side), transform=transform, cache=cache)
+        check_size((side, side))
+        size = (side, side) if split == "train" else partial(long_side, side=side)
+        super().__init__(root, split, lesions=lesions, size=size, transform=transform, cache=cache)
         self.side, self.padding = side, padding
         kept = self._with_lesions() if split == "train" else set(self.names)
         self.dropped = [name for name in self.names if name not in kept]
@@ -126,38 +128,26 @@ class DDRWholeImages(DDRSegmentation):
 
     def _prepared(self, item: Item) -> Pixels:
         """Photograph and masks, uint8 (3 + L, h, w)."""
-        height, width = self._size_of(item)
-        stored = self._cached(self._kind)[self._row[item.name]] if self.cache else self._decode(item)
-        return stored[:, :height, :width]
-
-    def _size_of(self, item: Item) -> Size:
-        return (self.side, self.side) if self.split == "train" else long_side(image_size(item.image), self.side)
+        return self._stored_pixels(self._kind, item) if self.cache else self._decode(item)
 
     @property
     def _kind(self) -> str:
         return f"{self.padding} {' '.join(self.lesions)}"
 
     def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
-        """Image and masks in one row, (3 + L, side, side)."""
-        return self._files(), (3 + len(self.lesions), self.side, self.side), self._decode
+        return self._files(), (3 + len(self.lesions),), self._decode
 
     def _decode(self, item: Item) -> Pixels:
-        """One photograph with its masks in the upper left corner of (3 + L, side, side)."""
-        photograph = read_image(item.image)
-        size = photograph.shape[0], photograph.shape[1]
-        masks = [read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions]
+        """One photograph with its masks, (3 + L, h, w)."""
+        photograph, size = read_image(item.image), self._size_of(item)
+        full = photograph.shape[0], photograph.shape[1]
+        masks = [read_mask(item.masks[lesion], image_size=full) for lesion in self.lesions]
         if self.split == "train":
             box = retina(photograph, item.image)
             pad = self.padding == "code" or min(photograph[box].shape[:2]) < self.side
             photograph, *masks = [square(p[box]) if pad else p[box] for p in (photograph, *masks)]
-            size = self.side, self.side
-        else:
-            size = long_side(size, self.side)
-        prepared = np.zeros((3 + len(masks), self.side, self.side), np.uint8)
-        prepared[:3, : size[0], : size[1]] = resize_image(photograph, size).transpose(2, 0, 1)
-        for channel, mask in zip(prepared[3:], masks, strict=True):
-            channel[: size[0], : size[1]] = resize_mask(mask, size)
-        return prepared
+        channels = [resize_image(photograph, size).transpose(2, 0, 1), *(resize_mask(m, size)[None] for m in masks)]
+        return np.concatenate(channels)
 
     def _with_lesions(self) -> set[str]:
         """Names of the images that have a pixel of any of the lesions in their published masks."""

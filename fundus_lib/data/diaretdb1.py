@@ -22,7 +22,7 @@ from fundus_lib.data.images import image_size, read_levels, resize_mask
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
 from fundus_lib.data.regions import paint, read_markings
-from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.data.sample import LESIONS, Size, SizeRule
 from fundus_lib.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -58,7 +58,8 @@ class DiaRetDB1(FundusDataset):
         version: `"2.1"` or `"1.1"`.
         lesions: The channels of the mask, in this order.
         agreement: The least mean confidence, in (0, 1].
-        size: (height, width) to resize to, by area averaging; None for the size on disk, 1152×1500.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, 1152×1500.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -83,7 +84,7 @@ class DiaRetDB1(FundusDataset):
         version: Literal["2.1", "1.1"] = "2.1",
         lesions: Sequence[str] = LESIONS,
         agreement: float = 0.75,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -158,7 +159,7 @@ class DiaRetDB1(FundusDataset):
     def _decode_mask(self, item: Item, lesion: str) -> NDArray[np.uint8]:
         # Version 1.1 stores 0.75 as 191, which is a little less than 0.75 × 255: half a grey level of grace.
         agreed = self._confidence(item, lesion) >= self.agreement - 0.5 / 255
-        return resize_mask(agreed.view(np.uint8), self.size)
+        return resize_mask(agreed.view(np.uint8), self._size_of(item))
 
     def _levels(self, base: Path, image: str, lesions: Sequence[str]) -> dict[str, Path]:
         """Version 1.1: the grey images of one photograph."""

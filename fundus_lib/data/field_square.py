@@ -36,8 +36,22 @@ class FieldSquare:
 
     @property
     def source_size(self) -> Size:
-        """(height, width) at which to read photographs that are as wide as IDRiD's: a little finer than the square."""
+        """(height, width) at which to read images of 3:2: a little finer than the square."""
         return self.side, 3 * self.side // 2
+
+    def read_size(self, size: Size) -> Size:
+        """(height, width) at which to read an image, its short side that of the square and its aspect ratio kept.
+
+        What is within 0.5 % of 3:2, as IDRiD's 4288×2848 are, is read at `source_size`. Give it to a data set, whose
+        images may then differ in shape: `DDRGrading(root, "train", size=square.read_size, transform=square)`.
+
+        Args:
+            size: (height, width) of the image on disk.
+        """
+        height, width = size
+        if abs(width / height / 1.5 - 1) < 0.005:
+            return self.source_size
+        return round(self.side * max(1, height / width)), round(self.side * max(1, width / height))
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """The sample with the square in place of the photograph.

@@ -25,7 +25,7 @@ from fundus_lib.data.layout import (
     optic_disc_file,
 )
 from fundus_lib.data.points import GradingSample, point
-from fundus_lib.data.sample import LESIONS, Sample, Size
+from fundus_lib.data.sample import LESIONS, Sample, Size, SizeRule
 from fundus_lib.errors import UnknownNameError
 
 
@@ -39,7 +39,8 @@ class IDRiDSegmentation(FundusDataset):
         root: The folder that holds `A. Segmentation`.
         split: `"train"` (54 images) or `"test"` (27).
         lesions: The channels of the mask, in this order; `"OD"` gives the optic disc.
-        size: (height, width) to resize to, by area averaging; None for the size on disk, which is decoded each time.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, which is decoded each time.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -66,7 +67,7 @@ class IDRiDSegmentation(FundusDataset):
         split: str,
         *,
         lesions: Sequence[str] = LESIONS,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -97,7 +98,8 @@ class IDRiDGrading(FundusDataset):
     Args:
         root: The folder that holds `B. Disease Grading` and `C. Localization`.
         split: `"train"` (413 images) or `"test"` (103). Numbering restarts: `IDRiD_001` is in both, and differs.
-        size: (height, width) to resize to, by area averaging; None for the size on disk, which is decoded each time.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, which is decoded each time.
         transform: Applied to each sample; the transforms of torchvision move the two points with the image.
         cache: Keep decoded arrays of that size on disk.
         exclude: Names of images to leave out.
@@ -118,7 +120,7 @@ class IDRiDGrading(FundusDataset):
         root: str | PathLike[str],
         split: str,
         *,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
         exclude: Collection[str] = (),

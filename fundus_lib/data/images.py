@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fundus_lib.data.sample import Size
+from fundus_lib.data.sample import Size, SizeRule
 from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, MissingFileError, UnreadableImageError
 
 Pixels = NDArray[np.uint8]
 
 
-def check_size(size: Size | None) -> Size | None:
-    """The size as a tuple of two positive integers, or None for native size.
+def check_size(size: Size | SizeRule | None) -> Size | SizeRule | None:
+    """The size as a tuple of two positive integers, or None for native size; a rule as it is.
 
     Raises:
         ArgumentError: It is something else.
     """
-    if size is None:
-        return None
+    if size is None or callable(size):
+        return size
     values = tuple(size) if isinstance(size, tuple | list) else ()
     if len(values) == 2 and all(isinstance(v, int) and v > 0 for v in values):
         return values[0], values[1]
@@ -36,7 +36,7 @@ def check_size(size: Size | None) -> Size | None:
         "size",
         "not a size",
         found=repr(size),
-        expected="(height, width), two positive integers, or None for the size on disk",
+        expected="(height, width), two positive integers; a function of the size on disk; or None to keep that",
         remedy="pass for instance size=(960, 1440)",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
 
 from fundus_lib.grades import GRADES
@@ -27,6 +28,9 @@ DR_GRADES, DME_GRADES = (range(GRADES[disease]) for disease in ("dr", "dme"))
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+SizeRule = Callable[[Size], Size]
+"""From the (height, width) of an image on disk to that at which to read it."""
 
 
 class Sample(TypedDict):
