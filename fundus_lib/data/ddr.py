@@ -11,12 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from fundus_lib.checks import check_choice
 from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
 from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size, SizeRule
 from fundus_lib.errors import (
-    ArgumentError,
     DatasetNotFoundError,
     GradeRangeError,
     LabelFormatError,
@@ -121,14 +121,7 @@ class DDRGrading(FundusDataset):
         cache: bool = True,
     ):
         check_split(split, tuple(FOLDERS))
-        if ungradable not in ("drop", "keep"):
-            raise ArgumentError(
-                "ungradable",
-                "there is no such choice",
-                found=repr(ungradable),
-                expected="'drop' or 'keep'",
-                remedy="choose one of the two",
-            )
+        check_choice("DDRGrading", "ungradable", ungradable, ("drop", "keep"))
         base = Path(root)
         folder = base / "DR_grading" / FOLDERS[split]
         there = _photographs(base, folder, f"DR_grading/{FOLDERS[split]}/*.jpg")

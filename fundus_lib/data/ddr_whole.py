@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fundus_lib.checks import check_choice
 from fundus_lib.data.base import Item, Transform
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.ddr import DDRSegmentation
@@ -79,14 +80,7 @@ class DDRWholeImages(DDRSegmentation):
         transform: Transform | None = None,
         cache: bool = True,
     ):
-        if padding not in get_args(Padding):
-            raise ArgumentError(
-                "padding",
-                "there is no such choice",
-                found=repr(padding),
-                expected="'code' or 'text'",
-                remedy="choose one of the two",
-            )
+        check_choice("DDRWholeImages", "padding", padding, get_args(Padding))
         check_size((side, side))
         size = (side, side) if split == "train" else partial(long_side, side=side)
         super().__init__(root, split, lesions=lesions, size=size, transform=transform, cache=cache)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_choice, check_logits, check_setting, check_target, explained
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
-from fundus_lib.losses._checks import check_choice, check_logits, check_setting, check_target, explained, wide
+from fundus_lib.losses._precision import wide
 
 FORMS = ("none", "weighted", "ordinal")
 
