@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fundus_lib.data.inventory import inventory
 from fundus_lib.data.layout import check_split
@@ -161,6 +162,45 @@ def train_val_split(names: Sequence[str], val: float = 0.2, seed: int = 0) -> tu
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
     validation = {ordered[i] for i in chosen}
     return [i for i in range(len(names)) if i not in validation], sorted(validation)
+
+
+def stratified_folds(
+    grades: Sequence[int] | NDArray[np.int64], n: int, seed: int = 0
+) -> list[tuple[list[int], list[int]]]:
+    """Folds of a cross-validation in which every grade is as frequent as in the whole, to within one image.
+
+    Drop the leaks first, as for `train_val_split`. A grade of fewer than `n` images is missing from some folds, of
+    which scikit-learn warns.
+
+    Args:
+        grades: Of the images, in an order that does not change between runs; −1, not known, is a grade of its own here.
+        n: Number of folds, 2 or more.
+        seed: Of the shuffling within each grade.
+
+    Returns:
+        For each fold the indices to train on and to validate on, ascending; each image validates in one fold.
+
+    Raises:
+        ArgumentError: No grade has `n` images, or `n` is below 2.
+
+    Example:
+        >>> [validation for _, validation in stratified_folds([0, 0, 0, 1, 1, 1], 3)]
+        [[2, 4], [1, 5], [0, 3]]
+    """
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]  # loads slowly
+
+    found = np.asarray(grades)
+    most = int(np.unique(found, return_counts=True)[1].max(initial=0))
+    if not 2 <= n <= most:
+        raise ArgumentError(
+            "stratified_folds",
+            "these images cannot be divided into so many folds",
+            found=f"n={n}, {found.size} images, at most {most} of one grade",
+            expected="2 folds or more, and a grade with an image for each",
+            remedy="choose fewer folds",
+        )
+    folds = StratifiedKFold(n, shuffle=True, random_state=seed).split(np.zeros(found.size), found)
+    return [(train.tolist(), validation.tolist()) for train, validation in folds]
 
 
 def _manifest_table(root: str | PathLike[str] | None, key: str, columns: list[str]) -> pd.DataFrame | None:
