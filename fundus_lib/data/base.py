@@ -45,7 +45,7 @@ class Item:
 
 
 class FundusDataset(Dataset[Sample]):
-    """A map-style data set of photographs with masks and grades; the base of every data set on disk.
+    """A map-style data set of images with masks and grades; the base of every data set on disk.
 
     Attributes:
         root: The folder that was opened.
@@ -144,11 +144,11 @@ class FundusDataset(Dataset[Sample]):
         return self.part(range(len(self))[:count])
 
     def mask(self, index: int, *, image_size: Size | None = None) -> NDArray[np.uint8]:
-        """The masks of one image, uint8 {0, 1} (L, H, W), without decoding its photograph.
+        """The masks of one image, uint8 {0, 1} (L, H, W), without decoding the image itself.
 
         Args:
             index: Which image.
-            image_size: (height, width) of the photograph, if it is known; read from its header otherwise.
+            image_size: (height, width) of the image, if it is known; read from its header otherwise.
         """
         item = self.items[index]
         if not self.lesions:
@@ -159,20 +159,20 @@ class FundusDataset(Dataset[Sample]):
         return np.stack([self._decode_mask(item, lesion) for lesion in self.lesions])
 
     def prepare(self) -> None:
-        """Fill the cache now, not at the first sample: a progress bar for the photographs and one for each lesion."""
+        """Fill the cache now, not at the first sample: a progress bar for the images and one for each lesion."""
         if self.cache:
             for kind in ("image", *self.lesions):
                 self._cached(kind)
 
     def fingerprint(self) -> str:
-        """Twelve digits that identify the content of all files that this data set reads; the same on every machine.
+        """Hash of the content of all files that this data set reads, 12 hexadecimal digits; alike on all machines.
 
         That of a part is the part's own. Every file is read for it: some tenths of a second for IDRiD.
         """
         return fingerprint_files(self.root, self._files())
 
     def _image(self, item: Item) -> NDArray[np.uint8]:
-        """The photograph, uint8 (3, H, W), the caller's own copy."""
+        """The image, uint8 (3, H, W), the caller's own copy."""
         if self.cache:
             return self._stored_pixels("image", item).copy()
         return self._decode_image(item)

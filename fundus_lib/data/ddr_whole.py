@@ -1,4 +1,4 @@
-"""DDR as dual_branch prepares it: whole photographs, square for training, of their own aspect for validation and test.
+"""DDR as dual_branch prepares it: whole images, square for training, of their own aspect for validation and test.
 
 `DDRWholeImages(root, split, side=1024, lesions=("EX",))` is a map-style data set of samples. A training image is
 cropped to its retina, padded to a square and resized to `side`×`side`; a validation or test image keeps its aspect and
@@ -34,7 +34,7 @@ from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
 
 GREY = 20
-"""The retina is where a photograph's grey value lies above this, of 255 (authors' code)."""
+"""The retina is where an image's grey value lies above this, of 255 (authors' code)."""
 
 Padding = Literal["code", "text"]
 """Whether every training image is padded to a square, as in the authors' code, or only small ones, as in the text."""
@@ -63,7 +63,7 @@ class DDRWholeImages(DDRSegmentation):
         FundusError: As `DDRSegmentation` does for a root, split or lesion that is not there, or a file amiss; the masks
             of the training split are read at once.
 
-    Reading an item raises what reading `DDRSegmentation` raises, and ArgumentError for a training photograph that shows
+    Reading an item raises what reading `DDRSegmentation` raises, and ArgumentError for a training image that shows
     no retina.
     """
 
@@ -99,7 +99,7 @@ class DDRWholeImages(DDRSegmentation):
 
         Args:
             index: Which image.
-            image_size: Without effect; the size follows from the photograph.
+            image_size: Without effect; the size follows from the image.
         """
         return np.array(self._prepared(self.items[index])[3:])
 
@@ -109,7 +109,7 @@ class DDRWholeImages(DDRSegmentation):
         return np.stack([read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions])
 
     def full_size(self, index: int) -> Size:
-        """(height, width) of a photograph on disk, read from its header."""
+        """(height, width) of an image on disk, read from its header."""
         return image_size(self.items[index].image)
 
     def prepare(self) -> None:
@@ -121,7 +121,7 @@ class DDRWholeImages(DDRSegmentation):
         return np.array(self._prepared(item)[:3])
 
     def _prepared(self, item: Item) -> Pixels:
-        """Photograph and masks, uint8 (3 + L, h, w)."""
+        """Image and masks, uint8 (3 + L, h, w)."""
         return self._stored_pixels(self._kind, item) if self.cache else self._decode(item)
 
     @property
@@ -132,15 +132,15 @@ class DDRWholeImages(DDRSegmentation):
         return self._files(), (3 + len(self.lesions),), self._decode
 
     def _decode(self, item: Item) -> Pixels:
-        """One photograph with its masks, (3 + L, h, w)."""
-        photograph, size = read_image(item.image), self._size_of(item)
-        full = photograph.shape[0], photograph.shape[1]
+        """One image with its masks, (3 + L, h, w)."""
+        image, size = read_image(item.image), self._size_of(item)
+        full = image.shape[0], image.shape[1]
         masks = [read_mask(item.masks[lesion], image_size=full) for lesion in self.lesions]
         if self.split == "train":
-            box = retina(photograph, item.image)
-            pad = self.padding == "code" or min(photograph[box].shape[:2]) < self.side
-            photograph, *masks = [square(p[box]) if pad else p[box] for p in (photograph, *masks)]
-        channels = [resize_image(photograph, size).transpose(2, 0, 1), *(resize_mask(m, size)[None] for m in masks)]
+            box = retina(image, item.image)
+            pad = self.padding == "code" or min(image[box].shape[:2]) < self.side
+            image, *masks = [square(p[box]) if pad else p[box] for p in (image, *masks)]
+        channels = [resize_image(image, size).transpose(2, 0, 1), *(resize_mask(m, size)[None] for m in masks)]
         return np.concatenate(channels)
 
     def _with_lesions(self) -> set[str]:
@@ -163,24 +163,24 @@ class DDRWholeImages(DDRSegmentation):
         return [path for item in self._stored for path in (item.image, *(item.masks[le] for le in self.lesions))]
 
 
-def retina(photograph: Pixels, path: str | PathLike[str] = "photograph") -> tuple[slice, slice]:
+def retina(image: Pixels, path: str | PathLike[str] = "image") -> tuple[slice, slice]:
     """Rows and columns of the box that holds every pixel whose grey value is above `GREY`.
 
     Args:
-        photograph: uint8 (H, W, 3), RGB.
+        image: uint8 (H, W, 3), RGB.
         path: What to call it in the error message.
 
     Raises:
         ArgumentError: No pixel is that bright.
     """
-    bright = (cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
+    bright = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
     if not bright.any():
         raise ArgumentError(
             path,
-            "the photograph shows no retina",
-            found=f"a brightest value of {photograph.max(initial=0)} of 255",
-            expected=f"a fundus photograph, whose grey values exceed {GREY}",
-            remedy="look at the file: it may be black, empty or not a photograph",
+            "the image shows no retina",
+            found=f"a brightest value of {image.max(initial=0)} of 255",
+            expected=f"a fundus image, whose grey values exceed {GREY}",
+            remedy="look at the file: it may be black, empty or not an image",
         )
     return bounding_box(bright)
 

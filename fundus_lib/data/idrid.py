@@ -1,8 +1,8 @@
 """IDRiD, the Indian Diabetic Retinopathy Image Dataset (Porwal et al., Data 3(3):25, 2018; CC BY 4.0).
 
-Part A: 54 + 27 photographs with masks of four lesions and of the optic disc. Part B: 413 + 103 photographs with the
-grade of retinopathy and the risk of macular edema. Part C: the centres of optic disc and fovea on the photographs of B.
-60 photographs are in A and in B; `fundus_lib.data.splits` lists them.
+Part A: 54 + 27 images with masks of four lesions and of the optic disc. Part B: 413 + 103 images with the
+grade of retinopathy and the risk of macular edema. Part C: the centres of optic disc and fovea on the images of B.
+60 images are in A and in B; `fundus_lib.data.splits` lists them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fundus_lib.errors import UnknownNameError
 
 
 class IDRiDSegmentation(FundusDataset):
-    """Photographs with masks of lesions: part A of IDRiD, or of a copy in its layout.
+    """Images with masks of lesions: part A of IDRiD, or of a copy in its layout.
 
     Which image has which lesion is taken from the copy's list of files, so a lost or misspelt mask is an error, never a
     black mask. A lesion that an image does not have gives a black channel, and `annotated` says so.
@@ -47,7 +47,7 @@ class IDRiDSegmentation(FundusDataset):
     Raises:
         DatasetNotFoundError: The root holds no part A.
         UnknownNameError: There is no such split or lesion.
-        MissingFileError: A photograph or a mask is missing.
+        MissingFileError: An image or a mask is missing.
         UnexpectedFileError: A file in one of its folders belongs to no image.
         LabelFormatError: The manifest cannot be understood.
 
@@ -90,7 +90,7 @@ class IDRiDSegmentation(FundusDataset):
 
 
 class IDRiDGrading(FundusDataset):
-    """Photographs with grades and the centres of optic disc and fovea: parts B and C of IDRiD.
+    """Images with grades and the centres of optic disc and fovea: parts B and C of IDRiD.
 
     The grades are those of the label file, contradictions between duplicates included; `splits.grading_leaks` lists
     what a fair experiment leaves out. The mask has no channel (L = 0).
@@ -107,8 +107,8 @@ class IDRiDGrading(FundusDataset):
     Raises:
         DatasetNotFoundError: The root lacks part B or part C.
         UnknownNameError: There is no such split, or `exclude` names an image that is not there.
-        MissingFileError: A photograph or a label file is missing.
-        UnexpectedFileError: A file in the folder of photographs belongs to no image.
+        MissingFileError: An image or a label file is missing.
+        UnexpectedFileError: A file in the folder of images belongs to no image.
         LabelFormatError: A label file has other columns or rows than it should have.
         GradeRangeError: A grade lies outside its scale.
     """

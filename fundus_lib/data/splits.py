@@ -1,12 +1,12 @@
 """What leaks between IDRiD's parts and splits, and helpers that leave it out.
 
-IDRiD's parts were cut from one collection: 60 of the 81 photographs with masks (A) are also graded (B), 15 of them with
+IDRiD's parts were cut from one collection: 60 of the 81 images with masks (A) are also graded (B), 15 of them with
 masks in A's *test* set and a grade in B's *training* set. Whoever trains anything on B and tests masks on A (a shared
-encoder, pre-training, pseudo labels) has seen 15 of the 27 test images. Besides, six photographs are in B twice, four
+encoder, pre-training, pseudo labels) has seen 15 of the 27 test images. Besides, six images are in B twice, four
 of these with contradictory labels and one on both sides of B's split.
 
-All helpers take the root of a copy: a drawn copy answers for itself (its manifest lists what it repeats), a published
-or shrunk one with the facts about IDRiD, which were found by comparing the files.
+All helpers take the root of a copy: a synthetic copy answers for itself (its manifest lists what it repeats), a
+published or shrunk one with the facts about IDRiD, which were found by comparing the files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DUPLICATES = [
 
 
 def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
-    """Photographs that are both in the segmentation part and in the grading part.
+    """Images that are both in the segmentation part and in the grading part.
 
     Args:
         root: Root of a copy; None for IDRiD as published.
@@ -54,7 +54,7 @@ def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 
 
 def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
-    """Photographs that are twice in the grading part.
+    """Images that are twice in the grading part.
 
     Args:
         root: Root of a copy; None for IDRiD as published.
@@ -69,9 +69,9 @@ def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train") -> pd.DataFrame:
     """Images of the grading part that a fair experiment leaves out of `split`, each with the reason.
 
-    From the training set: photographs whose masks are in the segmentation test set (and their twins), the photograph
+    From the training set: images whose masks are in the segmentation test set (and their twins), the image
     that is also in the grading test set, both of a pair with contradictory labels (nobody knows which is right), and
-    one of a pair with the same labels. From the test set: photographs whose masks are in the segmentation training set,
+    one of a pair with the same labels. From the test set: images whose masks are in the segmentation training set,
     which an encoder shared between the tasks has seen, and their twins.
 
     Args:
@@ -112,7 +112,7 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
 def segmentation_leaks(root: str | PathLike[str] | None = None, split: str = "train") -> pd.DataFrame:
     """Images of the segmentation part that are in the other split of the grading part: drop them from `split`.
 
-    From the training set: the photographs that the grading test set holds, when what is trained on masks is tested on
+    From the training set: the images that the grading test set holds, when what is trained on masks is tested on
     grades. From the test set: those that the grading training set holds, when what is trained on grades is tested on
     masks.
 
@@ -140,23 +140,23 @@ def train_val_split(names: Sequence[str], val: float = 0.2, seed: int = 0) -> tu
 
     Args:
         names: Names of the images; the result depends on the set of names, not on their order.
-        val: Share of the images to validate on, in (0, 1).
+        val: Fraction of the images to validate on, in (0, 1).
         seed: Of the choice.
 
     Returns:
         Indices into `names` for training and for validation, ascending; use them with `torch.utils.data.Subset`.
 
     Raises:
-        ArgumentError: The share leaves one of the two empty, or a name comes twice.
+        ArgumentError: The fraction leaves one of the two empty, or a name comes twice.
     """
     count = round(len(names) * val)
     if not 0 < count < len(names) or len(set(names)) < len(names):
         raise ArgumentError(
             "train_val_split",
             "these images cannot be split so",
-            found=f"{len(names)} images, {len(set(names))} different, of which a share of {val}",
+            found=f"{len(names)} images, {len(set(names))} different, of which a fraction of {val}",
             expected="different names, and at least one image on each side",
-            remedy="choose a share in (0, 1) that gives at least one image to each side",
+            remedy="choose a fraction in (0, 1) that gives at least one image to each side",
         )
     ordered = sorted(range(len(names)), key=lambda i: names[i])
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
