@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_shapes
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.metrics._inputs import as_binary, as_scores, check_shapes
+from fundus_lib.metrics._inputs import as_binary, as_scores
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -171,7 +172,7 @@ def mass_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayL
     Raises:
         ArgumentError: The sizes differ, a value of the map is not finite, or one of a mask is neither 0 nor 1.
     """
-    check_shapes(cam, mask, "mass_inside")
+    check_shapes("mass_inside", cam, mask)
     scores = as_scores(cam, "mass_inside, cam").cpu().double()
     if not bool(scores.isfinite().all()):
         raise ArgumentError(
@@ -183,7 +184,7 @@ def mass_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayL
         )
     positive = scores.clamp(min=0)
     if field is not None:
-        check_shapes(cam, field, "mass_inside, field")
+        check_shapes("mass_inside, field", cam, field)
         positive = positive * as_binary(field, "mass_inside, field").cpu()
     total = float(positive.sum())
     inside = float((positive * as_binary(mask, "mass_inside, mask").cpu()).sum())

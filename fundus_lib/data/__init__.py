@@ -1,4 +1,4 @@
-"""Data sets of fundus photographs, real and drawn; what is imported here loads when it is used."""
+"""Data sets of fundus images, real and synthetic; what is imported here loads when it is used."""
 
 from __future__ import annotations
 

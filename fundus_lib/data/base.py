@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from torchvision import tv_tensors
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
 from fundus_lib.data.inventory import fingerprint_files
-from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size
+from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size, SizeRule
 from fundus_lib.errors import UnknownNameError
 
 Transform = Callable[[Any], Any]
@@ -43,15 +45,16 @@ class Item:
 
 
 class FundusDataset(Dataset[Sample]):
-    """A map-style data set of photographs with masks and grades; the base of every data set on disk.
+    """A map-style data set of images with masks and grades; the base of every data set on disk.
 
     Attributes:
         root: The folder that was opened.
         split: The split that was opened.
         lesions: The channels of the mask, in order.
-        size: (height, width) of what it yields, or None for the size on disk.
+        size: (height, width) of what it yields before `transform`, a function that gives it from the (height, width)
+            on disk, or None for the size on disk.
         transform: Applied to each sample; may be replaced at any time.
-        items: The images.
+        items: The images; `part` and `first` give a data set of some of them.
         title: What it is, for progress bars and records.
     """
 
@@ -64,23 +67,26 @@ class FundusDataset(Dataset[Sample]):
         items: Sequence[Item],
         *,
         lesions: Sequence[str] = (),
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
-        self.root, self.split, self.items = root, split, list(items)
+        self.root, self.split, self.items = root, split, tuple(items)
+        self._stored = self.items  # whatever of them is read, the cached arrays have a row for each of these
+        self._row = {item.name: row for row, item in enumerate(items)}
         self.lesions = tuple(lesions)
         self.size = check_size(size)
         self.transform = transform
         self.cache = cache and self.size is not None
-        self._arrays: dict[str, NDArray[np.uint8]] = {}
+        self._sizes: dict[str, Size] = {}
+        self._arrays: dict[str, tuple[tuple[Item, ...], NDArray[np.uint8]]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
         item = self.items[index]
-        image = torch.from_numpy(self._image(index))
+        image = torch.from_numpy(self._image(item))
         mask = torch.from_numpy(self.mask(index, image_size=(image.shape[1], image.shape[2])))
         sample: Sample = {
             "image": tv_tensors.Image(image),
@@ -96,7 +102,8 @@ class FundusDataset(Dataset[Sample]):
         return {**self.__dict__, "_arrays": {}}
 
     def __repr__(self) -> str:
-        size = "size on disk" if self.size is None else f"{self.size[0]}×{self.size[1]}"
+        size = f"{self.size[0]}×{self.size[1]}" if isinstance(self.size, tuple) else "size on disk"
+        size = "sizes of its own" if callable(self.size) else size
         lesions = f", lesions {' '.join(self.lesions)}" if self.lesions else ""
         return f"{type(self).__name__}({self.split}, {len(self)} images, {size}{lesions})"
 
@@ -120,82 +127,119 @@ class FundusDataset(Dataset[Sample]):
         """Whether image n has a mask file of lesion l, (N, L)."""
         return np.array([[le in item.masks for le in self.lesions] for item in self.items], dtype=np.bool_)
 
+    def part(self, indices: Iterable[int]) -> Self:
+        """Some of the images, in that order, as a data set that shares the cached arrays.
+
+        Nothing is decoded that has been decoded before, and no image outside the part.
+
+        Args:
+            indices: Which images, counted as here.
+        """
+        other = copy.copy(self)
+        other.items = tuple(self.items[index] for index in indices)
+        return other
+
+    def first(self, count: int | None) -> Self:
+        """The first images, at most `count`; all of them if it is None. See `part`."""
+        return self.part(range(len(self))[:count])
+
     def mask(self, index: int, *, image_size: Size | None = None) -> NDArray[np.uint8]:
-        """The masks of one image, uint8 {0, 1} (L, H, W), without decoding its photograph.
+        """The masks of one image, uint8 {0, 1} (L, H, W), without decoding the image itself.
 
         Args:
             index: Which image.
-            image_size: (height, width) of the photograph, if it is known; read from its header otherwise.
+            image_size: (height, width) of the image, if it is known; read from its header otherwise.
         """
+        item = self.items[index]
         if not self.lesions:
-            height, width = image_size or self._size_of(index)
+            height, width = image_size or self._size_of(item)
             return np.zeros((0, height, width), np.uint8)
         if self.cache:
-            return np.stack([self._cached(lesion)[index] for lesion in self.lesions])
-        return np.stack([self._decode_mask(index, lesion) for lesion in self.lesions])
+            return np.stack([self._stored_pixels(lesion, item) for lesion in self.lesions])
+        return np.stack([self._decode_mask(item, lesion) for lesion in self.lesions])
 
     def prepare(self) -> None:
-        """Fill the cache now, not at the first sample: a progress bar for the photographs and one for each lesion."""
+        """Fill the cache now, not at the first sample: a progress bar for the images and one for each lesion."""
         if self.cache:
             for kind in ("image", *self.lesions):
                 self._cached(kind)
 
     def fingerprint(self) -> str:
-        """Twelve digits that identify the content of all files that this data set reads; the same on every machine.
+        """Hash of the content of all files that this data set reads, 12 hexadecimal digits; alike on all machines.
 
-        Every file is read for it: some tenths of a second for IDRiD.
+        That of a part is the part's own. Every file is read for it: some tenths of a second for IDRiD.
         """
         return fingerprint_files(self.root, self._files())
 
-    def _image(self, index: int) -> NDArray[np.uint8]:
-        """The photograph, uint8 (3, H, W), the caller's own copy."""
+    def _image(self, item: Item) -> NDArray[np.uint8]:
+        """The image, uint8 (3, H, W), the caller's own copy."""
         if self.cache:
-            return np.array(self._cached("image")[index])
-        return self._decode_image(index)
+            return self._stored_pixels("image", item).copy()
+        return self._decode_image(item)
+
+    def _stored_pixels(self, kind: str, item: Item) -> NDArray[np.uint8]:
+        """The part of a row of a cached array, (…, Hmax, Wmax), that one image fills, (…, H, W)."""
+        height, width = self._size_of(item)
+        return self._cached(kind)[self._row[item.name], ..., :height, :width]
 
     def _cached(self, kind: str) -> NDArray[np.uint8]:
-        """The array of all photographs (`kind` "image") or of all masks of one lesion."""
-        if kind in self._arrays:
-            return self._arrays[kind]
-        assert self.size is not None
-        count, label = len(self), f"{self.title} {self.split} {kind}"
-        if kind == "image":
-            array = cached_array(
-                label, self.root, [i.image for i in self.items], (count, 3, *self.size), self._decode_image
-            )
-        else:
-            array = cached_array(
-                label,
-                self.root,
-                self._mask_sources(kind),
-                (count, *self.size),
-                lambda index: self._decode_mask(index, kind),
-            )
-        self._arrays[kind] = array
+        """The images (`kind` "image") or the masks of one lesion, of the whole split; those of `items` are filled.
+
+        A row is as large as the largest image; smaller ones lie in its upper left corner. Subclasses that keep
+        something else override `_layout`.
+        """
+        items, array = self._arrays.get(kind, ((), None))
+        if array is None or items is not self.items:
+            sources, channels, decode = self._layout(kind)
+            sizes = [self._size_of(item) for item in self._stored]
+            largest = *channels, *map(max, zip(*sizes, strict=True))
+            label = f"{self.title} {self.split} {kind}"
+            if len(set(sizes)) > 1:  # the shape of the array does not tell how the images lie in it
+                label += f" {hashlib.sha256(repr(sizes).encode()).hexdigest()[:8]}"
+
+            def row(index: int) -> Pixels:
+                pixels = decode(self._stored[index])
+                padded = np.zeros(largest, np.uint8)
+                padded[..., : pixels.shape[-2], : pixels.shape[-1]] = pixels
+                return padded
+
+            rows = [self._row[item.name] for item in self.items]
+            array = cached_array(label, self.root, sources, (len(sizes), *largest), row, rows)
+            self._arrays[kind] = self.items, array
         return array
 
-    def _mask_sources(self, lesion: str) -> list[Path | None]:
-        return [item.masks.get(lesion) for item in self.items]
+    def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
+        """Of a cached array: its files, its channels, and what decodes an image to (*channels, H, W)."""
+        if kind == "image":
+            return [item.image for item in self._stored], (3,), self._decode_image
+        return self._mask_sources(kind), (), lambda item: self._decode_mask(item, kind)
+
+    def _mask_sources(self, lesion: str) -> Sequence[Path | None]:
+        return [item.masks.get(lesion) for item in self._stored]
 
     def _files(self) -> list[Path]:
         return [
             f for item in self.items for f in (item.image, *(item.masks[le] for le in self.lesions if le in item.masks))
         ]
 
-    def _size_of(self, index: int) -> Size:
-        return self.size or image_size(self.items[index].image)
+    def _size_of(self, item: Item) -> Size:
+        """(height, width) of an image as it is yielded, before `transform`."""
+        if not callable(self.size):
+            return self.size or image_size(item.image)
+        if item.name not in self._sizes:
+            self._sizes[item.name] = self.size(image_size(item.image))
+        return self._sizes[item.name]
 
-    def _decode_image(self, index: int) -> NDArray[np.uint8]:
-        pixels = read_image(self.items[index].image, self.size)  # (H, W, 3)
+    def _decode_image(self, item: Item) -> Pixels:
+        pixels = read_image(item.image, self.size and self._size_of(item))  # (H, W, 3)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # (3, H, W)
 
-    def _decode_mask(self, index: int, lesion: str) -> Pixels:
-        item = self.items[index]
+    def _decode_mask(self, item: Item, lesion: str) -> Pixels:
         if lesion not in item.masks:
-            return np.zeros(self._size_of(index), np.uint8)
+            return np.zeros(self._size_of(item), np.uint8)
         return read_mask(
             item.masks[lesion],
-            self.size,
+            self._size_of(item),
             image_size=image_size(item.image),
             may_be_empty=self._may_be_empty(item.masks[lesion]),
         )

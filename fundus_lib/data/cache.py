@@ -1,10 +1,12 @@
 """Decode once: arrays at the wanted size, kept on disk and mapped into memory.
 
-Decoding a photograph of 12 megapixels takes a hundred times as long as reading the shrunk array. Each array (the
-photographs of a split, or the masks of one lesion) is one `.npy` file in `$FUNDUS_CACHE/arrays`, filled on first use.
+Decoding an image of 12 megapixels takes a hundred times as long as reading the shrunk array. Each array (the images of
+a split, or the masks of one lesion) is one `.npy` file in `$FUNDUS_CACHE/arrays` with a row for every image of the
+split, and beside it a `.rows` file with one byte for each row: 1 where the row is filled. Rows are filled on first use,
+so a part of a split decodes no more than that part, and the whole split only what the part has left.
 
 - Safe for several processes: one fills under a file lock while the others wait for it.
-- Atomic: an array is written under another name and renamed when complete; what a killed fill leaves is never read.
+- Whole or not there: a row counts as filled only after it has been written to disk.
 - Invalidated by the size and by the files: the name holds a digest of every source file's path, length and time of
   change. Content is not read for this, as reading 560 MB to find that nothing changed would cost what the cache saves.
 """
@@ -18,17 +20,17 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fundus_lib.atomic import write_atomically
 from fundus_lib.errors import ArgumentError, MissingFileError
 from fundus_lib.settings import cache_home
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when the same files would give other arrays."""
 
 
@@ -38,15 +40,17 @@ def cached_array(
     sources: Sequence[Path | None],
     shape: tuple[int, ...],
     decode: Callable[[int], NDArray[np.uint8]],
+    rows: Sequence[int] | None = None,
 ) -> NDArray[np.uint8]:
-    """The decoded files as one read-only array mapped into memory, filled now if it is not in the cache.
+    """The decoded files as one read-only array mapped into memory; rows that are not in the cache are filled now.
 
     Args:
         label: What it is, for the progress bar and the file name, e.g. `"IDRiD segmentation train EX"`.
         root: Root of the data set: two copies of a data set do not share arrays.
-        sources: Every file that the array is made of, in the order of the items; None where an item has none.
-        shape: Shape of the array, e.g. (54, 3, 960, 1440) for 54 items.
-        decode: Gives item i, uint8 of shape `shape[1:]`; called from several threads.
+        sources: Every file that the array is made of, in the order of the rows; None where a row has none.
+        shape: Shape of the array, e.g. (54, 3, 960, 1440) for 54 images.
+        decode: Gives row i, uint8 of shape `shape[1:]`; called from several threads.
+        rows: The rows that are needed, all by default; the content of the others is undefined.
 
     Returns:
         uint8 array of that shape.
@@ -54,31 +58,28 @@ def cached_array(
     Raises:
         MissingFileError: A source file is not there.
         ArgumentError: The disk of the cache is full.
-        FundusError: Whatever `decode` raises for a bad file; nothing is kept then.
+        FundusError: Whatever `decode` raises for a bad file; the row is not kept then.
     """
     folder = cache_home() / "arrays"
     folder.mkdir(exist_ok=True)
     where = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
-    dims = "x".join(map(str, shape[1:]))
-    stem = f"{re.sub(r'[^A-Za-z0-9.]+', '-', label)}-{where}-{dims}"
+    stem = f"{re.sub(r'[^A-Za-z0-9.]+', '-', label)}-{where}-{'x'.join(map(str, shape[1:]))}"
     target = folder / f"{stem}-{_stamp(root, sources)}.npy"
+    needed = np.unique(np.arange(shape[0]) if rows is None else np.asarray(rows, np.intp))
     array = _open(target, shape)
-    if array is not None:
-        return array
-    with FileLock(folder / f"{stem}.lock"):
-        array = _open(target, shape)  # another process may have filled it while this one waited
-        if array is None:
-            _fill(target, label, shape, decode)
-            for old in folder.glob(f"{stem}-*.npy"):
-                if old != target:
-                    old.unlink(missing_ok=True)
-            array = _open(target, shape)
+    if array is None or not _filled(target, shape[0])[needed].all():
+        with FileLock(folder / f"{stem}.lock"):
+            if _open(target, shape) is None:
+                _create(target, stem, shape)
+            filled = _filled(target, shape[0])  # another process may have filled some while this one waited
+            _fill(target, label, shape, decode, filled, needed[~filled[needed]])
+        array = _open(target, shape)
     assert array is not None
     return array
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-    """The array if it is there and whole, else None."""
+    """The array if it is there at its full length, else None."""
     try:
         array = np.load(path, mmap_mode="r")
     except (FileNotFoundError, ValueError, EOFError):
@@ -86,9 +87,37 @@ def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     return array if array.shape == shape and array.dtype == np.uint8 else None
 
 
-def _fill(target: Path, label: str, shape: tuple[int, ...], decode: Callable[[int], NDArray[np.uint8]]) -> None:
-    """Decode all items in threads into `target`; the caller holds the lock, so what an earlier fill left is stale."""
-    needed, free = int(np.prod(shape)), shutil.disk_usage(target.parent).free
+def _filled(target: Path, count: int) -> NDArray[np.bool_]:
+    """Which rows of an array are filled, (N,)."""
+    try:
+        marks = target.with_suffix(".rows").read_bytes()
+    except FileNotFoundError:
+        marks = b""
+    return np.frombuffer(marks.ljust(count, b"\0"), np.bool_, count).copy()
+
+
+def _create(target: Path, stem: str, shape: tuple[int, ...]) -> None:
+    """An array without a filled row, in place of those of files that have changed; the caller holds the lock.
+
+    A file system that knows sparse files stores nothing for rows that are not filled.
+    """
+    for suffix in (".rows", ".npy"):  # in this order: an array without marks holds nothing
+        for old in target.parent.glob(f"{stem}-*{suffix}"):
+            old.unlink(missing_ok=True)
+    np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _fill(
+    target: Path,
+    label: str,
+    shape: tuple[int, ...],
+    decode: Callable[[int], NDArray[np.uint8]],
+    filled: NDArray[np.bool_],
+    missing: NDArray[np.intp],
+) -> None:
+    """Decode the missing rows in threads and mark them as filled; the caller holds the lock."""
+    length = int(np.prod(shape[1:]))
+    needed, free = length * len(missing), shutil.disk_usage(target.parent).free
     if needed > free:
         raise ArgumentError(
             target.parent,
@@ -97,24 +126,20 @@ def _fill(target: Path, label: str, shape: tuple[int, ...], decode: Callable[[in
             expected=f"{needed / 1e6:.0f} MB",
             remedy="set FUNDUS_CACHE to a folder on another disk, choose a smaller size, or pass cache=False",
         )
-    partial = target.with_suffix(".partial")
-    try:
-        array: Any = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-
-        def work(i: int) -> None:
-            array[i] = decode(i)
-
-        pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    with target.open("r+b") as file:  # not through the mapping, which would end the process on a full disk
+        start = target.stat().st_size - length * shape[0]
         try:
-            for _ in tqdm(pool.map(work, range(shape[0])), desc=label, total=shape[0], unit="image"):
-                pass
+            bar = tqdm(pool.map(decode, missing.tolist()), desc=label, total=len(missing), unit="image")
+            for row, pixels in zip(missing.tolist(), bar, strict=True):
+                file.seek(start + row * length)
+                file.write(np.broadcast_to(pixels, shape[1:]).astype(np.uint8).tobytes())
+                filled[row] = True
         finally:
             pool.shutdown(cancel_futures=True)
-        array.flush()
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+            file.flush()
+            os.fsync(file.fileno())
+            write_atomically(target.with_suffix(".rows"), filled.tobytes())
 
 
 def _stamp(root: Path, sources: Sequence[Path | None]) -> str:

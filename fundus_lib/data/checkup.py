@@ -88,7 +88,7 @@ def _compare(path: Path, listed_size: Size) -> str:
 
 
 def _photograph_sizes(root: Path, states: dict[str, str]) -> Counter[tuple[str, Size]]:
-    """How many resized photographs each part has of each size."""
+    """How many resized images each part has of each size."""
     found = (p for p, state in states.items() if state == "resized" and p.endswith(".jpg"))
     return Counter((p.partition("/")[0], image_size(root / p)) for p in found)
 

@@ -1,7 +1,7 @@
-"""DDR (Li et al., Information Sciences 501, 2019): 757 photographs with masks of four lesions, 13 673 with a grade.
+"""DDR (Li et al., Information Sciences 501, 2019): 757 images with masks of four lesions, 13 673 with a grade.
 
 The layout is that of the archive `DDR-dataset`, where the masks of the validation set lie in `segmentation label` and
-all others in `label`. Unlike in IDRiD every photograph has a file for each lesion, black where the lesion is absent.
+all others in `label`. Unlike in IDRiD every image has a file for each lesion, black where the lesion is absent.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
+from fundus_lib.checks import check_choice
 from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
-from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size
+from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size, SizeRule
 from fundus_lib.errors import (
-    ArgumentError,
     DatasetNotFoundError,
     GradeRangeError,
     LabelFormatError,
@@ -28,31 +28,32 @@ FOLDERS = {"train": "train", "val": "valid", "test": "test"}
 """Our names of the splits, and theirs."""
 
 UNGRADABLE = 5
-"""The label of a photograph that is too poor to be graded."""
+"""The label of an image that is too poor to be graded."""
 
 PUBLISHED_COUNTS = {
     "lesion_segmentation": {"train": 383, "val": 149, "test": 225},
     "DR_grading": {"train": 6835, "val": 2733, "test": 4105},
 }
-"""Photographs in each part and split as published."""
+"""Images in each part and split as published."""
 
 
 class DDRSegmentation(FundusDataset):
-    """Photographs of DDR with masks of lesions. They differ in size: give `size` to make batches of them.
+    """Images of DDR with masks of lesions. They differ in size: give `size` to make batches of them.
 
     Args:
         root: The folder that holds `lesion_segmentation`.
         split: `"train"` (383 images), `"val"` (149) or `"test"` (225).
         lesions: The channels of the mask, in this order.
-        size: (height, width) to resize to, by area averaging, whatever the aspect; None for the size on disk.
+        size: (height, width) to resize to, by area averaging, whatever the aspect ratio; a function that gives it from
+            the size on disk, such as `FieldSquare.read_size`, which keeps the aspect ratio; None for the size on disk.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
     Raises:
         DatasetNotFoundError: The root holds no `lesion_segmentation`, or not this split.
         UnknownNameError: There is no such split or lesion.
-        MissingFileError: A photograph has no mask file of a lesion.
-        UnexpectedFileError: A mask belongs to no photograph.
+        MissingFileError: An image has no mask file of a lesion.
+        UnexpectedFileError: A mask belongs to no image.
 
     Reading an item may raise UnreadableImageError, MaskSizeError or MaskValueError, each with the file's name.
     """
@@ -65,7 +66,7 @@ class DDRSegmentation(FundusDataset):
         split: str,
         *,
         lesions: Sequence[str] = LESIONS,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -82,27 +83,28 @@ class DDRSegmentation(FundusDataset):
 
 
 class DDRGrading(FundusDataset):
-    """Photographs of DDR with the grade of retinopathy; the risk of macular edema is not known (−1).
+    """Images of DDR with the grade of retinopathy; the risk of macular edema is not known (−1).
 
     Args:
         root: The folder that holds `DR_grading`.
         split: `"train"` (6835 images), `"val"` (2733) or `"test"` (4105), ungradable ones included.
-        ungradable: What to do with photographs that are too poor to be graded (label 5): `"drop"` them, or `"keep"`
+        ungradable: What to do with images that are too poor to be graded (label 5): `"drop"` them, or `"keep"`
             them with grade −1.
-        size: (height, width) to resize to, by area averaging, whatever the aspect; None for the size on disk.
+        size: (height, width) to resize to, by area averaging, whatever the aspect ratio; a function that gives it from
+            the size on disk, such as `FieldSquare.read_size`, which keeps the aspect ratio; None for the size on disk.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
     Attributes:
-        ungradable: Names of the ungradable photographs of this split, dropped or kept.
+        ungradable: Names of the ungradable images of this split, dropped or kept.
 
     Raises:
         DatasetNotFoundError: The root holds no `DR_grading`, or not this split.
         UnknownNameError: There is no such split.
         ArgumentError: `ungradable` is neither of the two.
-        MissingFileError: The label file, or a photograph that it names, is missing.
-        UnexpectedFileError: A photograph has no label.
-        LabelFormatError: A line of the label file is not `name grade`, or names a photograph twice.
+        MissingFileError: The label file, or an image that it names, is missing.
+        UnexpectedFileError: An image has no label.
+        LabelFormatError: A line of the label file is not `name grade`, or names an image twice.
         GradeRangeError: A grade is not 0-5.
     """
 
@@ -114,19 +116,12 @@ class DDRGrading(FundusDataset):
         split: str,
         *,
         ungradable: Literal["drop", "keep"] = "drop",
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
         check_split(split, tuple(FOLDERS))
-        if ungradable not in ("drop", "keep"):
-            raise ArgumentError(
-                "ungradable",
-                "there is no such choice",
-                found=repr(ungradable),
-                expected="'drop' or 'keep'",
-                remedy="choose one of the two",
-            )
+        check_choice("DDRGrading", "ungradable", ungradable, ("drop", "keep"))
         base = Path(root)
         folder = base / "DR_grading" / FOLDERS[split]
         there = _photographs(base, folder, f"DR_grading/{FOLDERS[split]}/*.jpg")
@@ -136,40 +131,40 @@ class DDRGrading(FundusDataset):
         if absent:
             raise MissingFileError(
                 folder / f"{absent[0]}.jpg",
-                f"this photograph is missing; {self._labels.name} names it",
-                found=f"{len(absent)} of {len(grades)} photographs are missing",
-                expected="every photograph that the label file names",
+                f"this image is missing; {self._labels.name} names it",
+                found=f"{len(absent)} of {len(grades)} images are missing",
+                expected="every image that the label file names",
                 remedy="unpack the archive again, all ten of its volumes",
             )
         if extra:
             raise UnexpectedFileError(
                 folder / f"{extra[0]}.jpg",
-                f"{self._labels.name} does not name this photograph",
-                found=f"{len(extra)} photographs without a label",
-                expected="a line for each photograph",
-                remedy="restore the published label file, or move the photograph elsewhere",
+                f"{self._labels.name} does not name this image",
+                found=f"{len(extra)} images without a label",
+                expected="a line for each image",
+                remedy="restore the published label file, or move the image elsewhere",
             )
         self.ungradable = [n for n, g in grades.items() if g == UNGRADABLE]
         items = [
-            Item(n, folder / f"{n}.jpg", {}, dr=UNKNOWN if g == UNGRADABLE else g)
-            for n, g in sorted(grades.items())
-            if g != UNGRADABLE or ungradable == "keep"
+            Item(n, folder / f"{n}.jpg", {}, dr=UNKNOWN if g == UNGRADABLE else g) for n, g in sorted(grades.items())
         ]
         super().__init__(base, split, items, size=size, transform=transform, cache=cache)
+        if ungradable == "drop":
+            self.items = tuple(item for item in self.items if item.dr != UNKNOWN)
 
     def _files(self) -> list[Path]:
         return [*super()._files(), self._labels]
 
 
 def _photographs(root: Path, folder: Path, expected: str) -> list[str]:
-    """Names of the photographs in a folder, without suffix."""
+    """Names of the images in a folder, without suffix."""
     names = files_in(folder)
     stray = [n for n in names if not n.endswith(".jpg")]
     if stray:
         raise UnexpectedFileError(
             folder / stray[0],
             "this file does not belong here",
-            found=f"{len(stray)} file(s) that are no photographs",
+            found=f"{len(stray)} file(s) that are no .jpg",
             expected=expected,
             remedy="move it elsewhere, or correct its name",
         )
@@ -180,13 +175,13 @@ def _photographs(root: Path, folder: Path, expected: str) -> list[str]:
         root,
         "this is not DDR, or this split was not unpacked here",
         found=describe_folder(root),
-        expected=f"photographs {expected}",
+        expected=f"images {expected}",
         remedy=f"name {inner}" if inner.is_dir() else "name the folder that holds lesion_segmentation and DR_grading",
     )
 
 
 def _check_masks(folder: Path, names: Sequence[str]) -> None:
-    """Check that a folder holds one mask for each photograph and nothing else."""
+    """Check that a folder holds one mask for each image and nothing else."""
     listed, there = {f"{n}.tif" for n in names}, set(files_in(folder))
     if listed - there:
         missing = sorted(listed - there)
@@ -194,15 +189,15 @@ def _check_masks(folder: Path, names: Sequence[str]) -> None:
             folder / missing[0],
             "this mask is missing",
             found=f"{len(missing)} of {len(listed)} masks are missing here; {describe_folder(folder)}",
-            expected="a mask for each photograph (of an absent lesion, DDR has a black one)",
+            expected="a mask for each image (of an absent lesion, DDR has a black one)",
             remedy="unpack the archive again, all ten of its volumes",
         )
     if there - listed:
         raise UnexpectedFileError(
             folder / min(there - listed),
-            "this mask belongs to no photograph",
-            found=f"{len(there - listed)} file(s) without a photograph",
-            expected="a photograph of the same name in the folder image",
+            "this mask belongs to no image",
+            found=f"{len(there - listed)} file(s) without an image",
+            expected="an image of the same name in the folder image",
             remedy="move it elsewhere, or correct its name",
         )
 
@@ -227,8 +222,8 @@ def _read_grades(path: Path) -> dict[str, int]:
             raise LabelFormatError(
                 path,
                 f"line {number} is not as it should be",
-                found=repr(line) + (", a second line for this photograph" if name in grades else ""),
-                expected="'name grade', once for each photograph",
+                found=repr(line) + (", a second line for this image" if name in grades else ""),
+                expected="'name grade', once for each image",
                 remedy="restore the published file",
             )
         if int(grade) not in DR_GRADES and int(grade) != UNGRADABLE:

@@ -1,4 +1,4 @@
-"""DDR as dual_branch prepares it: whole photographs, square for training, of their own aspect for validation and test.
+"""DDR as dual_branch prepares it: whole images, square for training, of their own aspect for validation and test.
 
 `DDRWholeImages(root, split, side=1024, lesions=("EX",))` is a map-style data set of samples. A training image is
 cropped to its retina, padded to a square and resized to `side`×`side`; a validation or test image keeps its aspect and
@@ -14,7 +14,8 @@ Source: dual_branch, "Data Preprocessing and Augmentation", and the authors' cod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,16 +24,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.data.base import Transform
+from fundus_lib.checks import check_choice
+from fundus_lib.data.base import Item, Transform
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.ddr import DDRSegmentation
 from fundus_lib.data.field_of_view import bounding_box
-from fundus_lib.data.images import Pixels, image_size, read_image, read_mask, resize_image, resize_mask
+from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask, resize_image, resize_mask
 from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
 
 GREY = 20
-"""The retina is where a photograph's grey value lies above this, of 255 (authors' code)."""
+"""The retina is where an image's grey value lies above this, of 255 (authors' code)."""
 
 Padding = Literal["code", "text"]
 """Whether every training image is padded to a square, as in the authors' code, or only small ones, as in the text."""
@@ -55,14 +57,13 @@ class DDRWholeImages(DDRSegmentation):
 
     Attributes:
         dropped: Names of the training images without any of `lesions`, in order; empty for the other splits.
-        size: (side, side); what validation and test images yield fits into it.
 
     Raises:
         ArgumentError: `side` or `padding` is not what it may be.
         FundusError: As `DDRSegmentation` does for a root, split or lesion that is not there, or a file amiss; the masks
             of the training split are read at once.
 
-    Reading an item raises what reading `DDRSegmentation` raises, and ArgumentError for a training photograph that shows
+    Reading an item raises what reading `DDRSegmentation` raises, and ArgumentError for a training image that shows
     no retina.
     """
 
@@ -79,21 +80,14 @@ class DDRWholeImages(DDRSegmentation):
         transform: Transform | None = None,
         cache: bool = True,
     ):
-        if padding not in get_args(Padding):
-            raise ArgumentError(
-                "padding",
-                "there is no such choice",
-                found=repr(padding),
-                expected="'code' or 'text'",
-                remedy="choose one of the two",
-            )
-        super().__init__(root, split, lesions=lesions, size=(side, side), transform=transform, cache=cache)
+        check_choice("DDRWholeImages", "padding", padding, get_args(Padding))
+        check_size((side, side))
+        size = (side, side) if split == "train" else partial(long_side, side=side)
+        super().__init__(root, split, lesions=lesions, size=size, transform=transform, cache=cache)
         self.side, self.padding = side, padding
-        self._everything = self.items
-        self._place = self._with_lesions() if split == "train" else list(range(len(self.items)))
-        kept = set(self._place)
-        self.dropped = [item.name for n, item in enumerate(self._everything) if n not in kept]
-        self.items = [self._everything[n] for n in self._place]
+        kept = self._with_lesions() if split == "train" else set(self.names)
+        self.dropped = [name for name in self.names if name not in kept]
+        self.items = tuple(item for item in self.items if item.name in kept)
 
     def __repr__(self) -> str:
         size = f"{self.side}×{self.side}" if self.split == "train" else f"long side {self.side}"
@@ -105,9 +99,9 @@ class DDRWholeImages(DDRSegmentation):
 
         Args:
             index: Which image.
-            image_size: Without effect; the size follows from the photograph.
+            image_size: Without effect; the size follows from the image.
         """
-        return np.array(self._prepared(index)[3:])
+        return np.array(self._prepared(self.items[index])[3:])
 
     def full_mask(self, index: int) -> Pixels:
         """The masks of one image as published, uint8 {0, 1} (L, H, W), not cropped and not resized."""
@@ -115,56 +109,42 @@ class DDRWholeImages(DDRSegmentation):
         return np.stack([read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions])
 
     def full_size(self, index: int) -> Size:
-        """(height, width) of a photograph on disk, read from its header."""
+        """(height, width) of an image on disk, read from its header."""
         return image_size(self.items[index].image)
 
     def prepare(self) -> None:
         """Fill the cache now, not at the first sample, with a progress bar."""
         if self.cache:
-            self._stored()
+            self._cached(self._kind)
 
-    def _image(self, index: int) -> Pixels:
-        return np.array(self._prepared(index)[:3])
+    def _image(self, item: Item) -> Pixels:
+        return np.array(self._prepared(item)[:3])
 
-    def _prepared(self, index: int) -> Pixels:
-        """Photograph and masks, uint8 (3 + L, h, w)."""
-        place = self._place[index]
-        height, width = self._prepared_size(index)
-        stored = self._stored()[place] if self.cache else self._decode(place)
-        return stored[:, :height, :width]
+    def _prepared(self, item: Item) -> Pixels:
+        """Image and masks, uint8 (3 + L, h, w)."""
+        return self._stored_pixels(self._kind, item) if self.cache else self._decode(item)
 
-    def _prepared_size(self, index: int) -> Size:
-        return (self.side, self.side) if self.split == "train" else long_side(self.full_size(index), self.side)
+    @property
+    def _kind(self) -> str:
+        return f"{self.padding} {' '.join(self.lesions)}"
 
-    def _stored(self) -> NDArray[np.uint8]:
-        """All images of the split with their masks, dropped ones included, (N, 3 + L, side, side)."""
-        if "prepared" not in self._arrays:
-            shape = len(self._everything), 3 + len(self.lesions), self.side, self.side
-            label = f"{self.title} {self.split} {self.padding} {' '.join(self.lesions)}"
-            self._arrays["prepared"] = cached_array(label, self.root, list(self._files()), shape, self._decode)
-        return self._arrays["prepared"]
+    def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
+        return self._files(), (3 + len(self.lesions),), self._decode
 
-    def _decode(self, place: int) -> Pixels:
-        """One photograph with its masks in the upper left corner of (3 + L, side, side)."""
-        item = self._everything[place]
-        photograph = read_image(item.image)
-        size = photograph.shape[0], photograph.shape[1]
-        masks = [read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions]
+    def _decode(self, item: Item) -> Pixels:
+        """One image with its masks, (3 + L, h, w)."""
+        image, size = read_image(item.image), self._size_of(item)
+        full = image.shape[0], image.shape[1]
+        masks = [read_mask(item.masks[lesion], image_size=full) for lesion in self.lesions]
         if self.split == "train":
-            box = retina(photograph, item.image)
-            pad = self.padding == "code" or min(photograph[box].shape[:2]) < self.side
-            photograph, *masks = [square(p[box]) if pad else p[box] for p in (photograph, *masks)]
-            size = self.side, self.side
-        else:
-            size = long_side(size, self.side)
-        prepared = np.zeros((3 + len(masks), self.side, self.side), np.uint8)
-        prepared[:3, : size[0], : size[1]] = resize_image(photograph, size).transpose(2, 0, 1)
-        for channel, mask in zip(prepared[3:], masks, strict=True):
-            channel[: size[0], : size[1]] = resize_mask(mask, size)
-        return prepared
+            box = retina(image, item.image)
+            pad = self.padding == "code" or min(image[box].shape[:2]) < self.side
+            image, *masks = [square(p[box]) if pad else p[box] for p in (image, *masks)]
+        channels = [resize_image(image, size).transpose(2, 0, 1), *(resize_mask(m, size)[None] for m in masks)]
+        return np.concatenate(channels)
 
-    def _with_lesions(self) -> list[int]:
-        """Which images have a pixel of any of the lesions in their published masks."""
+    def _with_lesions(self) -> set[str]:
+        """Names of the images that have a pixel of any of the lesions in their published masks."""
 
         def decode(n: int) -> NDArray[np.uint8]:
             item = self.items[n]
@@ -173,35 +153,34 @@ class DDRWholeImages(DDRSegmentation):
 
         label = f"DDR {self.split} which images have {' '.join(self.lesions)}"
         if self.cache:
-            found = cached_array(label, self.root, list(self._files()), (len(self.items), 1), decode)
+            found = cached_array(label, self.root, self._files(), (len(self.items), 1), decode)
         else:
             found = np.stack([decode(n) for n in range(len(self.items))])
-        return [int(n) for n in np.flatnonzero(found)]
+        return {self.names[n] for n in np.flatnonzero(found)}
 
     def _files(self) -> list[Path]:
         """Every file that was read, those of dropped images included: they decide what is dropped."""
-        items = getattr(self, "_everything", self.items)
-        return [path for item in items for path in (item.image, *(item.masks[le] for le in self.lesions))]
+        return [path for item in self._stored for path in (item.image, *(item.masks[le] for le in self.lesions))]
 
 
-def retina(photograph: Pixels, path: str | PathLike[str] = "photograph") -> tuple[slice, slice]:
+def retina(image: Pixels, path: str | PathLike[str] = "image") -> tuple[slice, slice]:
     """Rows and columns of the box that holds every pixel whose grey value is above `GREY`.
 
     Args:
-        photograph: uint8 (H, W, 3), RGB.
+        image: uint8 (H, W, 3), RGB.
         path: What to call it in the error message.
 
     Raises:
         ArgumentError: No pixel is that bright.
     """
-    bright = (cv2.cvtColor(photograph, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
+    bright = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) > GREY).astype(np.uint8)
     if not bright.any():
         raise ArgumentError(
             path,
-            "the photograph shows no retina",
-            found=f"a brightest value of {photograph.max(initial=0)} of 255",
-            expected=f"a fundus photograph, whose grey values exceed {GREY}",
-            remedy="look at the file: it may be black, empty or not a photograph",
+            "the image shows no retina",
+            found=f"a brightest value of {image.max(initial=0)} of 255",
+            expected=f"a fundus image, whose grey values exceed {GREY}",
+            remedy="look at the file: it may be black, empty or not an image",
         )
     return bounding_box(bright)
 

@@ -1,10 +1,10 @@
-"""DiaRetDB1 (Kauppi et al., BMVC 2007): 89 photographs on which four experts marked lesions, each with a confidence.
+"""DiaRetDB1 (Kauppi et al., BMVC 2007): 89 images on which four experts marked lesions, each with a confidence.
 
 Version 2.1 gives each expert's regions as XML; version 1.1 gives, for each lesion, one grey image of how sure the
 experts were on average. Both become masks in the way of the paper: lesion where the mean confidence of the four experts
 is at least 0.75. The regions are coarse: an expert who circles a group of exudates also marks the retina between them.
 
-Every expert looked at every photograph, so a black mask is a finding here: too few experts saw that lesion.
+Every expert looked at every image, so a black mask is a finding here: too few experts saw that lesion.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fundus_lib.data.images import image_size, read_levels, resize_mask
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
 from fundus_lib.data.regions import paint, read_markings
-from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.data.sample import LESIONS, Size, SizeRule
 from fundus_lib.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -45,7 +45,7 @@ _V1_LEVELS = "resources/images/ddb1_groundtruth"
 
 
 class DiaRetDB1(FundusDataset):
-    """Photographs with masks on which the experts agree. Grades are not known (−1).
+    """Images with masks on which the experts agree. Grades are not known (−1).
 
     Version 2.1: for each lesion, a pixel of one expert's map holds the highest confidence (High 1, Medium 0.75, Low
     0.25) of the regions of that lesion that contain it, and 0 outside; the four maps are averaged. Version 1.1 holds
@@ -58,7 +58,8 @@ class DiaRetDB1(FundusDataset):
         version: `"2.1"` or `"1.1"`.
         lesions: The channels of the mask, in this order.
         agreement: The least mean confidence, in (0, 1].
-        size: (height, width) to resize to, by area averaging; None for the size on disk, 1152×1500.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, 1152×1500.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -66,8 +67,8 @@ class DiaRetDB1(FundusDataset):
         DatasetNotFoundError: The root does not hold this version.
         UnknownNameError: There is no such split or lesion.
         ArgumentError: There is no such version, or the agreement lies outside (0, 1].
-        MissingFileError: A photograph, or what an expert marked on it, is missing.
-        UnexpectedFileError: A file in the folder of photographs is in no list.
+        MissingFileError: An image, or what an expert marked on it, is missing.
+        UnexpectedFileError: A file in the folder of images is in no list.
         LabelFormatError: A list or an XML file is not as it should be.
 
     Reading an item may raise UnreadableImageError or MaskSizeError, each with the file's name.
@@ -83,7 +84,7 @@ class DiaRetDB1(FundusDataset):
         version: Literal["2.1", "1.1"] = "2.1",
         lesions: Sequence[str] = LESIONS,
         agreement: float = 0.75,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -106,20 +107,20 @@ class DiaRetDB1(FundusDataset):
         photographs = base / ("images" if version == "2.1" else _V1_IMAGES)
         if len(rows) == 2:
             _check_photographs(photographs, {Path(row[0]).name for split_rows in rows.values() for row in split_rows})
-        self._marks: list[list[Path]] = []
+        self._marks: dict[str, list[Path]] = {}
         items = []
         for image, *marks in rows[split]:
             name = Path(image).stem
             items.append(Item(name, photographs / Path(image).name, self._levels(base, Path(image).name, lesions)))
-            self._marks.append([base / m for m in marks])
-        needed = [f for i, m in zip(items, self._marks, strict=True) for f in (i.image, *i.masks.values(), *m)]
+            self._marks[name] = [base / m for m in marks]
+        needed = [f for i in items for f in (i.image, *i.masks.values(), *self._marks[i.name])]
         missing = [f for f in needed if not f.is_file()]
         if missing:
             raise MissingFileError(
                 missing[0],
                 f"this file is missing; {lists[split].name} asks for it",
                 found=f"{len(missing)} of {len(needed)} files are missing",
-                expected="each photograph of the list with the marks of its experts",
+                expected="each image of the list with the marks of its experts",
                 remedy="unpack the archive again",
             )
         super().__init__(base, split, items, lesions=lesions, size=size, transform=transform, cache=cache)
@@ -138,13 +139,16 @@ class DiaRetDB1(FundusDataset):
 
         Raises:
             LabelFormatError: The marks of an expert cannot be understood.
-            MaskSizeError: In version 1.1, the grey image does not have the size of the photograph.
+            MaskSizeError: In version 1.1, the grey file does not have the size of the image.
         """
-        size = image_size(self.items[index].image)
+        return self._confidence(self.items[index], lesion)
+
+    def _confidence(self, item: Item, lesion: str) -> NDArray[np.float32]:
+        size = image_size(item.image)
         if self.version == "1.1":
-            return read_levels(self.items[index].masks[lesion], size).astype(np.float32) / np.float32(255)
+            return read_levels(item.masks[lesion], size).astype(np.float32) / np.float32(255)
         mean = np.zeros(size, np.float32)
-        for path in self._marks[index]:
+        for path in self._marks[item.name]:
             own = np.zeros(size, np.float32)
             for marking in read_markings(path):
                 if marking.lesion == lesion:
@@ -152,37 +156,37 @@ class DiaRetDB1(FundusDataset):
             mean += own / EXPERTS
         return mean
 
-    def _decode_mask(self, index: int, lesion: str) -> NDArray[np.uint8]:
+    def _decode_mask(self, item: Item, lesion: str) -> NDArray[np.uint8]:
         # Version 1.1 stores 0.75 as 191, which is a little less than 0.75 × 255: half a grey level of grace.
-        agreed = self.confidence(index, lesion) >= self.agreement - 0.5 / 255
-        return resize_mask(agreed.view(np.uint8), self.size)
+        agreed = self._confidence(item, lesion) >= self.agreement - 0.5 / 255
+        return resize_mask(agreed.view(np.uint8), self._size_of(item))
 
     def _levels(self, base: Path, image: str, lesions: Sequence[str]) -> dict[str, Path]:
-        """Version 1.1: the grey images of one photograph."""
+        """Version 1.1: the grey files of one image."""
         if self.version == "2.1":
             return {}
         return {lesion: base / _V1_LEVELS / LEVEL_FOLDERS[lesion] / image for lesion in lesions}
 
-    def _mask_sources(self, lesion: str) -> list[Path | None]:
+    def _mask_sources(self, lesion: str) -> Sequence[Path | None]:
         if self.version == "1.1":
             return super()._mask_sources(lesion)
-        return [path for marks in self._marks for path in marks]
+        return [path for marks in self._marks.values() for path in marks]
 
     def _files(self) -> list[Path]:
-        return [*super()._files(), *(path for marks in self._marks for path in marks)]
+        return [*super()._files(), *(path for item in self.items for path in self._marks[item.name])]
 
 
 def _read_list(path: Path, version: str) -> list[list[str]]:
-    """The rows of a list of images: the photograph, and in version 2.1 the marks of its four experts."""
+    """The rows of a list of images: the image, and in version 2.1 the marks of its four experts."""
     rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     length = 1 + EXPERTS if version == "2.1" else 1
     bad = next((row for row in rows if len(row) != length or not row[0].endswith(".png")), None)
     if bad is not None or not rows:
         raise LabelFormatError(
             path,
-            "the list of photographs is not as it should be",
+            "the list of images is not as it should be",
             found=" ".join(bad) if bad else "an empty list",
-            expected="in each line a photograph" + (" and four files of marks" if length > 1 else ""),
+            expected="in each line an image" + (" and four files of marks" if length > 1 else ""),
             remedy="restore the published list",
         )
     return rows
@@ -195,7 +199,7 @@ def _check_photographs(folder: Path, listed: set[str]) -> None:
             folder / stray[0],
             "this file does not belong here",
             found=f"{len(stray)} file(s) that neither list names",
-            expected=f"the {len(listed)} photographs of the lists",
+            expected=f"the {len(listed)} images of the lists",
             remedy="move it elsewhere, or correct its name",
         )
 

@@ -1,10 +1,10 @@
 """The doctor for data sets: what a folder holds, what is wrong with it, and what to do next.
 
-`check(root)` recognises IDRiD (as published, resized, shrunk or drawn), DDR and DiaRetDB1. The exit code for scripts:
+`check(root)` recognises IDRiD (as published, resized, shrunk or synthetic), DDR and DiaRetDB1. Exit codes:
 
 | code | meaning |
 | --- | --- |
-| 0 | every file is as listed: in the published checksums, or in the manifest of a shrunk or drawn copy |
+| 0 | every file is as listed: in the published checksums, or in the manifest of a shrunk or synthetic copy |
 | 1 | usable, but not as published: resized or altered files, parts not unpacked, other counts than published |
 | 2 | not usable: missing, stray or unreadable files, labels that cannot be understood |
 """
@@ -44,10 +44,10 @@ class Report:
         exit_code: 0, 1 or 2, see above.
         parts: One row for each part: how many files are complete, resized, altered, …; the last column sums it up.
         files: One row for each file that is not as listed: part, file and state.
-        counts: How many photographs and masks each split holds.
-        grades: How many photographs have each grade; empty where there are no grades.
-        duplicates: Photographs that are twice in the grading part.
-        overlap: Photographs that are in two parts.
+        counts: How many images and masks each split holds.
+        grades: How many images have each grade; empty where there are no grades.
+        duplicates: Images that are twice in the grading part.
+        overlap: Images that are in two parts.
         problems: What makes it unusable, each as the loader says it.
         next_steps: What to do, in plain words.
     """

@@ -1,4 +1,4 @@
-"""The field of view: the part of a photograph that shows the retina, and the colours in it."""
+"""The field of view: the part of an image that shows the retina, and the colours in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from fundus_lib.errors import ArgumentError
 
 DARK = 0.2
-"""The border is darker than this share of the retina's own brightness (99th percentile)."""
+"""The border is darker than this fraction of the retina's own brightness (99th percentile)."""
 
 
 def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -24,7 +24,7 @@ def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         uint8 {0, 1} (H, W).
 
     Raises:
-        ArgumentError: The photograph is black.
+        ArgumentError: The image is black.
     """
     brightness = image.max(axis=-1)
     level = DARK * float(np.percentile(brightness, 99))
@@ -34,10 +34,10 @@ def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if count < 2:
         raise ArgumentError(
             "field_of_view",
-            "the photograph shows no retina",
+            "the image shows no retina",
             found=f"a brightest value of {brightness.max(initial=0)} of 255",
-            expected="a fundus photograph",
-            remedy="look at the file: it may be black, empty or not a photograph",
+            expected="a fundus image",
+            remedy="look at the file: it may be black, empty or not an image",
         )
     largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
     outline, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -56,7 +56,7 @@ def bounding_box(field: NDArray[np.uint8]) -> tuple[slice, slice]:
 def statistics(image: NDArray[np.uint8], field: NDArray[np.uint8] | None = None) -> Tensor:
     """Mean and standard deviation of each colour over the field of view.
 
-    Dividing by them makes photographs of different eyes and cameras alike, whatever the width of their black border.
+    Dividing by them makes images of different eyes and cameras alike, whatever the width of their black border.
 
     Args:
         image: uint8 (H, W, 3), RGB.

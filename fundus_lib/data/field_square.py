@@ -1,4 +1,4 @@
-"""The field of view as a square: what a grader sees of a photograph."""
+"""The field of view as a square: what a grader sees of an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fundus_lib.errors import ArgumentError
 class FieldSquare:
     """Cuts the smallest square around the field of view and resizes it; a transform for samples.
 
-    Where the field of view is cut off by the frame, as in IDRiD's photographs above and below, the square is filled up
+    Where the field of view is cut off by the frame, as in IDRiD's images above and below, the square is filled up
     with black: nothing is stretched. Masks and points go along with the image.
 
     Args:
@@ -36,17 +36,31 @@ class FieldSquare:
 
     @property
     def source_size(self) -> Size:
-        """(height, width) at which to read photographs that are as wide as IDRiD's: a little finer than the square."""
+        """(height, width) at which to read images of 3:2: a little finer than the square."""
         return self.side, 3 * self.side // 2
 
+    def read_size(self, size: Size) -> Size:
+        """(height, width) at which to read an image, its short side that of the square and its aspect ratio kept.
+
+        What is within 0.5 % of 3:2, as IDRiD's 4288×2848 are, is read at `source_size`. Give it to a data set, whose
+        images may then differ in shape: `DDRGrading(root, "train", size=square.read_size, transform=square)`.
+
+        Args:
+            size: (height, width) of the image on disk.
+        """
+        height, width = size
+        if abs(width / height / 1.5 - 1) < 0.005:
+            return self.source_size
+        return round(self.side * max(1, height / width)), round(self.side * max(1, width / height))
+
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """The sample with the square in place of the photograph.
+        """The sample with the square in place of the image.
 
         Args:
             sample: Its images, masks and points are those of torchvision's `tv_tensors`.
 
         Raises:
-            ArgumentError: The photograph is black.
+            ArgumentError: The image is black.
         """
         top, left, edge = self.place(sample["image"])
 
@@ -62,10 +76,10 @@ class FieldSquare:
             image: uint8 (3, H, W).
 
         Returns:
-            First row, first column, and edge in pixels; the square may reach beyond the photograph.
+            First row, first column, and edge in pixels; the square may reach beyond the image.
 
         Raises:
-            ArgumentError: The photograph is black.
+            ArgumentError: The image is black.
         """
         rows, columns = bounding_box(field_of_view(image.as_subclass(torch.Tensor).permute(1, 2, 0).numpy()))
         height, width = rows.stop - rows.start, columns.stop - columns.start

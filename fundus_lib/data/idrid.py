@@ -1,8 +1,8 @@
 """IDRiD, the Indian Diabetic Retinopathy Image Dataset (Porwal et al., Data 3(3):25, 2018; CC BY 4.0).
 
-Part A: 54 + 27 photographs with masks of four lesions and of the optic disc. Part B: 413 + 103 photographs with the
-grade of retinopathy and the risk of macular edema. Part C: the centres of optic disc and fovea on the photographs of B.
-60 photographs are in A and in B; `fundus_lib.data.splits` lists them.
+Part A: 54 + 27 images with masks of four lesions and of the optic disc. Part B: 413 + 103 images with the
+grade of retinopathy and the risk of macular edema. Part C: the centres of optic disc and fovea on the images of B.
+60 images are in A and in B; `fundus_lib.data.splits` lists them.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from fundus_lib.data.layout import (
     optic_disc_file,
 )
 from fundus_lib.data.points import GradingSample, point
-from fundus_lib.data.sample import LESIONS, Sample, Size
+from fundus_lib.data.sample import LESIONS, Sample, Size, SizeRule
 from fundus_lib.errors import UnknownNameError
 
 
 class IDRiDSegmentation(FundusDataset):
-    """Photographs with masks of lesions: part A of IDRiD, or of a copy in its layout.
+    """Images with masks of lesions: part A of IDRiD, or of a copy in its layout.
 
     Which image has which lesion is taken from the copy's list of files, so a lost or misspelt mask is an error, never a
     black mask. A lesion that an image does not have gives a black channel, and `annotated` says so.
@@ -39,14 +39,15 @@ class IDRiDSegmentation(FundusDataset):
         root: The folder that holds `A. Segmentation`.
         split: `"train"` (54 images) or `"test"` (27).
         lesions: The channels of the mask, in this order; `"OD"` gives the optic disc.
-        size: (height, width) to resize to, by area averaging; None for the size on disk, which is decoded each time.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, which is decoded each time.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
     Raises:
         DatasetNotFoundError: The root holds no part A.
         UnknownNameError: There is no such split or lesion.
-        MissingFileError: A photograph or a mask is missing.
+        MissingFileError: An image or a mask is missing.
         UnexpectedFileError: A file in one of its folders belongs to no image.
         LabelFormatError: The manifest cannot be understood.
 
@@ -66,7 +67,7 @@ class IDRiDSegmentation(FundusDataset):
         split: str,
         *,
         lesions: Sequence[str] = LESIONS,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
@@ -89,7 +90,7 @@ class IDRiDSegmentation(FundusDataset):
 
 
 class IDRiDGrading(FundusDataset):
-    """Photographs with grades and the centres of optic disc and fovea: parts B and C of IDRiD.
+    """Images with grades and the centres of optic disc and fovea: parts B and C of IDRiD.
 
     The grades are those of the label file, contradictions between duplicates included; `splits.grading_leaks` lists
     what a fair experiment leaves out. The mask has no channel (L = 0).
@@ -97,7 +98,8 @@ class IDRiDGrading(FundusDataset):
     Args:
         root: The folder that holds `B. Disease Grading` and `C. Localization`.
         split: `"train"` (413 images) or `"test"` (103). Numbering restarts: `IDRiD_001` is in both, and differs.
-        size: (height, width) to resize to, by area averaging; None for the size on disk, which is decoded each time.
+        size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
+            for the size on disk, which is decoded each time.
         transform: Applied to each sample; the transforms of torchvision move the two points with the image.
         cache: Keep decoded arrays of that size on disk.
         exclude: Names of images to leave out.
@@ -105,8 +107,8 @@ class IDRiDGrading(FundusDataset):
     Raises:
         DatasetNotFoundError: The root lacks part B or part C.
         UnknownNameError: There is no such split, or `exclude` names an image that is not there.
-        MissingFileError: A photograph or a label file is missing.
-        UnexpectedFileError: A file in the folder of photographs belongs to no image.
+        MissingFileError: An image or a label file is missing.
+        UnexpectedFileError: A file in the folder of images belongs to no image.
         LabelFormatError: A label file has other columns or rows than it should have.
         GradeRangeError: A grade lies outside its scale.
     """
@@ -118,7 +120,7 @@ class IDRiDGrading(FundusDataset):
         root: str | PathLike[str],
         split: str,
         *,
-        size: Size | None = None,
+        size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
         exclude: Collection[str] = (),
@@ -142,12 +144,14 @@ class IDRiDGrading(FundusDataset):
         self._full = files.coordinates_size
         self._discs = read_centres(self._labels[1], names, self._full)
         self._foveas = read_centres(self._labels[2], names, self._full)
-        items = [Item(n, base / photographs / f"{n}.jpg", {}, *grades[n]) for n in names if n not in set(exclude)]
+        items = [Item(n, base / photographs / f"{n}.jpg", {}, *grades[n]) for n in names]
         super().__init__(base, split, items, size=size, transform=transform, cache=cache)
+        self.items = tuple(item for item in self.items if item.name not in set(exclude))
 
     def centres(self, index: int) -> tuple[tuple[float, float], tuple[float, float]]:
         """Centres (x, y) of optic disc and fovea in pixels of the image that is yielded, before `transform`."""
-        (height, width), name = self._size_of(index), self.items[index].name
+        item = self.items[index]
+        (height, width), name = self._size_of(item), item.name
         sy, sx = height / self._full[0], width / self._full[1]
         (dx, dy), (fx, fy) = self._discs[name], self._foveas[name]
         return (dx * sx, dy * sy), (fx * sx, fy * sy)

@@ -1,4 +1,4 @@
-"""Reading and resizing one photograph or one mask, with every quirk of the published files.
+"""Reading and resizing one image or one mask, with every quirk of the published files.
 
 A mask is read as background (zero) and lesion (anything else), as published masks say "lesion" in many ways: 1 in a
 one-bit palette, 255 in a grey file, red in a colour file. What is neither (a third grey value, a colour that the red
@@ -15,20 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from fundus_lib.data.sample import Size
+from fundus_lib.data.sample import Size, SizeRule
 from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, MissingFileError, UnreadableImageError
 
 Pixels = NDArray[np.uint8]
 
 
-def check_size(size: Size | None) -> Size | None:
-    """The size as a tuple of two positive integers, or None for native size.
+def check_size(size: Size | SizeRule | None) -> Size | SizeRule | None:
+    """The size as a tuple of two positive integers, or None for native size; a rule as it is.
 
     Raises:
         ArgumentError: It is something else.
     """
-    if size is None:
-        return None
+    if size is None or callable(size):
+        return size
     values = tuple(size) if isinstance(size, tuple | list) else ()
     if len(values) == 2 and all(isinstance(v, int) and v > 0 for v in values):
         return values[0], values[1]
@@ -36,7 +36,7 @@ def check_size(size: Size | None) -> Size | None:
         "size",
         "not a size",
         found=repr(size),
-        expected="(height, width), two positive integers, or None for the size on disk",
+        expected="(height, width), two positive integers; a function of the size on disk; or None to keep that",
         remedy="pass for instance size=(960, 1440)",
     )
 
@@ -53,7 +53,7 @@ def image_size(path: Path) -> Size:
 
 
 def read_image(path: Path, size: Size | None = None) -> Pixels:
-    """A photograph as uint8 (H, W, 3) RGB, in the pixel order of the file (an EXIF orientation is not applied).
+    """An image as uint8 (H, W, 3) RGB, in the pixel order of the file (an EXIF orientation is not applied).
 
     Args:
         path: The file.
@@ -78,13 +78,13 @@ def read_mask(
     Args:
         path: The file.
         size: (height, width) to resize to, see `resize_mask`; None keeps the size on disk.
-        image_size: (height, width) that the file must have: that of its photograph.
+        image_size: (height, width) that the file must have: that of its image.
         may_be_empty: Whether a mask without a single lesion pixel is acceptable.
 
     Raises:
         MissingFileError: There is no such file.
         UnreadableImageError: It is not an image, or is cut short.
-        MaskSizeError: It does not have the size of its photograph.
+        MaskSizeError: It does not have the size of its image.
         MaskValueError: It holds more than background and lesion, or no lesion where there must be one.
     """
     with _opened(path) as picture:
@@ -115,7 +115,7 @@ def read_levels(path: Path, image_size: Size) -> Pixels:
     Raises:
         MissingFileError: There is no such file.
         UnreadableImageError: It is not an image, or is cut short.
-        MaskSizeError: It does not have the size of its photograph.
+        MaskSizeError: It does not have the size of its image.
     """
     with _opened(path) as picture:
         _check_mask_size(path, picture, image_size)

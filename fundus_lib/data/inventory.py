@@ -2,7 +2,7 @@
 
 In IDRiD a lesion that an image does not have is a file that is not there. A loader therefore cannot tell an absent
 lesion from a lost or misspelt file by looking at the folder; it needs a list. For a copy of the published data set the
-list ships with the library; a copy that the library made (drawn or shrunk) carries its own, `manifest.json`.
+list ships with the library; a copy that the library made (synthetic or shrunk) carries its own, `manifest.json`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def inventory(root: Path) -> Inventory:
 
 
 def title(root: Path) -> str:
-    """What records call a copy of IDRiD: as published, shrunk, or drawn.
+    """What records call a copy of IDRiD: as published, shrunk, or synthetic.
 
     Raises:
         LabelFormatError: Its manifest cannot be understood.
@@ -135,7 +135,7 @@ def write_manifest(root: Path, kind: Literal["synthetic", "shrunk"], *, size: Si
     Args:
         root: Root of a finished copy in IDRiD's layout.
         kind: What made it.
-        size: (height, width) of its photographs in pixels.
+        size: (height, width) of its images in pixels.
         **extra: Further keys, JSON-able. These have a meaning: `coordinates_size` [height, width] (of what image the
             localisation files speak; 2848×4288 if not given), `overlap` (list of objects with the columns of
             `splits.overlap`), `duplicates` (the same for `splits.duplicates`), `empty_masks` (paths).
@@ -205,7 +205,7 @@ def _hash(path: Path) -> str:
 
 
 def fingerprint(root: Path, part: str) -> str:
-    """Twelve digits that identify the content of a part of a copy: equal on all machines, other for one changed bit.
+    """Hash of the content of a part of a copy, 12 hexadecimal digits: alike on all machines, other for a changed bit.
 
     Args:
         root: Root of the copy.
@@ -226,7 +226,7 @@ def fingerprint(root: Path, part: str) -> str:
 
 
 def fingerprint_files(root: Path, paths: Iterable[Path]) -> str:
-    """Twelve digits that identify names (relative to `root`) and content of some files, in whatever order they come."""
+    """Hash of names (relative to `root`) and content of files in any order, 12 hexadecimal digits."""
     ordered = sorted(set(paths))
     lines = (f"{d} {p.relative_to(root).as_posix()}\n" for p, d in zip(ordered, hash_files(ordered), strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]

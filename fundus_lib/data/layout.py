@@ -25,11 +25,11 @@ MASKS: dict[str, str] = {
 """Folders of the masks: the four lesions, and the optic disc."""
 
 PUBLISHED_SIZE = (2848, 4288)
-"""(height, width) in pixels of every photograph and mask as published."""
+"""(height, width) in pixels of every image and mask as published."""
 
 
 def image_folder(part: str, split: str) -> str:
-    """Folder of the photographs of `part`, relative to the root."""
+    """Folder of the images of `part`, relative to the root."""
     return f"{PARTS[part]}/1. Original Images/{SPLITS[split]}"
 
 

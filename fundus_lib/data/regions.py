@@ -1,4 +1,4 @@
-"""DiaRetDB1's regions: what an expert drew on a photograph, read from XML and turned into pixels.
+"""DiaRetDB1's regions: what an expert drew on an image, read from XML and turned into pixels.
 
 A pixel belongs to a region if its centre does; pixel (column x, row y) has its centre at (x, y). Measured so, the area
 of a drawn circle, ellipse or polygon is right on average, which it is not if a border is drawn around it.
@@ -107,7 +107,7 @@ class Marking:
 
 
 def read_markings(path: Path) -> list[Marking]:
-    """The lesions that one expert marked on one photograph.
+    """The lesions that one expert marked on one image.
 
     Args:
         path: A file `…_plain.xml`.

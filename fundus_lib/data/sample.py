@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypedDict
+
+from fundus_lib.grades import GRADES
 
 if TYPE_CHECKING:  # drawing and checking files need the names below, not torch
     from torchvision import tv_tensors
@@ -20,14 +23,14 @@ LESION_NAMES: dict[str, str] = {
 UNKNOWN = -1
 """The grade of an image whose grade is not known."""
 
-DR_GRADES = range(5)
-"""International Clinical Diabetic Retinopathy scale: 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative."""
-
-DME_GRADES = range(3)
-"""Risk of diabetic macular edema: 0 no exudate, 1 exudates farther than one disc diameter from the fovea, 2 within."""
+DR_GRADES, DME_GRADES = (range(GRADES[disease]) for disease in ("dr", "dme"))
+"""The grades of retinopathy and of the risk of macular edema; `fundus_lib.grades` says what they mean."""
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+SizeRule = Callable[[Size], Size]
+"""From the (height, width) of an image on disk to that at which to read it."""
 
 
 class Sample(TypedDict):

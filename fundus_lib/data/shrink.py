@@ -21,10 +21,10 @@ JPEG_QUALITY = 95
 
 
 def shrink(src: str | PathLike[str], dst: str | PathLike[str], size: Size) -> Path:
-    """Write a small copy of IDRiD: photographs and masks shrunk by area averaging, label files as they are.
+    """Write a small copy of IDRiD: images and masks shrunk by area averaging, label files as they are.
 
     The copy holds the parts that the source holds. Its masks are, bit for bit, what `IDRiDSegmentation(src, …,
-    size=size)` yields; its photographs are JPEG of quality 95. A photograph that is no larger than `size` is copied,
+    size=size)` yields; its images are JPEG of quality 95. An image that is no larger than `size` is copied,
     never enlarged. The localisation files stay as they are; `manifest.json` says in pixels of what size they speak. It
     also lists every file with its checksum, and the masks of which nothing was left.
 

@@ -1,12 +1,12 @@
 """What leaks between IDRiD's parts and splits, and helpers that leave it out.
 
-IDRiD's parts were cut from one collection: 60 of the 81 photographs with masks (A) are also graded (B), 15 of them with
+IDRiD's parts were cut from one collection: 60 of the 81 images with masks (A) are also graded (B), 15 of them with
 masks in A's *test* set and a grade in B's *training* set. Whoever trains anything on B and tests masks on A (a shared
-encoder, pre-training, pseudo labels) has seen 15 of the 27 test images. Besides, six photographs are in B twice, four
+encoder, pre-training, pseudo labels) has seen 15 of the 27 test images. Besides, six images are in B twice, four
 of these with contradictory labels and one on both sides of B's split.
 
-All helpers take the root of a copy: a drawn copy answers for itself (its manifest lists what it repeats), a published
-or shrunk one with the facts about IDRiD, which were found by comparing the files.
+All helpers take the root of a copy: a synthetic copy answers for itself (its manifest lists what it repeats), a
+published or shrunk one with the facts about IDRiD, which were found by comparing the files.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fundus_lib.data.inventory import inventory
 from fundus_lib.data.layout import check_split
@@ -37,7 +38,7 @@ _DUPLICATES = [
 
 
 def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
-    """Photographs that are both in the segmentation part and in the grading part.
+    """Images that are both in the segmentation part and in the grading part.
 
     Args:
         root: Root of a copy; None for IDRiD as published.
@@ -53,7 +54,7 @@ def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 
 
 def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
-    """Photographs that are twice in the grading part.
+    """Images that are twice in the grading part.
 
     Args:
         root: Root of a copy; None for IDRiD as published.
@@ -68,9 +69,9 @@ def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train") -> pd.DataFrame:
     """Images of the grading part that a fair experiment leaves out of `split`, each with the reason.
 
-    From the training set: photographs whose masks are in the segmentation test set (and their twins), the photograph
+    From the training set: images whose masks are in the segmentation test set (and their twins), the image
     that is also in the grading test set, both of a pair with contradictory labels (nobody knows which is right), and
-    one of a pair with the same labels. From the test set: photographs whose masks are in the segmentation training set,
+    one of a pair with the same labels. From the test set: images whose masks are in the segmentation training set,
     which an encoder shared between the tasks has seen, and their twins.
 
     Args:
@@ -111,7 +112,7 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
 def segmentation_leaks(root: str | PathLike[str] | None = None, split: str = "train") -> pd.DataFrame:
     """Images of the segmentation part that are in the other split of the grading part: drop them from `split`.
 
-    From the training set: the photographs that the grading test set holds, when what is trained on masks is tested on
+    From the training set: the images that the grading test set holds, when what is trained on masks is tested on
     grades. From the test set: those that the grading training set holds, when what is trained on grades is tested on
     masks.
 
@@ -139,28 +140,67 @@ def train_val_split(names: Sequence[str], val: float = 0.2, seed: int = 0) -> tu
 
     Args:
         names: Names of the images; the result depends on the set of names, not on their order.
-        val: Share of the images to validate on, in (0, 1).
+        val: Fraction of the images to validate on, in (0, 1).
         seed: Of the choice.
 
     Returns:
         Indices into `names` for training and for validation, ascending; use them with `torch.utils.data.Subset`.
 
     Raises:
-        ArgumentError: The share leaves one of the two empty, or a name comes twice.
+        ArgumentError: The fraction leaves one of the two empty, or a name comes twice.
     """
     count = round(len(names) * val)
     if not 0 < count < len(names) or len(set(names)) < len(names):
         raise ArgumentError(
             "train_val_split",
             "these images cannot be split so",
-            found=f"{len(names)} images, {len(set(names))} different, of which a share of {val}",
+            found=f"{len(names)} images, {len(set(names))} different, of which a fraction of {val}",
             expected="different names, and at least one image on each side",
-            remedy="choose a share in (0, 1) that gives at least one image to each side",
+            remedy="choose a fraction in (0, 1) that gives at least one image to each side",
         )
     ordered = sorted(range(len(names)), key=lambda i: names[i])
     chosen = np.random.default_rng(seed).permutation(len(names))[:count]
     validation = {ordered[i] for i in chosen}
     return [i for i in range(len(names)) if i not in validation], sorted(validation)
+
+
+def stratified_folds(
+    grades: Sequence[int] | NDArray[np.int64], n: int, seed: int = 0
+) -> list[tuple[list[int], list[int]]]:
+    """Folds of a cross-validation in which every grade is as frequent as in the whole, to within one image.
+
+    Drop the leaks first, as for `train_val_split`. A grade of fewer than `n` images is missing from some folds, of
+    which scikit-learn warns.
+
+    Args:
+        grades: Of the images, in an order that does not change between runs; −1, not known, is a grade of its own here.
+        n: Number of folds, 2 or more.
+        seed: Of the shuffling within each grade.
+
+    Returns:
+        For each fold the indices to train on and to validate on, ascending; each image validates in one fold.
+
+    Raises:
+        ArgumentError: No grade has `n` images, or `n` is below 2.
+
+    Example:
+        >>> [validation for _, validation in stratified_folds([0, 0, 0, 1, 1, 1], 3)]
+        [[2, 4], [1, 5], [0, 3]]
+    """
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]  # loads slowly
+
+    found = np.asarray(grades)
+    most = int(np.unique(found, return_counts=True)[1].max(initial=0))
+    if not 2 <= n <= most:
+        raise ArgumentError(
+            "stratified_folds",
+            "these images cannot be divided into so many folds",
+            found=f"n={n}, {found.size} images, at most {most} of one grade",
+            expected="2 folds or more, and a grade with an image for each",
+            remedy="choose fewer folds",
+        )
+    folds = StratifiedKFold(n, shuffle=True, random_state=seed).split(np.zeros(found.size), found)
+    return [(train.tolist(), validation.tolist()) for train, validation in folds]
 
 
 def _manifest_table(root: str | PathLike[str] | None, key: str, columns: list[str]) -> pd.DataFrame | None:

@@ -39,7 +39,7 @@ def components(*datasets: FundusDataset) -> pd.DataFrame:
         *datasets: Data sets with masks; several are taken together (training and test set).
 
     Returns:
-        One row for each component, with split, name, lesion, pixels, and area, the share of the image that it covers.
+        One row for each component, with split, name, lesion, pixels, and area, the fraction of the image covered.
     """
     return _measure(datasets)[1]
 
@@ -53,12 +53,12 @@ def lesion_statistics(*datasets: FundusDataset) -> pd.DataFrame:
     Returns:
         One row for each lesion (the index), with the columns
 
-        - images: how many photographs there are;
+        - images: how many images there are;
         - with_lesion: how many of them have the lesion;
-        - mean_area: mean share of the photograph that it covers, over those that have it;
-        - ratio: background pixels to lesion pixels, over all photographs pooled;
+        - mean_area: mean fraction of the image that it covers, over those that have it;
+        - ratio: background pixels to lesion pixels, over all images pooled;
         - components: how many 8-connected components there are;
-        - p10, p90: percentiles of the components' areas, as shares of the photograph. They are percentiles over
+        - p10, p90: percentiles of the components' areas, as fractions of the image. They are percentiles over
           components; dual_branch speaks of percentiles of lesion *pixels*, for which its figures do not hold.
 
     Example:
@@ -108,7 +108,7 @@ def table1(root: str | PathLike[str]) -> dict[str, float]:
 
     Returns:
         `"ratio"`, background to exudate pixels, and `"p90"` and `"p10"`, percentiles of the area of a component as a
-        share of the image.
+        fraction of the image.
 
     Raises:
         FundusError: As `IDRiDSegmentation`.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fundus_lib.losses._checks import check_choice, check_setting
+from fundus_lib.checks import check_choice, check_setting
 from fundus_lib.losses.pixel_loss import PixelLoss
 
 BIN_EDGES = (0.2, 0.4, 0.6, 0.8)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_logits, check_setting, check_target, explained
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._checks import check_logits, check_setting, check_target, explained, wide
+from fundus_lib.losses._precision import wide
 
 UNKNOWN = -1
 """The class of what is not known, such as the grade of an image that has only masks; it does not enter the loss."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fundus_lib.losses._checks import check_choice
+from fundus_lib.checks import check_choice
 from fundus_lib.losses.pixel_loss import PixelLoss, class_sums
 
 

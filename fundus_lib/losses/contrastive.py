@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_logits, check_setting, check_target, explained
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._checks import check_logits, check_setting, check_target, explained, wide
+from fundus_lib.losses._precision import wide
 
 
 class ContrastiveLoss(nn.Module, ABC):

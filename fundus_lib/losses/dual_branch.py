@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_choice, check_setting
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._checks import check_choice, check_setting
 from fundus_lib.losses.registry import create_loss
 
 SCHEDULES = ("text", "equation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from fundus_lib.losses._checks import check_setting
+from fundus_lib.checks import check_setting
 from fundus_lib.losses.pixel_loss import PixelLoss
 
 

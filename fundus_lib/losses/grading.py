@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_choice, check_logits, check_setting, check_target, explained
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._checks import check_choice, check_logits, check_setting, check_target, explained, wide
+from fundus_lib.grades import GRADES
+from fundus_lib.losses._precision import wide
 
 FORMS = ("none", "weighted", "ordinal")
 
@@ -113,7 +115,7 @@ class SUNetCriterion(nn.Module):
             name: check_setting("SUNetCriterion", name, value, 0)
             for name, value in (("lesions", lesions), ("dr", dr), ("dme", dme))
         }
-        self.grades = nn.ModuleDict({name: GradeLoss(form, (weights or {}).get(name)) for name in ("dr", "dme")})
+        self.grades = nn.ModuleDict({name: GradeLoss(form, (weights or {}).get(name)) for name in GRADES})
 
     def forward(self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The loss of a batch.

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.losses._checks import check_choice, check_logits, check_target, explained, wide
+from fundus_lib.checks import check_choice, check_logits, check_target, explained
+from fundus_lib.losses._precision import wide
 
 
 class PixelLoss(nn.Module, ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fundus_lib.losses._checks import check_setting
+from fundus_lib.checks import check_setting
 from fundus_lib.losses.pixel_loss import PixelLoss
 
 

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from fundus_lib.checks import check_shapes
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._inputs import as_binary, check_shapes
+from fundus_lib.metrics._inputs import as_binary
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,7 +22,7 @@ def mask_pair(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) 
     Raises:
         ArgumentError: Shapes differ, there are other than two axes, or a value is neither 0 nor 1.
     """
-    check_shapes(pred, target, where)
+    check_shapes(where, pred, target)
     shape = np.shape(target)  # type: ignore[arg-type]
     if len(shape) != 2:
         raise ArgumentError(

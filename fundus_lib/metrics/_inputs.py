@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fundus_lib.checks import check_shapes
 from fundus_lib.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -87,31 +88,6 @@ def as_scores(values: ArrayLike | Tensor, where: str) -> Tensor:
 
 def as_pair(scores: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) -> tuple[Tensor, Tensor]:
     """Flat scores and flat bool target on the scores' device, both checked."""
-    check_shapes(scores, target, where)
+    check_shapes(where, scores, target)
     values = as_scores(scores, where)
     return values, as_binary(target, where).to(values.device)
-
-
-def check_shapes(first: ArrayLike | Tensor, second: ArrayLike | Tensor, where: str) -> None:
-    """Refuse two arrays of unlike shape: broadcasting would compare pixels with pixels of another place."""
-    shapes = tuple(np.shape(first)), tuple(np.shape(second))  # type: ignore[arg-type]
-    if shapes[0] != shapes[1]:
-        raise ArgumentError(
-            where,
-            "prediction and target differ in shape",
-            found=f"{shapes[0]} and {shapes[1]}",
-            expected="the same shape",
-            remedy="resize the prediction to the target's size, or add the missing channel axis",
-        )
-
-
-def check_choice(value: object, choices: tuple[str, ...], where: str) -> None:
-    """Refuse a word that is none of the choices."""
-    if value not in choices:
-        raise ArgumentError(
-            where,
-            "not one of the choices",
-            found=repr(value),
-            expected=" or ".join(repr(choice) for choice in choices),
-            remedy="choose one of them",
-        )

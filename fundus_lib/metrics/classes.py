@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fundus_lib.checks import check_choice, check_shapes
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._inputs import as_tensor, check_choice, check_shapes, chunks
+from fundus_lib.metrics._inputs import as_tensor, chunks
 from fundus_lib.metrics.pixel_counts import PixelCounts, mean, values
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def confusion_matrix(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, class
     Raises:
         ArgumentError: Shapes differ, or a value is no class.
     """
-    check_shapes(pred, target, "confusion_matrix")
+    check_shapes("confusion_matrix", pred, target)
     called, actual = (_labels(given, classes) for given in (pred, target))
     matrix = torch.zeros(classes**2, dtype=torch.long)
     for row, column in zip(chunks(actual.to(called.device)), chunks(called), strict=True):
@@ -83,7 +84,7 @@ def mean_score(
     Raises:
         ArgumentError: The score, ``average`` or ``empty`` is none of these.
     """
-    check_choice(average, ("macro", "micro"), "average")
+    check_choice("mean_score", "average", average, ("macro", "micro"))
     chosen = counts if background else counts[1:]
     if average == "micro":
         chosen = [sum(chosen, PixelCounts())]

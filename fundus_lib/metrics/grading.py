@@ -10,17 +10,13 @@ import numpy as np
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError, GradeRangeError
+from fundus_lib.grades import GRADES
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
-
-DR_GRADES = 5
-"""Grades of diabetic retinopathy: 0 to 4."""
-DME_GRADES = 3
-"""Grades of the risk of diabetic macular edema: 0 to 2."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +91,11 @@ def grading_report(
     interval = partial(bootstrap, resamples=resamples, confidence=confidence, seed=seed)
     columns = grade_columns(dr_pred, dr_target, dme_pred, dme_target)
     given, true = columns[:2]
-    dr_scores = _scores(given, true, DR_GRADES, interval)
+    dr_scores = _scores(given, true, GRADES["dr"], interval)
     if len(columns) == 2:
         return GradingReport(len(given), dr_scores)
     dme_given, dme_true = columns[2:]
-    dme_scores = _scores(dme_given, dme_true, DME_GRADES, interval)
+    dme_scores = _scores(dme_given, dme_true, GRADES["dme"], interval)
     both = (given == true) & (dme_given == dme_true)
     return GradingReport(len(given), dr_scores, dme_scores, interval(both, np.mean))
 
@@ -196,9 +192,9 @@ def grade_columns(
             expected="both, or neither",
             remedy="pass dme_pred and dme_target together",
         )
-    columns = [_on_scale(dr_pred, DR_GRADES, "dr_pred"), _on_scale(dr_target, DR_GRADES, "dr_target")]
+    columns = [_on_scale(dr_pred, GRADES["dr"], "dr_pred"), _on_scale(dr_target, GRADES["dr"], "dr_target")]
     if dme_pred is not None and dme_target is not None:
-        columns += [_on_scale(dme_pred, DME_GRADES, "dme_pred"), _on_scale(dme_target, DME_GRADES, "dme_target")]
+        columns += [_on_scale(dme_pred, GRADES["dme"], "dme_pred"), _on_scale(dme_target, GRADES["dme"], "dme_target")]
     _check_lengths(columns)
     return columns
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from fundus_lib.checks import check_shapes
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._inputs import as_binary, check_shapes
+from fundus_lib.metrics._inputs import as_binary
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def paired_test(
     Raises:
         ArgumentError: Lengths differ, there is no image, answers are not (N,), or an answer is neither 0 nor 1.
     """
-    check_shapes(correct_a, correct_b, "paired_test")
+    check_shapes("paired_test", correct_a, correct_b)
     if len(np.shape(correct_a)) != 1:  # type: ignore[arg-type]
         raise ArgumentError(
             "paired_test",

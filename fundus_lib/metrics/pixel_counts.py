@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from fundus_lib.metrics._inputs import as_binary, check_choice, check_shapes
+from fundus_lib.checks import check_choice, check_shapes
+from fundus_lib.metrics._inputs import as_binary
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -87,7 +88,7 @@ def pixel_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor) -> PixelC
     Raises:
         ArgumentError: Shapes differ, or a value is neither 0 nor 1.
     """
-    check_shapes(pred, target, "pixel_counts")
+    check_shapes("pixel_counts", pred, target)
     called = as_binary(pred, "pixel_counts")
     lesion = as_binary(target, "pixel_counts").to(called.device)
     tp = int(torch.count_nonzero(called & lesion))
@@ -115,14 +116,14 @@ def image_mean(counts: Sequence[PixelCounts], score: str, *, empty: float | str)
 
 def values(counts: Sequence[PixelCounts], score: str) -> list[float]:
     """The score of that name of each."""
-    check_choice(score, SCORES, "score")
+    check_choice("image_mean", "score", score, SCORES)
     return [float(getattr(one, score)) for one in counts]
 
 
 def mean(scores: Sequence[float], empty: float | str) -> float:
     """Mean in which NaN counts as ``empty``, or not at all if that is ``"skip"``; NaN if nothing is left."""
     if isinstance(empty, str):
-        check_choice(empty, ("skip",), "empty")
+        check_choice("image_mean", "empty", empty, ("skip",))
         counted = [one for one in scores if not math.isnan(one)]
     else:
         counted = [empty if math.isnan(one) else one for one in scores]

@@ -12,9 +12,10 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from fundus_lib.checks import check_choice
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics._edges import as_levels, distinct, turning_points
-from fundus_lib.metrics._inputs import as_pair, check_choice
+from fundus_lib.metrics._inputs import as_pair
 from fundus_lib.metrics._settings import count_apart
 from fundus_lib.metrics.threshold_counts import ThresholdCounts, threshold_counts
 
@@ -156,7 +157,7 @@ class AUPRC(CurveArea):
         self, thresholds: int | ArrayLike | Tensor | None, *, interpolation: str, strict: bool = False, **kwargs: Any
     ):
         super().__init__(thresholds, strict=strict, **kwargs)
-        check_choice(interpolation, ("step", "trapezoid"), "interpolation")
+        check_choice("area under the curve", "interpolation", interpolation, ("step", "trapezoid"))
         self.interpolation = interpolation
 
     def compute(self) -> Tensor:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.grades import GRADES
 from fundus_lib.metrics import grading
-from fundus_lib.metrics.grading import DME_GRADES, DR_GRADES
 
 
 class GradingReport(Metric):
@@ -38,7 +38,7 @@ class GradingReport(Metric):
     def __init__(self, *, dme: bool, resamples: int = 2000, confidence: float = 0.95, seed: int = 0, **kwargs: Any):
         super().__init__(**kwargs)
         self.report = partial(grading.grading_report, resamples=resamples, confidence=confidence, seed=seed)
-        self.scales = (DR_GRADES, DR_GRADES, DME_GRADES, DME_GRADES) if dme else (DR_GRADES, DR_GRADES)
+        self.scales = [GRADES[disease] for disease in (("dr", "dr", "dme", "dme") if dme else ("dr", "dr"))]
         self.add_state("counts", torch.zeros(self.scales, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from fundus_lib.metrics._inputs import check_choice
+from fundus_lib.checks import check_choice
 from fundus_lib.metrics._settings import count_apart
 from fundus_lib.metrics.classes import class_counts, mean_score
 from fundus_lib.metrics.pixel_counts import SCORES, mean, pixel_counts, values
@@ -64,7 +64,7 @@ class ImageMean(Metric):
 
     def __init__(self, score: str, *, empty: float | str, **kwargs: Any):
         super().__init__(**kwargs)
-        check_choice(score, SCORES, "score")
+        check_choice(type(self).__name__, "score", score, SCORES)
         self.score, self.empty = score, empty
         count_apart(self, score, empty)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fundus_lib.checks import check_choice
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics._edges import as_edges, as_levels, check_range, distinct, reaching, turning_points
-from fundus_lib.metrics._inputs import as_pair, check_choice
+from fundus_lib.metrics._inputs import as_pair
 from fundus_lib.metrics.pixel_counts import PixelCounts
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ThresholdCounts:
         Returns:
             0 to 1; NaN without lesion pixels.
         """
-        check_choice(interpolation, ("step", "trapezoid"), "interpolation")
+        check_choice("area under the curve", "interpolation", interpolation, ("step", "trapezoid"))
         precision = self.precision_recall().precision
         height = precision[1:] if interpolation == "step" else (precision[1:] + precision[:-1]) / 2
         rise = np.diff(np.concatenate([[0], self.tp]))

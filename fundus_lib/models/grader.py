@@ -13,9 +13,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.grades import GRADES
 from fundus_lib.models.staged import check_counts
 from fundus_lib.models.trunks import (
-    GRADES,
     RESNETS,
     STAGES,
     TRUNKS,

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.grades import GRADES
 from fundus_lib.models.grader import places
 from fundus_lib.models.resnet import convolution
 from fundus_lib.models.staged import check_counts
-from fundus_lib.models.trunks import GRADES, check_diseases, trunk
+from fundus_lib.models.trunks import check_diseases, trunk
 
 UNIONS = ("concatenation", "sum")
 POOLINGS = ("max", "mean")

@@ -8,14 +8,12 @@ from torch import nn
 from torchvision import models
 
 from fundus_lib.errors import ArgumentError
+from fundus_lib.grades import GRADES as GRADES
 from fundus_lib.models.efficientnet import CHANNELS, EfficientNetLite0
 from fundus_lib.models.imagenet import imagenet_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-GRADES = {"dr": 5, "dme": 3}
-"""Diseases, and into how many grades each is divided."""
 
 RESNETS = ("resnet18", "resnet34")
 """The trunks that are made of a stem and four layers of residual blocks, each ending in 512 channels."""
@@ -143,7 +141,7 @@ def check_backbone(where: str, backbone: str, known: tuple[str, ...]) -> None:
 
 
 def check_diseases(where: str, diseases: tuple[str, ...]) -> tuple[str, ...]:
-    """The diseases to grade, in the order of :data:`GRADES`.
+    """The diseases to grade, in the order of :data:`~fundus_lib.grades.GRADES`.
 
     Raises:
         ArgumentError: There is none, one is not known, or one comes twice.

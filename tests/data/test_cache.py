@@ -1,4 +1,4 @@
-"""The array cache: decoded once, whole or not at all, for several processes, and never stale."""
+"""The array cache: each row decoded once, whole or not at all, for several processes, and never stale."""
 
 import os
 import signal
@@ -13,7 +13,8 @@ import pytest
 import small_idrid as small
 from tqdm import tqdm
 
-from fundus_lib.data import IDRiDSegmentation
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data import base as base_module
 from fundus_lib.data.cache import cached_array
 from fundus_lib.errors import ArgumentError, MissingFileError, UnreadableImageError
 
@@ -24,6 +25,7 @@ import numpy as np
 from fundus_lib.data.cache import cached_array
 
 root, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+rows = [int(row) for row in sys.argv[4:]] or None
 files = sorted(root.glob("*.bin"))
 
 def decode(i):
@@ -33,7 +35,7 @@ def decode(i):
     return np.fromfile(files[i], np.uint8)
 
 print("ready", flush=True)
-array = cached_array("slow", root, files, (len(files), 4), decode)
+array = cached_array("slow", root, files, (len(files), 4), decode, rows)
 print(array.sum(axis=1).tolist(), flush=True)
 """
 
@@ -64,12 +66,12 @@ class Decoder:
         self.calls += 1
         return np.fromfile(self.files[i], np.uint8)
 
-    def open(self, shape=(6, 4)):
-        return cached_array("small", self.files[0].parent, self.files, shape, self)
+    def open(self, shape=(6, 4), rows=None):
+        return cached_array("small", self.files[0].parent, self.files, shape, self, rows)
 
 
-def slow_fill(files, log, seconds):
-    command = [sys.executable, "-c", SLOW_FILL, str(files[0].parent), str(log), str(seconds)]
+def slow_fill(files, log, seconds, rows=()):
+    command = [sys.executable, "-c", SLOW_FILL, str(files[0].parent), str(log), str(seconds), *map(str, rows)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -98,13 +100,15 @@ def test_changed_file_is_decoded_again_and_the_old_array_goes(home, files):
 def test_sizes_and_roots_have_arrays_of_their_own(home, files, tmp_path):
     decoder = Decoder(files)
     decoder.open()
-    with pytest.raises(ValueError, match="broadcast"):
-        decoder.open(shape=(6, 5))
     other = tmp_path / "other"
     other.mkdir()
     copies = [Path(f.rename(other / f.name)) for f in files]
     Decoder(copies).open()
     assert len(list(home.glob("*.npy"))) == 2
+    with pytest.raises(ValueError, match="broadcast"):
+        Decoder(copies).open(shape=(6, 5))
+    assert len(list(home.glob("*.npy"))) == 3
+    assert Decoder(copies).open().tolist() == [[i] * 4 for i in range(6)]
 
 
 def test_shortened_array_is_filled_again(home, files):
@@ -116,14 +120,76 @@ def test_shortened_array_is_filled_again(home, files):
     assert decoder.calls == 12
 
 
-def test_error_in_a_file_leaves_nothing(home, tmp_path):
+def test_only_the_rows_asked_for_are_decoded_and_each_once(home, files):
+    decoder = Decoder(files)
+    assert decoder.open(rows=[4, 1, 4])[[1, 4]].tolist() == [[1] * 4, [4] * 4]
+    assert decoder.calls == 2
+    decoder.open(rows=[1, 5])
+    assert decoder.calls == 3
+    for _ in range(2):
+        assert decoder.open().tolist() == [[i] * 4 for i in range(6)]
+        assert decoder.calls == 6
+
+
+def test_array_whose_marks_are_lost_is_filled_again(home, files):
+    decoder = Decoder(files)
+    decoder.open()
+    (marks,) = home.glob("*.rows")
+    marks.unlink()
+    assert decoder.open().tolist() == [[i] * 4 for i in range(6)]
+    assert decoder.calls == 12
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the images that are decoded from now on."""
+    names = []
+    read = base_module.read_image
+    monkeypatch.setattr(base_module, "read_image", lambda path, size: names.append(path.stem) or read(path, size))
+    return names
+
+
+def test_leaving_images_out_and_back_in_decodes_nothing_twice(home, tmp_path, decoded):
+    root, every = small.write(tmp_path / "IDRiD"), ["IDRiD_001", "IDRiD_002", "IDRiD_003", "IDRiD_004"]
+    whole = [IDRiDGrading(root, "train", size=(24, 36), cache=False)[i]["image"] for i in range(4)]
+    decoded.clear()
+    for exclude in (["IDRiD_002"], [], ["IDRiD_001"], [], ["IDRiD_002"]):
+        data = IDRiDGrading(root, "train", size=(24, 36), exclude=exclude)
+        kept = [n for n in every if n not in exclude]
+        assert data.names == kept
+        for sample in data:
+            assert (sample["image"] == whole[every.index(sample["name"])]).all()
+    assert sorted(decoded) == every
+    assert len(list(home.glob("*.npy"))) == 1
+
+
+def test_a_part_decodes_its_images_alone_and_shares_them(home, tmp_path, decoded):
+    data = IDRiDSegmentation(small.write(tmp_path / "IDRiD"), "train", size=(24, 36))
+    masks = [sample["mask"] for sample in IDRiDSegmentation(data.root, "train", size=(24, 36), cache=False)]
+    decoded.clear()
+    last_first = data.part([2, 0])
+    assert (last_first.names, data.names) == (["IDRiD_03", "IDRiD_01"], ["IDRiD_01", "IDRiD_02", "IDRiD_03"])
+    for part, indices in ((last_first, [2, 0]), (data.first(1), [0]), (last_first.part([1]), [0])):
+        assert part.annotated.tolist() == data.annotated[indices].tolist()
+        for sample, index in zip(part, indices, strict=True):
+            assert (sample["mask"] == masks[index]).all() and sample["name"] == data.names[index]
+    assert sorted(decoded) == ["IDRiD_01", "IDRiD_03"]
+    assert [sample["name"] for sample in data] == data.names
+    assert sorted(decoded) == data.names
+    assert (len(data.first(None)), len(data.first(7)), len(data.first(2))) == (3, 3, 2)
+    assert data.first(2).fingerprint() == data.part([0, 1]).fingerprint() != data.fingerprint()
+
+
+def test_an_image_that_fails_costs_no_other_and_is_never_read(home, tmp_path):
     root = small.write(tmp_path / "IDRiD")
     path = small.photograph_path(root, "IDRiD_02")
     whole = path.read_bytes()
     path.write_bytes(whole[:500])
     with pytest.raises(UnreadableImageError):
         IDRiDSegmentation(root, "train", size=(24, 36))[0]
-    assert not [p for p in home.iterdir() if p.suffix != ".lock"]
+    assert IDRiDSegmentation(root, "train", size=(24, 36)).part([0, 2])[1]["image"].any()
+    with pytest.raises(UnreadableImageError):
+        IDRiDSegmentation(root, "train", size=(24, 36)).part([1])[0]
     path.write_bytes(whole)
     assert IDRiDSegmentation(root, "train", size=(24, 36))[1]["image"].any()
 
@@ -165,6 +231,17 @@ def test_two_processes_fill_once(home, files, tmp_path):
     assert sorted(log.read_text().split()) == [str(i) for i in range(6)]
 
 
+def test_two_processes_fill_parts_that_overlap(home, files, tmp_path):
+    log = tmp_path / "log"
+    processes = [slow_fill(files, log, 0.1, rows) for rows in ([0, 1, 2, 3], [2, 3, 4, 5])]
+    for process in processes:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    out, _ = slow_fill(files, log, 0).communicate(timeout=120)
+    assert out.splitlines()[-1] == str([4 * i for i in range(6)])
+    assert sorted(log.read_text().split()) == [str(i) for i in range(6)]
+
+
 def test_killed_fill_leaves_nothing_that_is_read(home, files, tmp_path):
     log = tmp_path / "log"
     process = slow_fill(files, log, 30)
@@ -175,6 +252,6 @@ def test_killed_fill_leaves_nothing_that_is_read(home, files, tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert list(home.glob("*.partial"))
-    assert not list(home.glob("*.npy"))
+    assert list(home.glob("*.npy"))
+    assert not list(home.glob("*.rows"))
     assert Decoder(files).open().tolist() == [[i] * 4 for i in range(6)]  # and the lock is free

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fundus_lib.data import DDRGrading, DDRSegmentation
+from fundus_lib.data import DDRGrading, DDRSegmentation, base
+from fundus_lib.data.images import read_image
 from fundus_lib.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -23,15 +24,15 @@ SIZES = {"007-0004-000": (40, 60), "007-0007-000": (50, 50), "007-1774-100": (40
 
 @pytest.fixture
 def root(tmp_path):
-    base = tmp_path / "DDR"
+    top = tmp_path / "DDR"
     for split, names in NAMES.items():
-        folder = base / "lesion_segmentation" / split
+        folder = top / "lesion_segmentation" / split
         (folder / "image").mkdir(parents=True)
         for lesion in ("EX", "HE", "MA", "SE"):
             (folder / LABEL[split] / lesion).mkdir(parents=True)
             for name in names:
                 Image.fromarray(drawn(lesion, SIZES[name]) * 255).save(folder / LABEL[split] / lesion / f"{name}.tif")
-        grading = base / "DR_grading" / split
+        grading = top / "DR_grading" / split
         grading.mkdir(parents=True)
         lines = []
         for k, name in enumerate([*names, f"{split}-a", f"{split}-b"]):
@@ -41,7 +42,7 @@ def root(tmp_path):
                 picture.save(folder / "image" / f"{name}.jpg")
             lines.append(f"{name}.jpg {5 if name.endswith('-b') else k}")
         grading.with_suffix(".txt").write_text("\n".join(lines) + "\n")
-    return base
+    return top
 
 
 def drawn(lesion, size):
@@ -155,3 +156,12 @@ def test_missing_label_file(root):
     grades_file(root).unlink()
     with pytest.raises(MissingFileError, match=r"train\.txt"):
         DDRGrading(root, "train")
+
+
+def test_dropping_the_ungradable_or_keeping_them_decodes_no_image_twice(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "cache"))
+    decoded = []
+    monkeypatch.setattr(base, "read_image", lambda path, size: decoded.append(path.stem) or read_image(path, size))
+    for ungradable in ("drop", "keep", "drop"):
+        DDRGrading(root, "train", ungradable=ungradable, size=(20, 30)).prepare()
+    assert sorted(decoded) == [*NAMES["train"], "train-a", "train-b"]

@@ -114,7 +114,7 @@ def test_text_pads_only_what_is_small(root):
 def test_photograph_without_retina(root):
     write(root, "train", "dark", np.full((40, 60, 3), 15, np.uint8), EX=np.ones((40, 60), np.uint8))
     data = DDRWholeImages(root, "train", side=64)
-    with pytest.raises(ArgumentError, match=r"dark\.jpg: the photograph shows no retina\n.*15 of 255"):
+    with pytest.raises(ArgumentError, match=r"dark\.jpg: the image shows no retina\n.*15 of 255"):
         data.prepare()
     with pytest.raises(ArgumentError, match=r"dark\.jpg"):
         DDRWholeImages(root, "train", side=64, cache=False)[0]

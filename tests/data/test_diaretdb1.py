@@ -114,6 +114,14 @@ def test_sample(v21):
     assert (sample["image"] == 2).all()
 
 
+def test_a_part_has_the_marks_of_its_own_images(v21):
+    data = DiaRetDB1(v21, "train")
+    turned = data.part(range(len(data))[::-1])
+    assert len(data) > 1 and not np.array_equal(data.mask(0), data.mask(len(data) - 1))
+    for index in range(len(data)):
+        assert np.array_equal(turned.mask(index), data.mask(len(data) - 1 - index))
+
+
 def test_changed_mark_is_seen_by_the_cache(v21):
     assert DiaRetDB1(v21, "train", size=(23, 30))[0]["mask"].any()
     for path in (v21 / "groundtruth").glob("*001_0*"):

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import small_idrid as small
 import torch
+from PIL import Image
 from torchvision import tv_tensors
 
+from fundus_lib.data import DDRGrading, IDRiDSegmentation
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.points import point
 from fundus_lib.errors import ArgumentError
@@ -84,6 +87,53 @@ def test_idrids_photographs_are_read_a_little_finer_than_the_square():
     height, width = FieldSquare(512).source_size
     assert height == 512 and width / height == pytest.approx(4288 / 2848, rel=0.005)
     assert 1 <= 3450 / 4288 * width / 512 < 1.3, "IDRiD's fields are about 3450 of 4288 pixels wide"
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_circles_of_ddr_stay_round_whatever_the_shape_of_their_image(tmp_path, monkeypatch, cache):
+    monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "DR_grading" / "test"
+    folder.mkdir(parents=True)
+    sizes = {"4-to-3": (480, 640), "3-to-2": (480, 720), "1-to-1": (500, 500), "3-to-4": (640, 480)}
+    for name, (height, width) in sizes.items():  # a field, and a brighter disc of half its width
+        y, x = np.mgrid[:height, :width]
+        distance = np.hypot(y - height / 2, x - width / 2)
+        image = np.where(distance < 200, 100, 0) + np.where(distance < 100, 150, 0)
+        Image.fromarray(np.repeat(image[..., None], 3, -1).astype(np.uint8)).save(folder / f"{name}.jpg", quality=100)
+    folder.with_suffix(".txt").write_text("".join(f"{name}.jpg 2\n" for name in sizes))
+    square = FieldSquare(128)
+    data = DDRGrading(tmp_path, "test", size=square.read_size, transform=square, cache=cache)
+    for sample in data:
+        image = sample["image"][0].numpy()
+        assert image.shape == (128, 128)
+        for level, wide in ((50, 128), (175, 64)):
+            top, bottom, left, right = box(image > level)
+            assert bottom - top == pytest.approx(wide, abs=1), (sample["name"], level)
+            assert right - left == pytest.approx(wide, abs=1), (sample["name"], level)
+
+
+@pytest.mark.parametrize(
+    ("on_disk", "read"),
+    [
+        ((2848, 4288), (512, 768)),  # IDRiD: what its records were trained on
+        ((960, 1440), (512, 768)),
+        ((1536, 2048), (512, 683)),
+        ((700, 700), (512, 512)),
+        ((2000, 1500), (683, 512)),
+    ],
+)
+def test_images_are_read_with_their_own_aspect_ratio(on_disk, read):
+    assert FieldSquare(512).read_size(on_disk) == read
+
+
+def test_idrid_read_by_the_rule_is_what_it_is_at_one_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "cache"))
+    root, square = small.write(tmp_path / "IDRiD", size=(284, 428)), FieldSquare(64)  # of IDRiD's shape
+    one, rule = (IDRiDSegmentation(root, "test", size=size) for size in (square.source_size, square.read_size))
+    assert len(one) == 2
+    for a, b in zip(one, rule, strict=True):
+        assert torch.equal(a["image"], b["image"]) and torch.equal(a["mask"], b["mask"])
+    assert len(list((tmp_path / "cache" / "arrays").glob("*image*.npy"))) == 1, "and it is kept once"
 
 
 def test_what_it_refuses():

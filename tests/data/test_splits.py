@@ -1,5 +1,6 @@
 """What leaks between IDRiD's parts and splits."""
 
+import numpy as np
 import pytest
 import small_idrid as small
 
@@ -97,3 +98,32 @@ def test_validation_set_is_a_share_and_the_same_every_time():
 def test_validation_set_that_cannot_be(names, val):
     with pytest.raises(ArgumentError):
         splits.train_val_split(list(names), val)
+
+
+def test_validation_images_of_recorded_runs_stay_the_same():
+    names = [f"IDRiD_{i:03d}" for i in range(1, 414)]
+    validation = splits.train_val_split(names, 0.15)[1]
+    assert len(validation) == 62 and validation[:8] == [2, 5, 18, 19, 27, 36, 38, 39]
+
+
+@pytest.mark.parametrize("n", [2, 5])
+def test_each_image_validates_in_one_fold_and_grades_are_spread_evenly(n):
+    grades = np.repeat([-1, 0, 1, 2, 3, 4], [7, 134, 20, 136, 74, 49])  # DR of IDRiD's training set, and unknown ones
+    folds = splits.stratified_folds(grades, n, seed=1)
+    assert sorted(i for _, validation in folds for i in validation) == list(range(len(grades)))
+    for train, validation in folds:
+        assert sorted(train + validation) == list(range(len(grades)))
+        for grade in np.unique(grades):
+            count = (grades == grade).sum() / n
+            assert abs((grades[validation] == grade).sum() - count) < 1
+    assert splits.stratified_folds(grades.tolist(), n, seed=1) == folds != splits.stratified_folds(grades, n, seed=2)
+
+
+def test_folds_are_the_same_on_every_machine():
+    assert [v for _, v in splits.stratified_folds([0, 0, 0, 1, 1, 1], 3)] == [[2, 4], [1, 5], [0, 3]]
+
+
+@pytest.mark.parametrize(("grades", "n"), [([0, 0, 0], 1), ([0, 0, 1, 1, 2, 2], 3), ([], 2)])
+def test_folds_that_cannot_be(grades, n):
+    with pytest.raises(ArgumentError, match=f"n={n}, {len(grades)} images"):
+        splits.stratified_folds(grades, n)

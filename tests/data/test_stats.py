@@ -38,8 +38,7 @@ def test_statistics(sets):
 
 
 def test_lesion_that_no_image_has(sets):
-    data = sets[0]
-    data.items = data.items[:1]  # IDRiD_01 has no soft exudate
+    data = sets[0].first(1)  # IDRiD_01 has no soft exudate
     row = stats.lesion_statistics(data).loc["SE"]
     assert (row.images, row.with_lesion, row.components) == (1, 0, 0)
     assert row[["mean_area", "ratio", "p10", "p90"]].isna().all()

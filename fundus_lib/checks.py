@@ -1,18 +1,24 @@
-"""What the losses refuse, and how: by shape and type alone, so that a training step never waits for the device.
+"""What the library refuses, and how: each check in one place, raising an error that says what to do.
 
-Wrong *values* (a logit that is NaN, a mask of 0 and 255) make the loss NaN on every device. On the CPU, where looking
-costs nothing, an error explains it; on an accelerator the NaN stays the sign that something is wrong.
+Tensors are checked by shape and type alone, so that a training step never waits for the device. Wrong *values* (a logit
+that is NaN, a mask of 0 and 255) make a loss NaN on every device. On the CPU, where looking costs nothing, an error
+explains it; on an accelerator the NaN stays the sign that something is wrong.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 def check_logits(where: str, logits: Tensor, axes: str, dimensions: Sequence[int]) -> None:
@@ -81,11 +87,6 @@ def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> s
     return value
 
 
-def wide(values: Tensor) -> Tensor:
-    """float16 and bfloat16 as float32, in which sums over a million pixels are exact enough; others as they are."""
-    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
-
-
 def explained(
     where: str, loss: Tensor, inputs: Tensor, valid_targets: Tensor | None = None, allowed: str = ""
 ) -> Tensor:
@@ -115,3 +116,16 @@ def explained(
         expected="finite numbers",
         remedy="look for a diverged training: lower the learning rate, clip the gradient",
     )
+
+
+def check_shapes(where: str, first: ArrayLike | Tensor, second: ArrayLike | Tensor) -> None:
+    """Refuse two arrays of unlike shape: broadcasting would compare pixels with pixels of another place."""
+    shapes = tuple(np.shape(first)), tuple(np.shape(second))  # type: ignore[arg-type]
+    if shapes[0] != shapes[1]:
+        raise ArgumentError(
+            where,
+            "prediction and target differ in shape",
+            found=f"{shapes[0]} and {shapes[1]}",
+            expected="the same shape",
+            remedy="resize the prediction to the target's size, or add the missing channel axis",
+        )
