@@ -23,7 +23,7 @@ STRIDE = 16
 
 
 class DeepLabV3Plus(Staged):
-    """segmentation_models_pytorch's DeepLabV3+, cut into parts.
+    """segmentation_models_pytorch's DeepLabV3+, split into parts.
 
     The parts are ``stem``, ``layer1``, ``layer2``, ``layer3``, ``layer4`` (all but its last block), ``last_block`` and
     ``head``. Images may have any size: they are padded to a multiple of 16 by repeating their edge. In training,
@@ -48,7 +48,7 @@ class DeepLabV3Plus(Staged):
         if encoder not in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
             raise ArgumentError(
                 "DeepLabV3Plus",
-                "this encoder cannot be cut into parts",
+                "this encoder cannot be split into parts",
                 found=f"encoder={encoder!r}",
                 expected="'resnet50', or a ResNet of 18, 34, 101 or 152 layers",
                 remedy="'resnet50' is what the papers use",

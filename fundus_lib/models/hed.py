@@ -37,7 +37,7 @@ class HED(Staged):
     Side outputs are initialised with zeros and the fusion with 0.2 each, as in the authors' code. VGG's convolutions
     start there from ImageNet; without it they are initialised as by He et al. [our choice]. The authors' ImageNet
     weights are Caffe's, for BGR images from 0 to 255 minus the mean; torchvision's expect what
-    ``load_imagenet_weights`` says.
+    ``load_imagenet_weights`` documents.
 
     Args:
         lesions: Number of output channels L. With more than one, each has its own side outputs and its own fusion.
