@@ -1,9 +1,9 @@
-"""Where a network looks: class activation maps, Grad-CAM, and how much of such a map lies on the lesions.
+"""Class activation maps, Grad-CAM, and the fraction of such a map that lies on the lesions.
 
 Sources: B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016 (the class activation map);
 R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
 
-All maps are made in evaluation mode, and leave the network as it was: its mode, its gradients, its hooks.
+All maps are computed in evaluation mode; mode, gradients and hooks of the network are restored.
 """
 
 from __future__ import annotations
@@ -24,77 +24,84 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def class_map(model: nn.Module, images: Tensor, disease: str, grade: int | Tensor) -> Tensor:
-    """Class activation map: what each place adds to the logit of a grade.
+def compute_class_map(model: nn.Module, images: Tensor, disease: str, grade: int | Tensor) -> Tensor:
+    """Compute a class activation map: each position's contribution to the logit of a grade.
 
     Args:
-        model: A network with ``class_maps``, as :class:`~fundus_lib.models.sunet.SUNet` and
+        model: A network with ``compute_class_maps``, as :class:`~fundus_lib.models.sunet.SUNet` and
             :class:`~fundus_lib.models.grader.Grader` have it: a linear classifier on pooled features, applied at every
-            place instead.
+            position instead.
         images: float (B, 3, H, W), normalised, on the device of the model.
         disease: ``"dr"`` or ``"dme"``.
         grade: The grade to explain, one for all images or int (B,).
 
     Returns:
-        float32 (B, h, w), at the size of the last feature map; a negative value speaks against the grade. With mean
+        float32 (B, h, w), at the size of the last feature map; a negative value lowers the logit. With mean
         pooling, the mean of the map plus the classifier's bias is the logit.
 
     Raises:
-        ArgumentError: The network has no ``class_maps``, does not grade the disease, or a grade lies outside its scale.
+        ArgumentError: The network has no ``compute_class_maps``, does not grade the disease, or a grade lies outside
+            its scale.
     """
-    if not hasattr(model, "class_maps"):
-        _refuse(type(model).__name__, "no linear classifier on a map", "a model with class_maps", "use grad_cam")
-    with _evaluating(model), torch.no_grad():
-        maps = model.class_maps(images)  # type: ignore[operator]
+    if not hasattr(model, "compute_class_maps"):
+        _refuse(
+            type(model).__name__,
+            "no linear classifier on a feature map",
+            "a model with compute_class_maps",
+            "use compute_grad_cam",
+        )
+    with _evaluate(model), torch.no_grad():
+        maps = model.compute_class_maps(images)  # type: ignore[operator]
     if disease not in maps:
         _refuse(repr(disease), "the network does not grade this disease", f"one of {list(maps)}", "name one of these")
     scale = maps[disease].shape[1]
     grades = torch.as_tensor(grade, device=images.device).long().expand(len(images))
     if bool(((grades < 0) | (grades >= scale)).any()):
-        _refuse(f"{disease}={grades.tolist()}", "no such grade", f"0 to {scale - 1}", "-1 says unknown: leave it out")
+        _refuse(f"{disease}={grades.tolist()}", "no such grade", f"0 to {scale - 1}", "-1 means unknown: leave it out")
     chosen: Tensor = maps[disease][torch.arange(len(images)), grades]
     return chosen.float()
 
 
-def grad_cam(
+def compute_grad_cam(
     model: nn.Module,
     images: Tensor,
     score: Callable[[dict[str, Tensor]], Tensor],
     layer: str | nn.Module | None = None,
 ) -> Tensor:
-    """Grad-CAM: a layer's channels, weighted by what each means for a score (Eqs. 1 and 2 of Selvaraju et al.).
+    """Compute Grad-CAM: a layer's channels, weighted by the score's gradient (Eqs. 1 and 2 of Selvaraju et al.).
 
-    The weight of a channel is the mean over all places of the score's gradient; negative sums become zero. On a linear
-    classifier after pooling, by mean or by maximum, this is the positive part of :func:`class_map` divided by h·w.
+    The weight of a channel is the mean over all positions of the score's gradient; negative sums become zero. On a
+    linear classifier after pooling, by mean or by maximum, this is the positive part of :func:`compute_class_map`
+    divided by h·w.
 
     Args:
         model: Maps images to a dictionary of outputs.
         images: float (B, 3, H, W), normalised, on the device of the model.
         score: The outputs to one number per image (B,), such as ``lambda output: output["dr"][:, 3]``, or
             ``lambda output: (output["logits"][:, 2] * region).sum((1, 2))`` for exudates in a region (H, W).
-        layer: The layer whose map is shown, as a module or by its name in ``model.named_modules()``; if it runs several
-            times, the last run that the score depends on. None: the last layer with the coarsest map, of those that the
-            score depends on and that keep at least a 32nd of the images' height and width, which leaves out what pools
-            the whole image.
+        layer: The layer whose output is weighted, as a module or by its name in ``model.named_modules()``; if it runs
+            several times, the last run that the score depends on. None: the last layer with the coarsest feature map,
+            of those that the score depends on and that keep at least a 32nd of the images' height and width, which
+            excludes global pooling.
 
     Returns:
         float32 (B, h, w), not negative.
 
     Raises:
         UnknownNameError: There is no layer of that name.
-        ArgumentError: The layer's output is not a map (B, C, h, w), the score is not one number per image or has no
-            gradient, or it does not depend on the layer.
+        ArgumentError: The layer's output is not a feature map (B, C, h, w), the score is not one number per image or
+            has no gradient, or it does not depend on the layer.
     """
-    watched = model.modules() if layer is None else [_find(model, layer)]
+    watched = model.modules() if layer is None else [_find_layer(model, layer)]
     kept: list[Tensor] = []
 
     def keep(module: nn.Module, arguments: object, output: object) -> Tensor | None:
         if not isinstance(output, Tensor) or output.ndim != 4:
             return None
         kept.append(output)
-        return output.clone()  # what follows may work in place
+        return output.clone()  # later layers may work in place
 
-    with _evaluating(model), torch.inference_mode(False), torch.enable_grad():
+    with _evaluate(model), torch.inference_mode(False), torch.enable_grad():
         hooks = [module.register_forward_hook(keep) for module in watched]
         try:
             each = score(model(images.detach().clone().requires_grad_()))
@@ -117,11 +124,11 @@ def grad_cam(
                 return (weights * features.detach().float()).sum(1).relu()
     if kept:
         _refuse(f"layer {layer!r}", "the score does not depend on it", "a layer before the score", "choose another")
-    _refuse(f"layer {layer!r}", "its output is not a map, or it does not run", "(B, C, h, w)", "choose another")
+    _refuse(f"layer {layer!r}", "its output is not a feature map, or it does not run", "(B, C, h, w)", "choose another")
 
 
-def _find(model: nn.Module, layer: str | nn.Module) -> nn.Module:
-    """The layer, by its name or as it is; it must be part of the model."""
+def _find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+    """Find a layer by its name, or check that a module is part of the model."""
     layers: dict[str, nn.Module] = dict(model.named_modules())
     if isinstance(layer, nn.Module):
         if all(layer is not other for other in layers.values()):
@@ -129,7 +136,7 @@ def _find(model: nn.Module, layer: str | nn.Module) -> nn.Module:
         return layer
     if layer not in layers:
         raise UnknownNameError(
-            "grad_cam, layer",
+            "compute_grad_cam, layer",
             "the model has no layer of that name",
             found=repr(layer),
             expected=", ".join(name for name in layers if name and name.count(".") < 2),
@@ -139,8 +146,8 @@ def _find(model: nn.Module, layer: str | nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and afterwards each module's own again."""
+def _evaluate(model: nn.Module) -> Iterator[None]:
+    """Switch to evaluation mode, and back to each module's own mode afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -154,45 +161,45 @@ def _refuse(found: str, problem: str, expected: str, remedy: str) -> NoReturn:
     raise ArgumentError("explain", problem, found=found, expected=expected, remedy=remedy)
 
 
-def mass_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayLike | Tensor | None = None) -> float:
-    """Share of a map's positive part that lies inside a mask.
+def measure_inside(cam: ArrayLike | Tensor, mask: ArrayLike | Tensor, field: ArrayLike | Tensor | None = None) -> float:
+    """Compute the fraction of a map's positive part that lies inside a mask.
 
-    It makes a number of what sunet's Fig. 3 shows: whether a network looks at lesions. Compare it with that of a flat
-    map, ``mass_inside(ones, mask, field)``: the share of the field of view that the mask covers.
+    It quantifies sunet's Fig. 3: whether the class activation map is high on lesions. Compare it with that of a
+    constant map, ``measure_inside(ones, mask, field)``: the mask's fraction of the field of view.
 
     Args:
         cam: Map of real numbers (H, W), at the size of the mask; see :func:`upsample`. Values below zero count as zero:
-            they speak against the class.
+            they lower the logit.
         mask: Lesions, bool or 0/1 (H, W); of several kinds, their union.
-        field: Field of view, bool or 0/1 (H, W). What the map has outside it is left out of both sums.
+        field: Field of view, bool or 0/1 (H, W). Values outside it are left out of both sums.
 
     Returns:
-        Between 0 and 1; 0 for an empty mask, NaN for a map that is positive nowhere inside the field.
+        Between 0 and 1; 0 for an empty mask, NaN for a map without positive values inside the field.
 
     Raises:
         ArgumentError: The sizes differ, a value of the map is not finite, or one of a mask is neither 0 nor 1.
     """
-    check_shapes("mass_inside", cam, mask)
-    scores = as_scores(cam, "mass_inside, cam").cpu().double()
+    check_shapes("measure_inside", cam, mask)
+    scores = as_scores(cam, "measure_inside, cam").cpu().double()
     if not bool(scores.isfinite().all()):
         raise ArgumentError(
-            "mass_inside, cam",
-            "the map has values without end",
+            "measure_inside, cam",
+            "the map has values that are not finite",
             found=f"{int((~scores.isfinite()).sum())} infinite among {scores.numel()} values",
             expected="finite numbers",
-            remedy="look for an overflow before the map, of 16-bit numbers say",
+            remedy="look for an overflow, for instance of 16-bit numbers",
         )
     positive = scores.clamp(min=0)
     if field is not None:
-        check_shapes("mass_inside, field", cam, field)
-        positive = positive * as_binary(field, "mass_inside, field").cpu()
+        check_shapes("measure_inside, field", cam, field)
+        positive = positive * as_binary(field, "measure_inside, field").cpu()
     total = float(positive.sum())
-    inside = float((positive * as_binary(mask, "mass_inside, mask").cpu()).sum())
+    inside = float((positive * as_binary(mask, "measure_inside, mask").cpu()).sum())
     return inside / total if total else float("nan")
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring maps to the size of the images by bilinear interpolation.
+    """Resize maps to the images bilinearly.
 
     Args:
         maps: float (..., h, w).

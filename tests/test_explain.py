@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.explain import class_map, grad_cam, mass_inside, upsample
+from fundus_lib.explain import compute_class_map, compute_grad_cam, measure_inside, upsample
 from fundus_lib.models import create_model
 
 
@@ -33,7 +33,7 @@ class Linear(nn.Module):
         x = x.amax((2, 3)) if self.pooling == "max" else x.mean((2, 3))
         return {"dr": self.head(self.drop(x))}
 
-    def class_maps(self, images):
+    def compute_class_maps(self, images):
         return {"dr": torch.einsum("kc,bchw->bkhw", self.head.weight, self.features(images))}
 
 
@@ -54,7 +54,7 @@ def network(request):
 
 
 def test_class_map_equals_a_naive_loop(network, images):
-    maps, grades = class_map(network, images, "dr", torch.tensor([2, 0, 1])), [2, 0, 1]
+    maps, grades = compute_class_map(network, images, "dr", torch.tensor([2, 0, 1])), [2, 0, 1]
     assert maps.shape == (3, 5, 7) and not maps.requires_grad
     features, weight = network.eval().features(images).detach(), network.head.weight.detach()
     for b in range(3):
@@ -62,23 +62,23 @@ def test_class_map_equals_a_naive_loop(network, images):
             for column in range(7):
                 expected = sum(float(weight[grades[b], c]) * float(features[b, c, row, column]) for c in range(7))
                 assert float(maps[b, row, column]) == pytest.approx(expected, abs=1e-5)
-    torch.testing.assert_close(class_map(network, images, "dr", 1)[2], maps[2]), "one grade for all"
+    torch.testing.assert_close(compute_class_map(network, images, "dr", 1)[2], maps[2]), "one grade for all"
 
 
 def test_the_mean_of_the_class_map_plus_bias_is_the_logit(images):
     network = Linear("mean")
-    logit = class_map(network, images, "dr", 2).mean((1, 2)) + network.head.bias[2]
+    logit = compute_class_map(network, images, "dr", 2).mean((1, 2)) + network.head.bias[2]
     torch.testing.assert_close(logit, network.eval()(images)["dr"][:, 2])
 
 
 @pytest.mark.parametrize("layer", [None, "second", "second.1"])
-def test_on_a_linear_head_grad_cam_is_the_positive_class_map_over_the_number_of_places(network, images, layer):
+def test_on_a_linear_head_grad_cam_is_the_positive_class_map_over_the_number_of_positions(network, images, layer):
     network = network.double()
     images = images.double()
     for number in range(3):
-        expected = class_map(network, images, "dr", number).relu() / (5 * 7)
+        expected = compute_class_map(network, images, "dr", number).relu() / (5 * 7)
         assert expected.max() > 0
-        torch.testing.assert_close(grad_cam(network, images, grade(number), layer), expected)
+        torch.testing.assert_close(compute_grad_cam(network, images, grade(number), layer), expected)
 
 
 @pytest.mark.parametrize("layer", ["first", "norm", "second.0"])
@@ -86,7 +86,7 @@ def test_grad_cam_equals_weights_by_small_steps(images, layer):
     """The gradient of the layer's own output: what follows works in place on it."""
     network = Linear("mean").double().eval()
     images = images[:2].double()
-    got = grad_cam(network, images, grade(1), layer)
+    got = compute_grad_cam(network, images, grade(1), layer)
     kept = {}
     module = network.get_submodule(layer)
 
@@ -110,12 +110,12 @@ def test_grad_cam_equals_weights_by_small_steps(images, layer):
     assert got.max() > 0
 
 
-def test_images_of_a_batch_do_not_see_each_other(network, images):
+def test_images_of_a_batch_do_not_depend_on_each_other(network, images):
     """In evaluation mode, with the statistics of training: else the batch would be part of every explanation."""
-    together = grad_cam(network, images, grade(0)), class_map(network, images, "dr", 0)
+    together = compute_grad_cam(network, images, grade(0)), compute_class_map(network, images, "dr", 0)
     for k in range(3):
-        torch.testing.assert_close(grad_cam(network, images[k : k + 1], grade(0))[0], together[0][k])
-        torch.testing.assert_close(class_map(network, images[k : k + 1], "dr", 0)[0], together[1][k])
+        torch.testing.assert_close(compute_grad_cam(network, images[k : k + 1], grade(0))[0], together[0][k])
+        torch.testing.assert_close(compute_class_map(network, images[k : k + 1], "dr", 0)[0], together[1][k])
 
 
 def test_the_network_is_left_as_it_was(network, images):
@@ -126,7 +126,7 @@ def test_the_network_is_left_as_it_was(network, images):
     state, modes = copy.deepcopy(network.state_dict()), [m.training for m in network.modules()]
     for frozen in (False, True):
         network.head.weight.requires_grad_(not frozen)
-        grad_cam(network, images, grade(0)), class_map(network, images, "dr", 0)
+        compute_grad_cam(network, images, grade(0)), compute_class_map(network, images, "dr", 0)
         assert [m.training for m in network.modules()] == modes
         assert all(not m._forward_hooks for m in network.modules())
         assert all(torch.equal(p.grad, gradients[name]) for name, p in network.named_parameters())
@@ -141,24 +141,24 @@ def test_the_network_is_left_as_it_was_after_an_error_too(network, images):
         raise RuntimeError("a mistake in the score")
 
     with pytest.raises(RuntimeError, match="mistake"):
-        grad_cam(network, images, fail)
+        compute_grad_cam(network, images, fail)
     assert all(m.training and not m._forward_hooks for m in network.modules())
 
 
 def test_no_gradient_mode_and_frozen_weights_do_not_matter(network, images):
-    expected = grad_cam(network, images, grade(1))
+    expected = compute_grad_cam(network, images, grade(1))
     network.requires_grad_(False)
     with torch.no_grad():
-        torch.testing.assert_close(grad_cam(network, images, grade(1)), expected)
+        torch.testing.assert_close(compute_grad_cam(network, images, grade(1)), expected)
     with torch.inference_mode():
-        torch.testing.assert_close(grad_cam(network, images.clone(), grade(1)), expected)
+        torch.testing.assert_close(compute_grad_cam(network, images.clone(), grade(1)), expected)
     assert not expected.requires_grad
 
 
 def test_sixteen_bits(network, images):
-    exact = grad_cam(network, images, grade(1)), class_map(network, images, "dr", 1)
+    exact = compute_grad_cam(network, images, grade(1)), compute_class_map(network, images, "dr", 1)
     with torch.autocast("cpu", torch.bfloat16):
-        rough = grad_cam(network, images, grade(1)), class_map(network, images, "dr", 1)
+        rough = compute_grad_cam(network, images, grade(1)), compute_class_map(network, images, "dr", 1)
     for one, other in zip(exact, rough, strict=True):
         assert other.dtype == torch.float32
         torch.testing.assert_close(other, one, atol=0.03 * float(one.abs().max()), rtol=0)
@@ -182,9 +182,9 @@ def test_the_graders_of_the_library(name, disease):
     images = torch.randn(2, 3, 64, 96)
     brightest = []
     for number in range(3):
-        cam = class_map(model, images, disease, number)
+        cam = compute_class_map(model, images, disease, number)
         assert cam.shape == (2, 2, 3)
-        got = grad_cam(model, images, grade(number, disease))
+        got = compute_grad_cam(model, images, grade(number, disease))
         torch.testing.assert_close(got, cam.relu() / 6, atol=1e-6, rtol=1e-4)
         brightest.append(float(got.max()))
     assert max(brightest) > 0
@@ -192,7 +192,7 @@ def test_the_graders_of_the_library(name, disease):
 
 def test_grad_cam_of_a_network_that_has_no_map_for_its_classifier():
     vgg = create_model("grader", backbone="vgg19", width=4, hidden=8)
-    assert grad_cam(vgg, torch.randn(1, 3, 96, 64), grade(2)).shape == (1, 3, 2)
+    assert compute_grad_cam(vgg, torch.randn(1, 3, 96, 64), grade(2)).shape == (1, 3, 2)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_grad_cam_of_a_lesion_in_a_region(name, settings, size, expected):
     model, images = create_model(name, **settings), torch.randn(2, 3, size, size)
     region = torch.zeros(size, size)
     region[10:20, 10:20] = 1
-    cam = grad_cam(model, images, lambda output: (output["logits"][:, 0] * region).sum((1, 2)))
+    cam = compute_grad_cam(model, images, lambda output: (output["logits"][:, 0] * region).sum((1, 2)))
     assert cam.shape == (2, *expected)
     assert bool(cam.isfinite().all()) and cam.min() >= 0
 
@@ -219,8 +219,8 @@ def test_grad_cam_of_a_lesion_in_a_region(name, settings, size, expected):
     [
         (grade(0), "third", UnknownNameError, "second.0"),
         (grade(0), nn.ReLU(), ArgumentError, "not part of the model"),
-        (grade(0), "head", ArgumentError, "not a map"),
-        (grade(0), "", ArgumentError, "not a map"),
+        (grade(0), "head", ArgumentError, "not a feature map"),
+        (grade(0), "", ArgumentError, "not a feature map"),
         (grade(0), "unused", ArgumentError, "does not run"),
         (lambda output: output["side"], "second", ArgumentError, "does not depend"),
         (lambda output: output["dr"], None, ArgumentError, r"\(3, 3\)"),
@@ -235,7 +235,7 @@ def test_what_cannot_be_explained_is_refused(images, score, layer, error, messag
     forward = network.forward
     network.forward = lambda x: {**forward(x), "side": x.sum((1, 2, 3))}
     with pytest.raises(error, match=message):
-        grad_cam(network, images, score, layer)
+        compute_grad_cam(network, images, score, layer)
     assert all(not m._forward_hooks for m in network.modules())
 
 
@@ -249,12 +249,12 @@ def test_what_cannot_be_explained_is_refused(images, score, layer, error, messag
 )
 def test_a_class_map_of_no_class_is_refused(images, disease, number, message):
     with pytest.raises(ArgumentError, match=message):
-        class_map(Linear(), images, disease, number)
+        compute_class_map(Linear(), images, disease, number)
     with pytest.raises(ArgumentError, match="grad_cam"):
-        class_map(nn.Conv2d(3, 3, 1), images, disease, number)
+        compute_class_map(nn.Conv2d(3, 3, 1), images, disease, number)
 
 
-def slow_share(cam, mask, field):
+def slow_fraction(cam, mask, field):
     inside = total = 0.0
     for row in range(cam.shape[0]):
         for column in range(cam.shape[1]):
@@ -266,36 +266,36 @@ def slow_share(cam, mask, field):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_share_inside_equals_a_naive_loop(seed):
+def test_fraction_inside_equals_a_naive_loop(seed):
     rng = np.random.default_rng(seed)
     cam, mask, field = rng.normal(size=(7, 9)), rng.random((7, 9)) < 0.3, rng.random((7, 9)) < 0.7
-    assert mass_inside(cam, mask, field) == pytest.approx(slow_share(cam, mask, field))
-    assert mass_inside(cam, mask) == pytest.approx(slow_share(cam, mask, np.ones_like(mask)))
-    assert mass_inside(100 * cam, mask.astype(np.uint8)) == pytest.approx(mass_inside(cam, mask))
-    assert mass_inside(torch.tensor(cam), torch.tensor(mask)) == pytest.approx(mass_inside(cam, mask))
+    assert measure_inside(cam, mask, field) == pytest.approx(slow_fraction(cam, mask, field))
+    assert measure_inside(cam, mask) == pytest.approx(slow_fraction(cam, mask, np.ones_like(mask)))
+    assert measure_inside(100 * cam, mask.astype(np.uint8)) == pytest.approx(measure_inside(cam, mask))
+    assert measure_inside(torch.tensor(cam), torch.tensor(mask)) == pytest.approx(measure_inside(cam, mask))
 
 
-def test_a_flat_map_has_the_mask_s_share_of_the_field():
+def test_a_flat_map_has_the_mask_s_fraction_of_the_field():
     mask, field = np.zeros((4, 5), bool), np.zeros((4, 5), bool)
     mask[1, 1:3], field[1:3] = True, True
     mask[0, 0] = True  # outside the field
-    assert mass_inside(np.ones((4, 5)), mask, field) == 2 / 10
-    assert mass_inside(np.full((4, 5), 3), mask) == pytest.approx(3 / 20), "whole numbers too"
+    assert measure_inside(np.ones((4, 5)), mask, field) == 2 / 10
+    assert measure_inside(np.full((4, 5), 3), mask) == pytest.approx(3 / 20), "whole numbers too"
 
 
-def test_a_map_that_looks_nowhere_has_no_share_and_an_empty_mask_has_none_of_it():
+def test_a_map_without_positive_values_has_no_fraction_and_an_empty_mask_has_0():
     mask = np.eye(3)
-    assert math.isnan(mass_inside(np.zeros((3, 3)), mask))
-    assert math.isnan(mass_inside(-np.ones((3, 3)), mask))
-    assert math.isnan(mass_inside(np.eye(3), mask, field=1 - mask)), "positive only outside the field"
-    assert mass_inside(np.ones((3, 3)), np.zeros((3, 3))) == 0
+    assert math.isnan(measure_inside(np.zeros((3, 3)), mask))
+    assert math.isnan(measure_inside(-np.ones((3, 3)), mask))
+    assert math.isnan(measure_inside(np.eye(3), mask, field=1 - mask)), "positive only outside the field"
+    assert measure_inside(np.ones((3, 3)), np.zeros((3, 3))) == 0
 
 
 def test_sixteen_bits_do_not_overflow_in_the_sum():
     cam = torch.full((200, 200), 1000.0, dtype=torch.float16, requires_grad=True)
     mask = torch.zeros(200, 200)
     mask[:50] = 1
-    assert mass_inside(cam, mask) == pytest.approx(0.25)
+    assert measure_inside(cam, mask) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -309,9 +309,9 @@ def test_sixteen_bits_do_not_overflow_in_the_sum():
         ({"cam": np.ones((2, 2)), "mask": np.ones((2, 2)), "field": np.full((2, 2), 0.5)}, "0.5"),
     ],
 )
-def test_what_has_no_share_is_refused(arguments, message):
+def test_what_has_no_fraction_is_refused(arguments, message):
     with pytest.raises(ArgumentError, match=message):
-        mass_inside(**arguments)
+        measure_inside(**arguments)
 
 
 def test_upsampled_maps_keep_their_axes_and_their_level():

@@ -1,8 +1,8 @@
-"""What training minimises. Every loss takes logits, says how it pools pixels and what it gives for empty masks.
+"""Losses. Each takes logits, and documents how it pools pixels and its value for empty masks.
 
-Losses on masks are ``(logits, target) -> scalar`` with both (B, L, H, W), each lesion a yes-or-no question.
+Losses on masks are ``(logits, target) -> scalar`` with both (B, L, H, W), each lesion a binary classification.
 Contrastive losses are ``(features, labels) -> scalar`` with features (N, D) and labels (N,). A paper's criterion is
-``(output, batch, progress) -> dict``: the ``"total"`` to minimise and the parts that it is made of.
+``(output, batch, progress) -> dict``: the ``"total"`` to minimise and its terms.
 """
 
 from fundus_lib.losses.bins import BinLoss
@@ -12,7 +12,7 @@ from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
 from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.losses.focal import FocalLoss
-from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, inverse_frequency
+from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
@@ -36,7 +36,7 @@ __all__ = [
     "SupConLoss",
     "WeightedCrossEntropy",
     "branch_weights",
+    "compute_class_weights",
     "create_loss",
-    "inverse_frequency",
     "list_losses",
 ]

@@ -1,4 +1,4 @@
-"""Focal loss over classes that exclude each other, such as grades."""
+"""Focal loss over mutually exclusive classes, such as grades."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.losses._precision import wide
 
 UNKNOWN = -1
-"""The class of what is not known, such as the grade of an image that has only masks; it does not enter the loss."""
+"""The target of an unknown class, such as the grade of an image that has only masks; it does not enter the loss."""
 
 
 class CategoricalFocalLoss(nn.Module):
@@ -25,7 +25,8 @@ class CategoricalFocalLoss(nn.Module):
 
     Args:
         alpha: Factor of the whole loss, from 0 to 1.
-        gamma: How much easy cases lose weight, 0 or more; 0 gives ``alpha`` times the cross-entropy.
+        gamma: Focusing exponent, which reduces the weight of easy cases, 0 or more; 0 gives ``alpha`` times the
+            cross-entropy.
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0):
@@ -54,19 +55,19 @@ class CategoricalFocalLoss(nn.Module):
         if classes < 2 or target.is_floating_point() or target.is_complex():
             raise ArgumentError(
                 where,
-                "classes cannot be told apart",
+                "these are not logits and indices of classes",
                 found=f"{classes} classes, targets of {target.dtype}",
                 expected="two classes or more, targets as integers",
-                remedy="FocalLoss is the one for yes-or-no masks; class numbers: target.long()",
+                remedy="FocalLoss is the one for binary masks; class indices: target.long()",
             )
         target = target.long()  # uint8 has no −1 to compare with
         valid = (target >= UNKNOWN) & (target < classes)
         known = target != UNKNOWN
-        log_p = wide(logits).log_softmax(1)  # of differences to the largest logit: a common offset costs no digits
+        log_p = wide(logits).log_softmax(1)  # of differences to the largest logit: a common offset costs no precision
         true_class = target.clamp(0, classes - 1)[:, None]  # (B, 1) or (B, 1, H, W)
-        log_right = log_p.gather(1, true_class)[:, 0]
-        log_wrong = log_p.scatter(1, true_class, -torch.inf).logsumexp(1)  # log(1 - p), without the difference
-        losses = self.alpha * (self.gamma * log_wrong).exp() * -log_right
+        log_true = log_p.gather(1, true_class)[:, 0]
+        log_false = log_p.scatter(1, true_class, -torch.inf).logsumexp(1)  # log(1 - p), without the difference
+        losses = self.alpha * (self.gamma * log_false).exp() * -log_true
         losses = torch.where(valid, losses * known, torch.nan)
         loss = losses.sum() / known.sum().clamp(min=1)
         return explained(where, loss, logits, valid, f"integers from 0 to {classes - 1}, or −1 for unknown")

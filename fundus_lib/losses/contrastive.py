@@ -1,4 +1,4 @@
-"""What the supervised contrastive losses have in common: cosine similarities, and who is whose positive."""
+"""Base class of the supervised contrastive losses: cosine similarities, positives and negatives."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class ContrastiveLoss(nn.Module, ABC):
     """A loss on pairs of labelled features, ``(features, labels) -> scalar``; a subclass is one formula.
 
     Features of one label are *positives* of each other, those of other labels *negatives*. A feature without positives,
-    or without negatives, has nothing to contrast and does not enter the mean; if that is so for all of them, as in a
-    batch of one label, the loss is 0 and so is its gradient. A zero vector has no direction: its similarity to every
+    or without negatives, does not enter the mean; if that is so for all of them, as in a batch
+    of one label, the loss is 0 and so is its gradient. A zero vector has no direction: its similarity to every
     other is 0, and its gradient too.
 
     Args:
@@ -51,7 +51,7 @@ class ContrastiveLoss(nn.Module, ABC):
         if labels.is_floating_point() or labels.is_complex():
             raise ArgumentError(
                 where,
-                "labels are no integers",
+                "labels are not integers",
                 found=labels.dtype,
                 expected="integers or bool, one for each feature",
                 remedy="labels.long()",
@@ -59,17 +59,17 @@ class ContrastiveLoss(nn.Module, ABC):
         values = wide(features)
         directions = F.normalize(values) * (values != 0).any(1, keepdim=True)
         device = features.device.type
-        # autocast would multiply in bfloat16, and 1/temperature would enlarge its rounding
+        # autocast would multiply in bfloat16, and 1/temperature would amplify its rounding
         with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
             similarity = directions @ directions.T / self.temperature  # (N, N)
         same = labels[:, None] == labels
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        loss = self.of_pairs(similarity, same & ~itself, ~same)
+        loss = self.compute_loss(similarity, same & ~itself, ~same)
         return explained(where, loss, features)
 
     @abstractmethod
-    def of_pairs(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-        """The formula: the loss of all pairs.
+    def compute_loss(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """The loss of all pairs.
 
         Args:
             similarity: (N, N), cosine over temperature; rows are anchors.
@@ -85,7 +85,7 @@ class ContrastiveLoss(nn.Module, ABC):
         return f"temperature={self.temperature}"
 
 
-def log_sum_exp(values: Tensor, chosen: Tensor) -> Tensor:
+def masked_logsumexp(values: Tensor, chosen: Tensor) -> Tensor:
     """Logarithm of the sum of exponentials over the chosen values of each row: (N, N) twice to (N,).
 
     A row without any gives the lowest number there is: minus infinity would make the second derivative NaN.

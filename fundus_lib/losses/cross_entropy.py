@@ -1,4 +1,4 @@
-"""Cross-entropy: every pixel counts alike."""
+"""Cross-entropy with equal weight for all pixels."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class CrossEntropy(PixelLoss):
     torch's ``binary_cross_entropy_with_logits``, which is what computes it; the class adds the checks that all losses
     here have. Source: the supervised term of `hecl` (its code), and the Lesion Regularizer of `sunet`.
 
-    An empty mask and a full mask are masks like others: the loss falls to 0 as the prediction becomes all background
+    Empty and full masks are no exception: the loss falls to 0 as the prediction becomes all background
     or all lesion.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # a mean of means over maps of one size is the mean: how pixels are pooled does not matter
+        super().__init__()  # a mean of means over channels of one size is the mean: pooling does not matter
 
-    def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of each map: (M, P) twice to (M,)."""
+    def compute_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Mean cross-entropy of each channel: (M, P) twice to (M,)."""
         return F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(1)

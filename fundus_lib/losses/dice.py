@@ -1,4 +1,4 @@
-"""Dice loss: what is not overlap."""
+"""Dice loss."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ class DiceLoss(PixelLoss):
     .. math:: 1 - \frac{2 \sum_j \hat y_j y_j + s}{\sum_j \hat y_j + \sum_j y_j + s}, \qquad \hat y_j = \sigma(x_j)
 
     for logits :math:`x_j` and targets :math:`y_j`. Source: Eqs. 2 and 3 of `dual_branch`, which has no :math:`s`; its
-    code has :math:`2(\sum \hat y y + 1)` above and :math:`+1` below, which gives −1 where both prediction and mask are
-    empty. With :math:`s` in both places the loss lies in [0, 1) and is 0 for a perfect prediction. Like the code, the
-    default pools all pixels that a process sees in a step; in the code's own script that is one image. (The
-    ``DiceLoss`` of segmentation_models_pytorch is the same with ``smooth=s/2``, but for 0 for empty masks.)
+    code has :math:`2(\sum \hat y y + 1)` in the numerator and :math:`+1` in the denominator, which gives −1 where both
+    prediction and mask are empty. With :math:`s` in both places the loss lies in [0, 1) and is 0 for a perfect
+    prediction. Like the code, the default pools all pixels of a process's batch; in the code's own script that is one
+    image. (The ``DiceLoss`` of segmentation_models_pytorch with ``smooth=s/2`` is the same, except that empty masks
+    give 0.)
 
     An empty mask gives :math:`1 - s / (\sum_j \hat y_j + s)`: 0 for an empty prediction, and for :math:`s = 1` already
-    0.95 for a false alarm of 20 pixels. A full mask is one like others.
+    0.95 for a false positive of 20 pixels. A full mask is no exception.
 
     Args:
         smooth: :math:`s`, in pixels, 1e-6 or more: 0 would leave 0/0 for empty masks.
@@ -31,8 +32,8 @@ class DiceLoss(PixelLoss):
         super().__init__(pool)
         self.smooth = check_setting(type(self).__name__, "smooth", smooth, 1e-6)
 
-    def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
-        """One minus the soft Dice coefficient of each map: (M, P) twice to (M,)."""
+    def compute_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """One minus the soft Dice coefficient of each channel: (M, P) twice to (M,)."""
         predicted = logits.sigmoid()
         overlap = (predicted * target).sum(1)
         return 1 - (2 * overlap + self.smooth) / (predicted.sum(1) + target.sum(1) + self.smooth)

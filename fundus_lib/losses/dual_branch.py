@@ -1,7 +1,7 @@
-"""What `dual_branch` minimises: one network's loss with its auxiliary terms, and the modulated loss of two branches.
+"""The criteria of `dual_branch`: one network's loss with its auxiliary terms, and the modulated loss of two branches.
 
-A criterion takes a model's whole output, ``(output, batch, progress) -> dict``; it gives ``"total"``, which is what to
-minimise, and the parts that it is made of, before they are weighted.
+A criterion takes a model's whole output, ``(output, batch, progress) -> dict``; it returns ``"total"``, which is
+minimised, and its terms before they are weighted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.losses.registry import create_loss
 
 SCHEDULES = ("text", "equation")
-"""Which branch is to be heavy first: the large one, as the paper's text and code have it, or the small one (Eq. 5)."""
+"""Which branch has the larger weight first: the large one (the paper's text and code) or the small one (Eq. 5)."""
 
 
 def branch_weights(progress: float, schedule: str = "text") -> tuple[float, float]:
@@ -25,8 +25,8 @@ def branch_weights(progress: float, schedule: str = "text") -> tuple[float, floa
 
     With :math:`\alpha = 1 - (e/E)^2` (Eq. 6 of `dual_branch`) in epoch :math:`e` of :math:`E`, counted from 0, the text
     ("we multiply the loss of large hard exudate biased segmentation branch by a large weight α") and the authors' code
-    give the large branch :math:`\alpha` and the small one :math:`1 - \alpha`. Eq. 5 prints the two the other way round.
-    Over a whole run the branch that is heavy first gets two thirds of all weight, and a little more:
+    give the large branch :math:`\alpha` and the small one :math:`1 - \alpha`. Eq. 5 has the two exchanged.
+    Over a whole run the branch that has the larger weight first receives a little more than two thirds of all weight:
     :math:`2/3 + 1/(2E) - 1/(6E^2)`.
 
     Args:
@@ -46,10 +46,10 @@ def branch_weights(progress: float, schedule: str = "text") -> tuple[float, floa
 
 
 class SingleBranchCriterion(nn.Module):
-    """The loss of one network with whatever it predicts besides: the rows "CBCE" and "Dice" of `dual_branch`.
+    """The loss of one network with its auxiliary predictions: the rows "CBCE" and "Dice" of `dual_branch`.
 
     For a network with an auxiliary head, ``loss(logits) + 0.4 · loss(aux)``. For HED, the sum over the five side
-    outputs and their fusion, all alike. Both as in the authors' code. Its CBCE is ``loss="classbalanced",
+    outputs and their fusion with equal weights. Both as in the authors' code. Its CBCE is ``loss="classbalanced",
     loss_args={"reduction": "sum"}``.
 
     Args:
@@ -76,13 +76,13 @@ class SingleBranchCriterion(nn.Module):
             output: ``"logits"`` (B, L, H, W), and where the network has them ``"aux"`` (B, L, H, W) and ``"sides"``
                 (B, L, K, H, W).
             batch: ``"mask"`` (B, L, H, W), 0 and 1.
-            progress: Not used; here so that every criterion is called alike.
+            progress: Not used; all criteria have the same arguments.
 
         Returns:
             ``"total"``, ``"logits"``, and ``"aux"`` or ``"sides"`` (the sum over side outputs): scalars.
 
         Raises:
-            ArgumentError: Something is missing, or the loss refuses it.
+            ArgumentError: Something is missing, or the loss raises it.
         """
         mask = _find(self, batch, "mask")
         parts = {"logits": self.loss(_find(self, output, "logits"), mask)}
@@ -101,30 +101,31 @@ class SingleBranchCriterion(nn.Module):
 
 
 class DualBranchCriterion(nn.Module):
-    r"""The dual-sampling modulated (DSM) loss of two branches, each shown images of its own.
+    r"""The dual-sampling modulated (DSM) loss of two branches, each trained on images of its own.
 
-    With :math:`L_L` the large branch's loss and :math:`L_S` the small one's, weighted as :func:`branch_weights` says,
+    With :math:`L_L` the large branch's loss and :math:`L_S` the small one's, weighted by :func:`branch_weights`,
     a network with auxiliary heads has
 
     .. math:: \alpha L_L + (1 - \alpha) L_S + 0.2 (A_L + A_S)
 
     where :math:`A` is the large branch's kind of loss, for both branches' auxiliary predictions. Where the auxiliary
-    head is shared and both see the same images, that is the 0.4 of a single network. For HED, with :math:`D` that same
-    kind of loss,
+    head is shared and both are given the same images, that is the 0.4 of a single network. For HED, with :math:`D` that
+    same kind of loss,
 
     .. math:: \frac12 \Big[ \frac12 \sum_{\text{side 5, fuse}} \big(\alpha L_L + (1 - \alpha) L_S\big)
               + \frac18 \sum_{\text{side 4, side 5, fuse}} (D_L + D_S) \Big]
 
-    Sides 1 to 3 have no loss of their own there. (The authors' code divides by eight because it counts on four outputs
-    of each branch; a branch has three.) Of a network with another number of sides, the last two count. Source: Eqs. 1
-    to 6 of `dual_branch` and, for the auxiliary terms and HED's combination, its code; the text says of both only that
-    their "loss items" are replaced by the modulated loss.
+    Sides 1 to 3 have no loss of their own there. (The authors' code divides by eight as for four outputs of each
+    branch; a branch has three.) Of a network with another number of sides, the last two count. Source: Eqs. 1
+    to 6 of `dual_branch` and, for the auxiliary terms and HED's combination, its code; the text states of both only
+    that their "loss items" are replaced by the modulated loss.
 
     Two networks side by side can take any losses: ``large="classbalanced", small="classbalanced"``.
 
     Args:
         large: Name of the large branch's loss, see :func:`~fundus_lib.losses.create_loss`.
-        small: Name of the small branch's: ``"rebalanceddice"``, or ``"sampleddice"`` to draw pixels as the paper does.
+        small: Name of the small branch's: ``"rebalanceddice"``, or ``"sampleddice"`` to sample pixels as the paper
+            does.
         large_args: Settings of the large branch's loss.
         small_args: Settings of the small branch's, such as ``p``, the paper's sample rate.
         schedule: ``"text"`` or ``"equation"``.
@@ -154,8 +155,8 @@ class DualBranchCriterion(nn.Module):
         """The loss of a batch.
 
         Args:
-            output: What :class:`~fundus_lib.models.dualbranch.DualBranch` gives for both branches; or what its two
-                branches give for images of their own, each key with ``"large_"`` or ``"small_"`` before it.
+            output: The output of :class:`~fundus_lib.models.dualbranch.DualBranch` for both branches; or those of its
+                two branches for images of their own, each key with ``"large_"`` or ``"small_"`` before it.
             batch: ``"large_mask"`` and ``"small_mask"`` (B, L, H, W), 0 and 1, which may differ in B; or one ``"mask"``
                 for both.
             progress: Epoch, counted from 0, divided by the number of epochs.
@@ -166,7 +167,7 @@ class DualBranchCriterion(nn.Module):
             and fuse are ``"large_sides"`` and ``"small_sides"``.
 
         Raises:
-            ArgumentError: Something is missing, ``progress`` is out of range, or a loss refuses its input.
+            ArgumentError: Something is missing, ``progress`` is out of range, or a loss raises it.
         """
         parts: dict[str, Tensor] = {}
         terms: list[Tensor] = []
@@ -193,14 +194,14 @@ class DualBranchCriterion(nn.Module):
 
 
 def _find(criterion: nn.Module, among: Mapping[str, Tensor], *keys: str) -> Tensor:
-    """The first of the keys that is there."""
+    """The value of the first of the keys that exists."""
     for key in keys:
         if key in among:
             return among[key]
     raise ArgumentError(
         type(criterion).__name__,
-        "what the criterion compares is not all there",
+        "an output or a target is missing",
         found=", ".join(map(repr, among)) or "nothing",
         expected=" or ".join(map(repr, keys)),
-        remedy="pass the model's whole output; what one branch gives needs 'large_' or 'small_' before each key",
+        remedy="pass the model's whole output; the output of one branch needs 'large_' or 'small_' before each key",
     )

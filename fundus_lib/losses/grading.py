@@ -1,4 +1,4 @@
-"""What sunet minimises: grades of two diseases and, on images with masks, the lesions (its Eqs. 3 to 5)."""
+"""The criterion of sunet: grades of two diseases and, on images with masks, the lesions (its Eqs. 3 to 5)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ class GradeLoss(nn.Module):
     r"""The loss of grades, averaged over the images whose grade is known.
 
     - ``"none"``: cross-entropy, Eq. 3 of sunet.
-    - ``"weighted"``: cross-entropy in which an image weighs as much as its grade is rare, divided by the sum of the
-      weights.
+    - ``"weighted"``: cross-entropy in which an image has the weight of its grade, divided by the sum of the weights.
     - ``"ordinal"``: an error of two grades costs more than an error of one: the squared earth mover's distance
-      :math:`\sum_k (P_k - Y_k)^2` between the cumulated probabilities :math:`P_k = \sum_{i \le k} p_i` and those of the
-      true grade (Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss", arXiv 1611.05916, 2016).
+      :math:`\sum_k (P_k - Y_k)^2` between the cumulative probabilities :math:`P_k = \sum_{i \le k} p_i` and those of
+      the true grade (Hou, Yu and Samaras, "Squared Earth Mover's Distance-based Loss", arXiv 1611.05916, 2016).
 
     Args:
         form: One of these.
-        weights: Of the grades, positive, (K,); for ``"weighted"`` only. See :func:`inverse_frequency`.
+        weights: Of the grades, positive, (K,); for ``"weighted"`` only. See :func:`compute_class_weights`.
 
     Raises:
         ArgumentError: There is no such form, or weights are missing, not expected, or not positive.
@@ -43,10 +42,10 @@ class GradeLoss(nn.Module):
         if (own is not None) != (form == "weighted") or (own is not None and not (own > 0).all()):
             raise ArgumentError(
                 "GradeLoss",
-                "form and weights do not go together",
+                "form and weights do not match",
                 found=f"form={form!r}, weights={weights}",
                 expected="positive weights for form='weighted', and none for the others",
-                remedy="weights=inverse_frequency(grades, count)",
+                remedy="weights=compute_class_weights(grades, count)",
             )
         self.register_buffer("weights", own)
 
@@ -71,7 +70,7 @@ class GradeLoss(nn.Module):
                 "there are not as many weights as grades",
                 found=f"{len(self.weights)} weights for {logits.shape[1]} grades",
                 expected="one weight for each grade",
-                remedy="weights=inverse_frequency(grades, count)",
+                remedy="weights=compute_class_weights(grades, count)",
             )
         scores = wide(logits)
         known = grades >= 0
@@ -92,13 +91,13 @@ class GradeLoss(nn.Module):
 
 
 class SUNetCriterion(nn.Module):
-    """Eq. 5 of sunet: the lesions' loss plus α times that of retinopathy plus β times that of macular edema.
+    """Eq. 5 of sunet: the lesion loss plus α times that of retinopathy plus β times that of macular edema.
 
     Args:
         dr: α.
         dme: β.
-        lesions: Weight of the lesions' loss: 1 in the paper. At 0 it is computed and shown, and not minimised.
-        form: How grades are compared, see :class:`GradeLoss`.
+        lesions: Weight of the lesion loss: 1 in the paper. At 0 it is computed and returned, but not minimised.
+        form: Form of the grades' losses, see :class:`GradeLoss`.
         weights: From disease to the weights of its grades, for ``form="weighted"``.
     """
 
@@ -121,29 +120,29 @@ class SUNetCriterion(nn.Module):
         """The loss of a batch.
 
         Args:
-            output: What the model gives: ``"dr"`` (B, 5), ``"dme"`` (B, 3) or both, and ``"classes"``
+            output: The model's output: ``"dr"`` (B, 5), ``"dme"`` (B, 3) or both, and ``"classes"``
                 (B, 1 + L, H, W) if there is a regulariser.
             batch: The grades, int64 (B,), under the same names; and, where images have masks, ``"mask"`` (B, L, H, W),
-                0 and 1, with ``"masked"``, int64, which places of the batch they are (all, if it is not there). Without
-                masks there is no loss of lesions: "L_R would be set to zero".
+                0 and 1, with ``"masked"``, int64, their indices in the batch (all, if it is missing). Without masks
+                there is no lesion loss: "L_R would be set to zero".
 
         Returns:
-            ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that there are.
+            ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that exist.
 
         Raises:
-            ArgumentError: The model gives no grade, or shapes do not fit.
+            ArgumentError: The model outputs no grade, or shapes do not fit.
         """
         parts: dict[str, Tensor] = {}
         if "classes" in output and "mask" in batch:
             some = batch.get("masked", slice(None))
             parts["lesions"] = F.cross_entropy(
-                wide(output["classes"][some]), pixel_classes(batch["mask"][some])
+                wide(output["classes"][some]), to_class_indices(batch["mask"][some])
             )  # Eq. 4
         parts |= {name: loss(output[name], batch[name]) for name, loss in self.grades.items() if name in output}
         if not parts:
             raise ArgumentError(
                 "SUNetCriterion",
-                "the model gives nothing to compare",
+                "the model's output has no grade",
                 found=", ".join(map(repr, output)) or "nothing",
                 expected="'dr', 'dme' or both",
                 remedy="pass the model's whole output",
@@ -158,8 +157,8 @@ class SUNetCriterion(nn.Module):
         return ", ".join(f"{name}={factor}" for name, factor in self.factors.items())
 
 
-def pixel_classes(mask: Tensor) -> Tensor:
-    """One class for each pixel: 0 for background, 1 + l for lesion l; the first, where lesions overlap.
+def to_class_indices(mask: Tensor) -> Tensor:
+    """The class index of each pixel: 0 for background, 1 + l for lesion l; the first, where lesions overlap.
 
     Args:
         mask: 0 and 1, (B, L, H, W).
@@ -171,12 +170,12 @@ def pixel_classes(mask: Tensor) -> Tensor:
     return torch.where(found.any(1), 1 + found.to(torch.uint8).argmax(1), 0)
 
 
-def inverse_frequency(grades: Sequence[int] | Tensor, count: int) -> list[float]:
-    """Weights of the grades by which each grade weighs as much as any other, and a mean image 1.
+def compute_class_weights(grades: Sequence[int] | Tensor, count: int) -> list[float]:
+    """Inverse-frequency weights of the grades: equal total weight for each grade, mean 1 over images.
 
     Args:
-        grades: Of the training images; −1 where not known.
-        count: How many grades K there are.
+        grades: Of the training images; −1 where unknown.
+        count: Number K of grades.
 
     Returns:
         K weights N / (K·n) for n of N images; for a grade that no image has, 1.

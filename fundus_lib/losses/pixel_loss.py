@@ -1,4 +1,4 @@
-"""What the losses on masks have in common: a formula for one map of pixels, and the mean over maps."""
+"""Base class of the losses on masks: a formula for one channel of pixels, and the mean over channels."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from fundus_lib.losses._precision import wide
 
 
 class PixelLoss(nn.Module, ABC):
-    """A loss on masks, ``(logits, target) -> scalar``; a subclass is one formula, in :meth:`of_maps`.
+    """A loss on masks, ``(logits, target) -> scalar``; a subclass is one formula, in :meth:`compute_losses`.
 
-    Every lesion is a yes-or-no question of its own. A formula that counts or sums needs to know over which pixels, and
-    that is the one setting which all these losses share: a *map* is either one lesion of one image, or one lesion of
-    all images of the batch. The loss is the mean over maps.
+    Every lesion is a binary classification. Formulas that count or sum pixels do so over a *channel*: either one lesion
+    of one image, or one lesion of all images of the batch. The loss is the mean over channels.
 
     Args:
-        pool: ``"image"`` or ``"batch"``, what a map is.
+        pool: ``"image"`` or ``"batch"``, over which images a channel extends.
     """
 
     def __init__(self, pool: str = "image"):
@@ -47,22 +46,22 @@ class PixelLoss(nn.Module, ABC):
         binary = (target == 0) | (target == 1)
         values = wide(logits)
         truth = torch.where(binary, target.to(values.dtype), torch.nan)
-        loss = self.of_maps(self._maps(values), self._maps(truth)).mean()
+        loss = self.compute_losses(self._flatten(values), self._flatten(truth)).mean()
         return explained(where, loss, logits, binary, "0 and 1, or bool")
 
     @abstractmethod
-    def of_maps(self, logits: Tensor, target: Tensor) -> Tensor:
-        """The formula: the loss of each map.
+    def compute_losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of each channel.
 
         Args:
-            logits: float32 or float64 (M, P), P pixels of each of M maps.
+            logits: float32 or float64 (M, P), P pixels of each of M channels.
             target: The same shape and type, 0 and 1.
 
         Returns:
             (M,).
         """
 
-    def _maps(self, pixels: Tensor) -> Tensor:
+    def _flatten(self, pixels: Tensor) -> Tensor:
         """(B, L, H, W) to (B·L, H·W), or to (L, B·H·W) for ``pool="batch"``."""
         return pixels.flatten(0, 1).flatten(1) if self.pool == "image" else pixels.transpose(0, 1).flatten(1)
 
@@ -72,8 +71,8 @@ class PixelLoss(nn.Module, ABC):
         return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
 
-def class_sums(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Cross-entropy summed over lesion and over background, and their sizes: what the weighted kinds are made of.
+def sum_by_class(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Cross-entropy summed over lesion and over background, and their pixel counts.
 
     Args:
         logits: (M, P).

@@ -1,4 +1,4 @@
-"""Losses by name: the one table that says which names exist and where their classes live."""
+"""Losses by name: the one table of names and classes."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CLASSES = {
     "supcon": "fundus_lib.losses.supcon:SupConLoss",
     "weighted": "fundus_lib.losses.weighted:WeightedCrossEntropy",
 }
-"""Name (lower case, no separators) to ``module:class``; the module is imported when its loss is first made."""
+"""Name (lower case, no separators) to ``module:class``; the module is imported when its loss is first created."""
 
 
 def list_losses() -> list[str]:
-    """Names that :func:`create_loss` knows, in alphabetical order."""
+    """Names that :func:`create_loss` accepts, in alphabetical order."""
     return sorted(_CLASSES)
 
 
 def create_loss(name: str, **kwargs: Any) -> nn.Module:
-    """Make a loss, which takes what its class says and gives a scalar.
+    """Create a loss, which takes what its class documents and returns a scalar.
 
     Args:
         name: One of :func:`list_losses`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fundus_lib.losses.contrastive import ContrastiveLoss, log_sum_exp
+from fundus_lib.losses.contrastive import ContrastiveLoss, masked_logsumexp
 
 
 class SupConLoss(ContrastiveLoss):
@@ -20,14 +20,14 @@ class SupConLoss(ContrastiveLoss):
     falls below :math:`\log |\mathcal P(a)|`: with equally many positives for each anchor it is at least
     :class:`~fundus_lib.losses.NTXentLoss`, which is what the code of `hecl` computes.
 
-    Values are those of ``SupConLoss`` of pytorch-metric-learning; that one looks up indices, for which the device must
-    be waited for at every step.
+    Values are those of ``SupConLoss`` of pytorch-metric-learning; that one looks up indices, which synchronises with
+    the device at every step.
     """
 
-    def of_pairs(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    def compute_loss(self, similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         """Mean over the anchors that have positives and negatives: (N, N) three times to a scalar."""
         count = positive.sum(1)
         attraction = (similarity * positive).sum(1) / count.clamp(min=1)  # mean similarity to the positives
-        losses = log_sum_exp(similarity, positive | negative) - attraction
+        losses = masked_logsumexp(similarity, positive | negative) - attraction
         anchors = (count > 0) & negative.any(1)
         return torch.where(anchors, losses, 0).sum() / anchors.sum().clamp(min=1)

@@ -1,4 +1,4 @@
-"""How good a prediction is. Every function says how it reduces and what it gives for empty masks."""
+"""Metrics. Every function documents its reduction and its value for empty masks."""
 
 from fundus_lib.metrics.average_precision import average_precision, average_precision_stream
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap

@@ -1,4 +1,4 @@
-"""Connected components of a mask, and how much of each another mask covers."""
+"""Connected components of a mask, and their overlap with another mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def mask_pair(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) -> tuple[NDArray[np.bool_], ...]:
+def as_mask_pair(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) -> tuple[NDArray[np.bool_], ...]:
     """Prediction and target as bool arrays (H, W) on the CPU.
 
     Raises:
@@ -27,21 +27,21 @@ def mask_pair(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, where: str) 
     if len(shape) != 2:
         raise ArgumentError(
             where,
-            "components are those of one mask, not of a stack",
+            "components are computed for one mask, not for a stack",
             found=f"the shape {shape}",
             expected="(height, width)",
-            remedy="call it for one image and one lesion at a time, and add what it returns",
+            remedy="call it for one image and one lesion at a time, and add the results",
         )
     masks = (as_binary(mask, where).reshape(shape).cpu().numpy() for mask in (pred, target))
     return tuple(np.ascontiguousarray(mask) for mask in masks)
 
 
-def component_overlaps(
+def measure_components(
     mask: NDArray[np.bool_], other: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Size of every component of a mask, and how many of its pixels another mask has too.
+    """Size of every component of a mask, and the number of its pixels that another mask covers.
 
-    One labelling, whatever the number of components; pixels that touch at a corner belong together.
+    One labelling for all components; 8-connected.
 
     Args:
         mask: (H, W), C-contiguous.

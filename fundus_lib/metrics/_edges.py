@@ -1,4 +1,4 @@
-"""The thresholds of a curve as the numbers that a score must reach, and how many scores reach each."""
+"""Thresholds of a curve as the smallest scores that pass, and the number of scores that pass each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-def reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
-    """How many scores are at least each edge.
+def count_reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """Count the scores that are at least each edge.
 
     The scores are sorted chunk by chunk, without those below all edges, and the edges looked up in each: several times
     faster than looking up the scores among the edges, and without a copy of all scores.
 
     Args:
         scores: (N,), any real type.
-        edges: (K,), rising, of the scores' `working_type` or wider.
+        edges: (K,), ascending, of the scores' `working_type` or wider.
 
     Returns:
         (K,) int64.
@@ -33,32 +33,32 @@ def reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
         return counts
     for part in chunks(scores):
         part = part.to(edges.dtype)
-        counts += _numpy_reaching(part, edges) if part.is_cpu else _torch_reaching(part, edges)
+        counts += _count_with_numpy(part, edges) if part.is_cpu else _count_with_torch(part, edges)
     return counts
 
 
-def _numpy_reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
-    """On a CPU, numpy selects and sorts many times faster than torch."""
+def _count_with_numpy(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """Count on a CPU, where numpy selects and sorts many times faster than torch."""
     values, bounds = scores.numpy(), edges.numpy()
     values = values[values >= bounds[0]]
     values.sort()
     return np.asarray(values.size - np.searchsorted(values, bounds))
 
 
-def _torch_reaching(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
-    """On any device."""
+def _count_with_torch(scores: Tensor, edges: Tensor) -> NDArray[np.int64]:
+    """Count on any device."""
     values = scores[scores >= edges[0]].sort().values
     return np.asarray((values.numel() - torch.searchsorted(values, edges)).cpu())
 
 
 def distinct(scores: Tensor) -> Tensor:
-    """The distinct scores, rising, in their `working_type`."""
+    """The distinct scores, ascending, in their `working_type`."""
     scores = scores.to(working_type(scores.dtype))
     return torch.from_numpy(np.unique(scores.numpy())) if scores.is_cpu else torch.unique(scores)
 
 
 def turning_points(lesion_scores: Tensor) -> Tensor:
-    """Where a curve can turn: each distinct score of a lesion pixel, and the next number above it. (K,), rising."""
+    """The edges at which a curve changes: each distinct score of a lesion pixel and the next number; (K,)."""
     scores = distinct(lesion_scores)
     if scores.is_floating_point():
         above = torch.nextafter(scores, torch.full_like(scores, torch.inf))
@@ -68,16 +68,16 @@ def turning_points(lesion_scores: Tensor) -> Tensor:
 
 
 def as_levels(thresholds: int | ArrayLike) -> NDArray[np.float64]:
-    """Given thresholds as numbers, rising.
+    """The given thresholds as numbers, ascending.
 
     Args:
-        thresholds: How many from 0 to 1, equally spaced, or the thresholds themselves.
+        thresholds: Number of thresholds from 0 to 1, equally spaced, or the thresholds themselves.
 
     Returns:
         (K,) float64.
 
     Raises:
-        ArgumentError: Fewer than two from 0 to 1, NaN, or not a row.
+        ArgumentError: Fewer than two from 0 to 1, NaN, or not one-dimensional.
     """
     if isinstance(thresholds, int | np.integer):
         if thresholds < 2:
@@ -93,20 +93,20 @@ def as_levels(thresholds: int | ArrayLike) -> NDArray[np.float64]:
     if levels.ndim != 1 or np.isnan(levels).any():
         raise ArgumentError(
             "thresholds",
-            "not a row of numbers",
+            "not a sequence of numbers",
             found=f"{thresholds!r:.80}",
-            expected="numbers, how many from 0 to 1, or None for all",
+            expected="numbers, a count from 0 to 1, or None for all",
             remedy="give None for all distinct scores, whatever their range",
         )
     return levels
 
 
 def check_range(thresholds: int | ArrayLike, scores: Tensor) -> None:
-    """Refuse a number of thresholds, which divide the range from 0 to 1, for scores that leave it."""
+    """Refuse a number of thresholds, which divide the range from 0 to 1, if scores lie outside it."""
     if isinstance(thresholds, int | np.integer) and scores.numel() and (scores.min() < 0 or scores.max() > 1):
         raise ArgumentError(
             "thresholds",
-            "a number of thresholds divides the range from 0 to 1, and the scores leave it",
+            "a number of thresholds divides the range from 0 to 1, and scores lie outside it",
             found=f"scores from {scores.min().item():g} to {scores.max().item():g}",
             expected="scores from 0 to 1",
             remedy="apply the sigmoid to logits, divide grey levels by 255, or give the thresholds themselves",
@@ -114,11 +114,11 @@ def check_range(thresholds: int | ArrayLike, scores: Tensor) -> None:
 
 
 def as_edges(levels: NDArray[np.float64], scores: Tensor, strict: bool) -> Tensor:
-    """The smallest scores that pass each level, rising: at least the level, or above it if strict.
+    """The smallest scores that pass each level, ascending: at least the level, or above it if strict.
 
     Args:
-        levels: (K,), rising.
-        scores: Of the type and on the device that matter.
+        levels: (K,), ascending.
+        scores: Scores of the type and on the device to compare with.
         strict: "Above 0.5" is "at least the number next to 0.5".
 
     Returns:

@@ -1,4 +1,4 @@
-"""Keeps metrics of torchmetrics apart that count differently."""
+"""Prevents torchmetrics from merging metrics with different settings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def count_apart(metric: Metric, *settings: object) -> None:
-    """Tell torchmetrics that what a metric counts depends on its settings.
+    """Give a metric a state that distinguishes it from others with other settings.
 
-    A ``MetricCollection`` takes two metrics for one if their states have the same names and, after the first update,
-    the same values: it then updates the first alone and gives its counts to both. So it would with F1 and IoU when the
-    first image scores 0 in either. A state whose name tells the settings prevents that.
+    A ``MetricCollection`` merges two metrics if their states have the same names and, after the first update,
+    the same values: it then updates the first alone and copies its state. So would F1 and IoU be merged when the
+    first image scores 0 in either. A state whose name contains the settings prevents that.
 
     Args:
         metric: Of any class.
-        *settings: Whatever `update` depends on. Settings of `compute` alone do not belong here: sharing is right then.
+        *settings: The settings that `update` depends on. Settings of `compute` alone do not: merging is correct then.
     """
     metric.add_state(f"counted with {settings}", torch.zeros(()), dist_reduce_fx="sum")

@@ -1,4 +1,4 @@
-"""Average precision, also called AUPR: the area under the precision-recall curve, without interpolation."""
+"""Average precision, also predicted AUPR: the area under the precision-recall curve, without interpolation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fundus_lib.metrics._edges import distinct
 from fundus_lib.metrics._inputs import as_pair
-from fundus_lib.metrics.threshold_counts import counts_at, two_passes
+from fundus_lib.metrics.threshold_counts import count_at_edges, count_in_two_passes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -21,12 +21,12 @@ def average_precision(scores: ArrayLike | Tensor, target: ArrayLike | Tensor) ->
     .. math:: AP = \sum_k (R_k - R_{k-1})\, P_k
 
     where :math:`P_k` and :math:`R_k` are precision and recall when the pixels with the :math:`k` highest distinct
-    scores are called lesion. Recall only rises at scores that a lesion pixel has, so it is enough to count how many
-    pixels reach each score of a lesion pixel. Equal to scikit-learn's ``average_precision_score``, ties included.
+    scores are predicted as lesion. Recall only rises at scores that a lesion pixel has, so it is enough to count how
+    many pixels reach each score of a lesion pixel. Equal to scikit-learn's ``average_precision_score``, ties included.
     Pooled: to average over images, call it image by image.
 
     Args:
-        scores: Any shape, any real type; only their order matters, so logits will do. Infinite scores are allowed.
+        scores: Any shape, any real type; only their order matters, so logits are possible. Infinite scores are allowed.
         target: 0 and 1, or bool; the same shape.
 
     Returns:
@@ -36,7 +36,7 @@ def average_precision(scores: ArrayLike | Tensor, target: ArrayLike | Tensor) ->
         ArgumentError: Shapes differ, a score is NaN, or a target is neither 0 nor 1.
     """
     values, lesion = as_pair(scores, target, "average_precision")
-    return counts_at(values, lesion, distinct(values[lesion])).auprc(interpolation="step")
+    return count_at_edges(values, lesion, distinct(values[lesion])).auprc(interpolation="step")
 
 
 def average_precision_stream(maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]]) -> float:
@@ -46,10 +46,10 @@ def average_precision_stream(maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike 
         maps: Pairs (scores, target), iterated twice, see `threshold_counts_stream`.
 
     Returns:
-        What `average_precision` gives for all maps together.
+        `average_precision` of all maps together.
 
     Raises:
-        ArgumentError: As in `average_precision`; ``maps`` is empty, cannot be iterated twice, or gives other maps the
-            second time.
+        ArgumentError: As in `average_precision`; ``maps`` is empty, cannot be iterated twice, or differs between the
+            two passes.
     """
-    return two_passes(maps, distinct).auprc(interpolation="step")
+    return count_in_two_passes(maps, distinct).auprc(interpolation="step")

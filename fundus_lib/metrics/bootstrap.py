@@ -1,4 +1,4 @@
-"""How far a score would move on other images of the same kind."""
+"""Bootstrap intervals of scores over images."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """The interval of a score over images, by drawing as many images with replacement, again and again.
+    """Percentile bootstrap interval of a score, from resamples of the images with replacement.
 
-    Images are drawn whole: pixels and lesions of one image are alike, so counting them as independent would promise far
-    too much. Keep of every image what the score needs of it, and say how the score follows from that::
+    Whole images are resampled: pixels and lesions of one image are correlated, and intervals that treat them as
+    independent are far too narrow. Pass what the score needs of each image, and the function that computes it::
 
         def pooled(some):
             return sum(some, PixelCounts()).f1
@@ -56,7 +56,7 @@ def bootstrap(
         bootstrap(counts, pooled)
         bootstrap([count.f1 for count in counts], np.mean)  # mean of images
 
-    Two systems are compared by drawing the images for both at once, since what is hard for one is hard for the other::
+    Two systems are compared on the same resampled images, since their errors are correlated::
 
         def difference(some):
             ours, theirs = zip(*some)
@@ -64,21 +64,21 @@ def bootstrap(
 
         bootstrap(list(zip(ours, theirs)), difference)
 
-    The ends are percentiles of the resampled scores. They know only the images that are there: 27 right of 27 gives
-    [1, 1]. In simulated studies an interval of 95 % held the truth in 93 % for an accuracy of .61 of 27 images and in
-    94 % of 103; for an F1 pooled over images whose lesions differ in area as IDRiD's do, in 90 % with 27 images and in
-    93 % with 103, because few images decide and a test set may lack them.
+    The ends are percentiles of the resampled scores. They depend on the given images alone: 27 correct of 27 gives
+    [1, 1]. In simulated studies the 95 % interval covered the true value in 93 % for an accuracy of .61 of 27 images
+    and in 94 % of 103; for an F1 pooled over images whose lesions differ in area as IDRiD's do, in 90 % with 27 images
+    and in 93 % with 103, because few images dominate and a test set may lack them.
 
     Args:
-        images: What is known of each image, (N, ...) or a list of N anything.
-        statistic: The score of a selection of them, an array (N, ...) or a list, as `images` is: a number or an array.
-        resamples: How many selections to draw.
-        confidence: Share of the resampled scores that lies within the interval.
-        seed: Of the drawing. Equal seeds draw equal selections of equally many images, so scores can be compared.
+        images: What the score needs of each image: an array (N, ...) or a list of N.
+        statistic: The score of a resample, an array (N, ...) or a list like `images`: a number or an array.
+        resamples: Number of resamples.
+        confidence: Fraction of the resampled scores within the interval.
+        seed: Of the random numbers. Equal seeds give equal resamples of equally many images, so scores can be compared.
 
     Returns:
-        Value and ends. Selections whose score is NaN, drawn from images without a lesion say, are left out. The
-        interval then holds for selections that have a score; it is NaN if none has.
+        Value and ends. Resamples whose score is NaN, as of images without a lesion, are left out; the interval is NaN
+        if no resample has a score.
 
     Raises:
         ArgumentError: There is no image, no resample, or confidence is not between 0 and 1.
@@ -86,15 +86,15 @@ def bootstrap(
     if len(images) < 1 or resamples < 1:
         raise ArgumentError(
             "bootstrap",
-            "there is nothing to draw",
+            "there is nothing to resample",
             found=f"{len(images)} images, {resamples} resamples",
             expected="at least one of each",
-            remedy="ask for some thousand resamples of all images of a test set",
+            remedy="use some thousand resamples of all images of a test set",
         )
     if not 0 < confidence < 1:
         raise ArgumentError(
             "bootstrap",
-            "confidence is not a share",
+            "confidence is not a fraction",
             found=confidence,
             expected="a number between 0 and 1",
             remedy="0.95 for an interval of 95 %",
@@ -105,13 +105,13 @@ def bootstrap(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="All-NaN slice")
         low, high = np.nanquantile(scores, ends, axis=0)
-    return Estimate(*(_plain(number) for number in (statistic(images), low, high)))
+    return Estimate(*(_to_python(number) for number in (statistic(images), low, high)))
 
 
 def _select(images: Sequence[Any] | NDArray[Any], draw: NDArray[np.int64]) -> Sequence[Any] | NDArray[Any]:
     return images[draw] if isinstance(images, np.ndarray) else [images[i] for i in draw]
 
 
-def _plain(number: Any) -> Any:
+def _to_python(number: Any) -> Any:
     """A number as Python's own, for records; an array as it is."""
     return float(number) if np.ndim(number) == 0 else np.asarray(number)

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 
 def confusion_matrix(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, classes: int) -> NDArray[np.int64]:
-    """How often each class was called each class.
+    """Count how often each class was predicted as each class.
 
     Args:
         pred: Integers from 0 to ``classes`` - 1, any shape.
         target: The same, the same shape.
-        classes: How many there are, background included.
+        classes: Number of classes, background included.
 
     Returns:
         Row target, column prediction; (classes, classes) int64.
 
     Raises:
-        ArgumentError: Shapes differ, or a value is no class.
+        ArgumentError: Shapes differ, or a value is not a class.
     """
     check_shapes("confusion_matrix", pred, target)
-    called, actual = (_labels(given, classes) for given in (pred, target))
+    predicted, actual = (_as_labels(given, classes) for given in (pred, target))
     matrix = torch.zeros(classes**2, dtype=torch.long)
-    for row, column in zip(chunks(actual.to(called.device)), chunks(called), strict=True):
+    for row, column in zip(chunks(actual.to(predicted.device)), chunks(predicted), strict=True):
         matrix += torch.bincount(row.long() * classes + column.long(), minlength=classes**2).cpu()
     return matrix.reshape(classes, classes).numpy()
 
@@ -46,36 +46,36 @@ def class_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, classes: 
     Args:
         pred: Integers from 0 (background) to ``classes`` - 1, any shape.
         target: The same, the same shape.
-        classes: How many there are, background included.
+        classes: Number of classes, background included.
 
     Returns:
         One count per class, background first. To pool images, add them class by class.
 
     Raises:
-        ArgumentError: Shapes differ, or a value is no class.
+        ArgumentError: Shapes differ, or a value is not a class.
     """
     matrix = confusion_matrix(pred, target, classes)
-    total, hits, called, actual = matrix.sum(), matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    total, hits, predicted, actual = matrix.sum(), matrix.diagonal(), matrix.sum(0), matrix.sum(1)
     return [
         PixelCounts(int(tp), int(p - tp), int(a - tp), int(total - p - a + tp))
-        for tp, p, a in zip(hits, called, actual, strict=True)
+        for tp, p, a in zip(hits, predicted, actual, strict=True)
     ]
 
 
 def mean_score(
     counts: Sequence[PixelCounts], score: str, *, background: bool, average: str, empty: float | str
 ) -> float:
-    """Mean over classes: mDice with ``"f1"``, mIoU with ``"iou"``. No choice has a default, since each changes it much.
+    """Mean over classes: mDice with ``"f1"``, mIoU with ``"iou"``. No choice has a default: each changes the result.
 
     A prediction of background alone has a macro mDice of one half on two classes, and with ``average="micro"`` and the
-    background included its mDice is its accuracy: some 98 % on photographs in which 2 % of the pixels are lesion.
+    background included its mDice is its accuracy: some 98 % on images in which 2 % of the pixels are lesion.
 
     Args:
-        counts: One per class, background first, as `class_counts` gives them.
+        counts: One per class, background first, from `class_counts`.
         score: ``"f1"``, ``"iou"``, ``"sensitivity"``, ``"ppv"``, ``"specificity"`` or ``"accuracy"``.
-        background: Whether the first class counts as well.
+        background: Whether to include the first class.
         average: ``"macro"``: the mean of the classes' scores. ``"micro"``: the score of their summed counts.
-        empty: What a class counts whose score is not defined, being absent from prediction and target: a number, or
+        empty: Value for a class whose score is not defined, being absent from prediction and target: a number, or
             ``"skip"`` to leave it out.
 
     Returns:
@@ -91,14 +91,14 @@ def mean_score(
     return mean(values(chosen, score), empty)
 
 
-def _labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
+def _as_labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
     labels = as_tensor(given)
     if labels.dtype == torch.bool:
         labels = labels.byte()
     if labels.is_floating_point() or labels.is_complex():
         raise ArgumentError(
             "label map",
-            "holds no integers",
+            "values are not integers",
             found=str(labels.dtype).removeprefix("torch."),
             expected=f"integers from 0 to {classes - 1}",
             remedy="take the class with the highest score first: logits.argmax(1)",
@@ -106,7 +106,7 @@ def _labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
     if labels.numel() and (labels.min() < 0 or labels.max() >= classes):
         raise ArgumentError(
             "label map",
-            "holds a value that is no class",
+            "a value is not a class",
             found=f"values from {labels.min().item()} to {labels.max().item()}",
             expected=f"integers from 0 to {classes - 1}",
             remedy="map other values, such as 255 for 'ignore', to a class first or leave those pixels out",

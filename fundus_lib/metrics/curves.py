@@ -6,13 +6,13 @@ Score of                  Call
 exact average precision   ``auprc(scores, target, thresholds=None, interpolation="step")``
 dual_branch, its code     ``auprc(grey, target, thresholds=25.6 * np.arange(11), strict=True,
                           interpolation="trapezoid")``, grey levels from 0 to 255
-IDRiD's challenge         ``auprc(scores, target, thresholds=33, interpolation="trapezoid")``; that it drew straight
-                          lines between its 33 thresholds is our guess
+IDRiD's challenge         ``auprc(scores, target, thresholds=33, interpolation="trapezoid")``; linear
+                          interpolation between the 33 thresholds is our assumption
 hecl, its code            ``roc_auc(scores, target, thresholds=np.arange(255) / 255, ends=False)``
 scikit-learn's ``auc``    ``auprc(scores, target, thresholds=None, interpolation="trapezoid")``
 ========================  ===========================================================================================
 
-All pool the pixels that they are given. For a mean over images, call them image by image.
+All pool the given pixels. For a mean over images, call them image by image.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def precision_recall_curve(
     thresholds: int | ArrayLike | None = None,
     strict: bool = False,
 ) -> PrecisionRecallCurve:
-    """Precision and recall at falling thresholds, from the point recall 0, precision 1.
+    """Precision and recall at descending thresholds, from the point recall 0, precision 1.
 
     Args:
         scores: Any shape, any real type.
         target: 0 and 1, or bool; the same shape.
-        thresholds: As in `threshold_counts`; None for every point at which the curve turns.
+        thresholds: As in `threshold_counts`; None for every point at which the curve changes.
         strict: As in `threshold_counts`.
 
     Returns:
@@ -58,12 +58,12 @@ def roc_curve(
     thresholds: int | ArrayLike | None = None,
     strict: bool = False,
 ) -> ROCCurve:
-    """False positive rate and sensitivity at falling thresholds, from (0, 0) to (1, 1).
+    """False positive rate and sensitivity at descending thresholds, from (0, 0) to (1, 1).
 
     Args:
         scores: Any shape, any real type.
         target: 0 and 1, or bool; the same shape.
-        thresholds: As in `threshold_counts`; None for every point at which the curve turns.
+        thresholds: As in `threshold_counts`; None for every point at which the curve changes.
         strict: As in `threshold_counts`.
 
     Returns:
@@ -89,9 +89,9 @@ def auprc(
         scores: Any shape, any real type.
         target: 0 and 1, or bool; the same shape.
         thresholds: As in `threshold_counts`: a number from 0 to 1 (11 or 33, say), a sequence, or None for all.
-        interpolation: ``"step"``: each rise of recall counts with the precision at its end, which with all thresholds
-            is `average_precision`. ``"trapezoid"``: with the mean of the precision at both ends, which between distant
-            thresholds promises more than any threshold keeps.
+        interpolation: ``"step"``: each increase of recall is weighted with the precision at its end, which with all
+            thresholds is `average_precision`. ``"trapezoid"``: with the mean of the precision at both ends, which
+            overestimates the area between distant thresholds.
         strict: As in `threshold_counts`.
 
     Returns:
@@ -112,17 +112,17 @@ def roc_auc(
     strict: bool = False,
     ends: bool = True,
 ) -> float:
-    """Area under the ROC curve: the chance that a lesion pixel scores higher than a background pixel, ties half.
+    """Area under the ROC curve: the probability that a lesion pixel scores higher than a background pixel, ties half.
 
     Args:
         scores: Any shape, any real type.
         target: 0 and 1, or bool; the same shape.
         thresholds: As in `threshold_counts`; None for the exact area.
         strict: As in `threshold_counts`.
-        ends: Whether the curve is drawn to (0, 0) and to (1, 1) when the thresholds end before.
+        ends: Whether the curve is extended to (0, 0) and to (1, 1) when the thresholds end before.
 
     Returns:
-        0 to 1, 0.5 for guessing; NaN without lesion pixels or without background pixels.
+        0 to 1, 0.5 for random scores; NaN without lesion pixels or without background pixels.
 
     Raises:
         ArgumentError: As in `threshold_counts`.

@@ -1,4 +1,4 @@
-"""How good grades are: accuracy, joint accuracy, quadratic-weighted kappa and confusion matrix, with intervals."""
+"""Scores of grades: accuracy, joint accuracy, quadratic-weighted kappa and confusion matrix, with intervals."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class GradeScores:
-    """How well one disease is graded; every score with its bootstrap interval over images.
+    """Scores of one disease; each with its bootstrap interval over images.
 
     Attributes:
-        accuracy: Share of the images whose grade is right.
+        accuracy: Fraction of the images whose grade is correct.
         kappa: Quadratic-weighted kappa (see `quadratic_weighted_kappa`).
-        confusion: Images by true grade (row) and given grade (column), (K, K); the ends are those of each cell.
+        confusion: Images by true grade (row) and predicted grade (column), (K, K); the ends are those of each cell.
     """
 
     accuracy: Estimate
@@ -34,19 +34,19 @@ class GradeScores:
     confusion: Estimate
 
     def metrics(self, disease: str) -> dict[str, float]:
-        """Flat, as a record keeps it, of "dr" say: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ..."""
-        return _flat({f"{disease}_accuracy": self.accuracy, f"{disease}_kappa": self.kappa})
+        """Flat dictionary for a record, for "dr": ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ..."""
+        return _flatten({f"{disease}_accuracy": self.accuracy, f"{disease}_kappa": self.kappa})
 
 
 @dataclass(frozen=True, eq=False)
 class GradingReport:
-    """What `grading_report` found.
+    """The result of `grading_report`.
 
     Attributes:
-        images: How many images were graded.
+        images: Number of images.
         dr: Scores of the five grades of diabetic retinopathy.
         dme: Scores of the three grades of macular edema; None if only retinopathy was graded.
-        joint_accuracy: Share of the images of which both grades are right; None likewise.
+        joint_accuracy: Fraction of the images of which both grades are correct; None likewise.
     """
 
     images: int
@@ -55,11 +55,11 @@ class GradingReport:
     joint_accuracy: Estimate | None = None
 
     def metrics(self) -> dict[str, float]:
-        """Flat, as a record keeps it: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ``dr_kappa``, ..."""
-        found = self.dr.metrics("dr")
+        """Flat dictionary for a record: ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ..."""
+        scores = self.dr.metrics("dr")
         if self.dme and self.joint_accuracy:
-            found |= self.dme.metrics("dme") | _flat({"joint_accuracy": self.joint_accuracy})
-        return found
+            scores |= self.dme.metrics("dme") | _flatten({"joint_accuracy": self.joint_accuracy})
+        return scores
 
 
 def grading_report(
@@ -72,14 +72,14 @@ def grading_report(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> GradingReport:
-    """Score the grades of a set of images, each image counting once.
+    """Score the grades of a set of images, with equal weight for each image.
 
     Args:
-        dr_pred: Grades of retinopathy that were given, whole numbers 0 to 4; (N,).
+        dr_pred: Predicted grades of retinopathy, whole numbers 0 to 4; (N,).
         dr_target: The true ones; (N,).
-        dme_pred: Grades of macular edema that were given, 0 to 2; (N,), the images in the same order.
+        dme_pred: Predicted grades of macular edema, 0 to 2; (N,), the images in the same order.
         dme_target: The true ones; (N,).
-        resamples: As in `bootstrap`, which makes the intervals; all scores see the same selections of images.
+        resamples: As in `bootstrap`, which computes the intervals; all scores use the same resamples of images.
         confidence: As in `bootstrap`.
         seed: As in `bootstrap`.
 
@@ -91,11 +91,11 @@ def grading_report(
     interval = partial(bootstrap, resamples=resamples, confidence=confidence, seed=seed)
     columns = grade_columns(dr_pred, dr_target, dme_pred, dme_target)
     given, true = columns[:2]
-    dr_scores = _scores(given, true, GRADES["dr"], interval)
+    dr_scores = _score(given, true, GRADES["dr"], interval)
     if len(columns) == 2:
         return GradingReport(len(given), dr_scores)
     dme_given, dme_true = columns[2:]
-    dme_scores = _scores(dme_given, dme_true, GRADES["dme"], interval)
+    dme_scores = _score(dme_given, dme_true, GRADES["dme"], interval)
     both = (given == true) & (dme_given == dme_true)
     return GradingReport(len(given), dr_scores, dme_scores, interval(both, np.mean))
 
@@ -109,12 +109,12 @@ def grade_scores(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> GradeScores:
-    """Score the grades of one disease, whichever it is.
+    """Score the grades of one disease.
 
     Args:
-        given: Grades that were given, whole numbers from 0 to below `grades`; (N,).
+        given: Predicted grades, whole numbers from 0 to below `grades`; (N,).
         true: The true ones; (N,).
-        grades: How many grades there are.
+        grades: Number of grades.
         resamples: As in `bootstrap`.
         confidence: As in `bootstrap`.
         seed: As in `bootstrap`.
@@ -123,37 +123,37 @@ def grade_scores(
         ArgumentError: Lengths differ, there is no image, or grades are scores instead of whole numbers.
         GradeRangeError: A grade lies outside its scale.
     """
-    columns = [_on_scale(given, grades, "given"), _on_scale(true, grades, "true")]
+    columns = [_check_grades(given, grades, "given"), _check_grades(true, grades, "true")]
     _check_lengths(columns)
     interval = partial(bootstrap, resamples=resamples, confidence=confidence, seed=seed)
-    return _scores(columns[0], columns[1], grades, interval)
+    return _score(columns[0], columns[1], grades, interval)
 
 
 def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
-    r"""Agreement beyond chance, an error of two grades weighing four times an error of one.
+    r"""Agreement beyond chance, with weights quadratic in the error of the grade.
 
     .. math:: \kappa = 1 - \frac{\sum_{ij} (i - j)^2 O_{ij}}{\sum_{ij} (i - j)^2 E_{ij}},
         \qquad E_{ij} = \frac{\sum_k O_{ik} \sum_k O_{kj}}{\sum_{kl} O_{kl}}
 
     Args:
-        confusion: Images by true and given grade, :math:`O`; (K, K), as `confusion_matrix` gives them. Its transpose
-            gives the same. It covers the whole scale: 0 for 4 weighs 16 even if no image has a grade between.
+        confusion: Images by true and predicted grade, :math:`O`; (K, K), from `confusion_matrix`. Its transpose gives
+            the same. It covers the whole scale: 0 for 4 has weight 16 even if no image has a grade between.
 
     Returns:
-        1 if all grades are right, 0 as expected by chance, at least −1. NaN if there is no image, or if all images have
-        and are given one and the same grade, since chance then leaves nothing to disagree on.
+        1 if all grades are correct, 0 as expected by chance, at least −1. NaN if there is no image, or if one
+        grade is both true and predicted for all images, since no disagreement is expected by chance then.
 
     Raises:
-        ArgumentError: The matrix is not square, or holds something else than counts.
+        ArgumentError: The matrix is not square, or has values that are not counts.
     """
     observed = np.asarray(confusion, np.float64)
     if observed.ndim != 2 or len(set(observed.shape)) > 1 or not (observed >= 0).all():
         raise ArgumentError(
             "quadratic_weighted_kappa",
-            "this is no confusion matrix",
+            "this is not a confusion matrix",
             found=f"shape {observed.shape}" + ("" if (observed >= 0).all() else ", NaN or negative numbers"),
             expected="counts of images (K, K)",
-            remedy="confusion_matrix(given, true, grades) makes one of the grades",
+            remedy="compute it with confusion_matrix(given, true, grades)",
         )
     expected = np.outer(observed.sum(1), observed.sum(0)) / max(observed.sum(), 1)
     grade = np.arange(len(observed))
@@ -162,7 +162,7 @@ def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
     return 1 - float((weights * observed).sum()) / chance if chance else float("nan")
 
 
-def _scores(
+def _score(
     given: NDArray[np.int64], true: NDArray[np.int64], grades: int, interval: Callable[..., Estimate]
 ) -> GradeScores:
     cells = true * grades + given  # of the confusion matrix, row after row; (N,)
@@ -187,14 +187,17 @@ def grade_columns(
     if (dme_pred is None) != (dme_target is None):
         raise ArgumentError(
             "grades of macular edema",
-            "come without their counterpart",
+            "have no counterpart",
             found="dme_target is missing" if dme_target is None else "dme_pred is missing",
             expected="both, or neither",
             remedy="pass dme_pred and dme_target together",
         )
-    columns = [_on_scale(dr_pred, GRADES["dr"], "dr_pred"), _on_scale(dr_target, GRADES["dr"], "dr_target")]
+    columns = [_check_grades(dr_pred, GRADES["dr"], "dr_pred"), _check_grades(dr_target, GRADES["dr"], "dr_target")]
     if dme_pred is not None and dme_target is not None:
-        columns += [_on_scale(dme_pred, GRADES["dme"], "dme_pred"), _on_scale(dme_target, GRADES["dme"], "dme_target")]
+        columns += [
+            _check_grades(dme_pred, GRADES["dme"], "dme_pred"),
+            _check_grades(dme_target, GRADES["dme"], "dme_target"),
+        ]
     _check_lengths(columns)
     return columns
 
@@ -210,7 +213,7 @@ def _check_lengths(columns: list[NDArray[np.int64]]) -> None:
         )
 
 
-def _flat(named: dict[str, Estimate]) -> dict[str, float]:
+def _flatten(named: dict[str, Estimate]) -> dict[str, float]:
     """Each estimate with the ends of its interval."""
     return {
         f"{name}{end}": number
@@ -219,7 +222,7 @@ def _flat(named: dict[str, Estimate]) -> dict[str, float]:
     }
 
 
-def _on_scale(values: ArrayLike | Tensor, grades: int, name: str) -> NDArray[np.int64]:
+def _check_grades(values: ArrayLike | Tensor, grades: int, name: str) -> NDArray[np.int64]:
     found = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if found.ndim != 1 or found.dtype.kind not in "iu":
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Which lesions are found, by their size: what a score over pixels hides, since large lesions hold most of them."""
+"""Recall of lesions by their size, which scores over pixels hide, since large lesions have most of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._components import component_overlaps, mask_pair
+from fundus_lib.metrics._components import as_mask_pair, measure_components
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LesionRecall:
-    """Lesions of each class of size: how many there are, and how many were found.
+    """Lesions of each size class: their number and the number detected.
 
     A lesion is a connected component of the ground truth. Results of several images add up with ``+`` (and
-    ``sum(results, LesionRecall())``): their shares are then *pooled* over all lesions. The share of a class without
-    lesions is NaN. ``LesionRecall()`` is the result of no image at all.
+    ``sum(results, LesionRecall())``): their fractions are then *pooled* over all lesions. The fraction of a class
+    without lesions is NaN. ``LesionRecall()`` is the result of no image at all.
 
     Attributes:
-        edges: Where a class of size ends and the next begins, in pixels, ascending; (K,).
+        edges: Areas at which a size class ends and the next begins, in pixels, ascending; (K,).
         lesions: Lesions of each class, smallest class first; (K + 1,).
-        found: Those of them that the prediction covers by more than the required share; (K + 1,).
+        found: Those of them that the prediction covers by more than the required fraction; (K + 1,).
         pixels: Pixels of the lesions of each class; (K + 1,).
-        found_pixels: Those of the pixels that were called lesion, found lesion or not; (K + 1,).
+        found_pixels: Those of the pixels that were predicted as lesion, in detected lesions or not; (K + 1,).
     """
 
     edges: tuple[int, ...] = ()
@@ -47,7 +47,7 @@ class LesionRecall:
         if self.edges != other.edges:
             raise ArgumentError(
                 "LesionRecall",
-                "two results have different classes of size",
+                "two results have different size classes",
                 found=f"the edges {self.edges} and {other.edges}",
                 expected="the same edges",
                 remedy="call lesion_recall with the same edges for every image",
@@ -62,7 +62,7 @@ class LesionRecall:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What each class holds, in words: ``"< 50"``, ``"50 to 499"``, ``"≥ 500"`` for the edges 50 and 500."""
+        """Names of the classes: ``"< 50"``, ``"50 to 499"``, ``"≥ 500"`` for the edges 50 and 500."""
         if not self.edges:
             return ("all",)
         between = (f"{low} to {high - 1}" for low, high in pairwise(self.edges))
@@ -70,27 +70,27 @@ class LesionRecall:
 
     @property
     def recall(self) -> tuple[float, ...]:
-        """Share of the lesions that were found, class by class."""
-        return _shares(self.found, self.lesions)
+        """Fraction of the lesions that were detected, per class."""
+        return _divide(self.found, self.lesions)
 
     @property
     def pixel_recall(self) -> tuple[float, ...]:
-        """Share of the lesions' pixels that were called lesion, class by class: the sensitivity within a class."""
-        return _shares(self.found_pixels, self.pixels)
+        """Fraction of the lesions' pixels that were predicted as lesion, per class: the sensitivity within a class."""
+        return _divide(self.found_pixels, self.pixels)
 
 
 def lesion_recall(
     pred: ArrayLike | Tensor, target: ArrayLike | Tensor, edges: Sequence[int], *, overlap: float = 0.0
 ) -> LesionRecall:
-    """Count the lesions of the ground truth that a prediction finds, by their size.
+    """Count the lesions of the ground truth that a prediction detects, by their size.
 
     Args:
         pred: 0 and 1, or bool; (H, W), one image and one lesion.
         target: 0 and 1, or bool; the same shape.
-        edges: Ascending areas in pixels. ``(50, 500)`` makes three classes: under 50, 50 to 499, and 500 or more, so
-            that every lesion belongs to one. Areas change with the image's size: give them for the masks' size.
-        overlap: A lesion is found if *more* than this share of its pixels was called lesion. At 0, one pixel suffices;
-            a prediction of lesion everywhere then finds all, so look at the false alarms too.
+        edges: Ascending areas in pixels. ``(50, 500)`` makes three classes: under 50, 50 to 499, and 500 or more. Areas
+            change with the image's size: give them for the masks' size.
+        overlap: A lesion is detected if *more* than this fraction of its pixels was predicted as lesion. At 0, one
+            pixel suffices; a prediction of lesion everywhere then detects all, so report false positives too.
 
     Raises:
         ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, edges are not ascending, or
@@ -108,14 +108,14 @@ def lesion_recall(
     if not 0 <= overlap <= 1:
         raise ArgumentError(
             "lesion_recall",
-            "overlap is not a share",
+            "overlap is not a fraction",
             found=overlap,
             expected="a number from 0 to 1",
-            remedy="0 for touched at all, 0.5 for more than half covered",
+            remedy="0 for at least one pixel, 0.5 for more than half covered",
         )
-    mask, lesions = mask_pair(pred, target, "lesion_recall")
-    areas, shared = component_overlaps(lesions, mask)
-    size_class = np.searchsorted(np.asarray(edges), areas, side="right")  # an area equal to an edge opens a class
+    mask, lesions = as_mask_pair(pred, target, "lesion_recall")
+    areas, shared = measure_components(lesions, mask)
+    size_class = np.searchsorted(np.asarray(edges), areas, side="right")  # edges belong to the class above
 
     def total(amounts: ArrayLike) -> tuple[int, ...]:
         sums = np.zeros(len(edges) + 1, np.int64)
@@ -129,5 +129,5 @@ def _add(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(a + b for a, b in zip(first, second, strict=True))
 
 
-def _shares(parts: tuple[int, ...], wholes: tuple[int, ...]) -> tuple[float, ...]:
+def _divide(parts: tuple[int, ...], wholes: tuple[int, ...]) -> tuple[float, ...]:
     return tuple(part / whole if whole else float("nan") for part, whole in zip(parts, wholes, strict=True))

@@ -1,4 +1,4 @@
-"""Whether one system is better than another, both having answered for the same images."""
+"""Paired comparison of two systems on the same images."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class PairedTest:
     """Two systems on the same images.
 
     Attributes:
-        both: Images that both got right.
-        only_a: Images that A got right and B wrong.
-        only_b: Images that B got right and A wrong.
-        neither: Images that both got wrong.
+        both: Images that both predict correctly.
+        only_a: Images that A alone predicts correctly.
+        only_b: Images that B alone predicts correctly.
+        neither: Images that both predict wrongly.
         difference: Accuracy of A minus accuracy of B, with its interval.
-        p_value: How often a difference at least as large, in either direction, would come about if A and B were equally
-            likely to win an image on which they differ (exact McNemar test).
+        p_value: Probability of a difference at least as large, in either direction, if A and B are equally likely to be
+            the correct one on an image on which they differ (exact McNemar test).
     """
 
     both: int
@@ -49,34 +49,34 @@ def paired_test(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedTest:
-    """Test "A is more often right than B" on the images that both were asked about.
+    """Test whether A and B differ in accuracy on the same images.
 
-    Only images on which the two differ say anything. The p-value is McNemar's, from the binomial distribution instead
-    of its normal approximation, so it holds for the dozen images on which two systems differ in a test set of 103. The
-    interval is a `bootstrap` of the difference, drawing both systems' answers for an image together.
+    Only images on which the two differ enter. The p-value is McNemar's, from the binomial distribution instead
+    of its normal approximation, so it is valid for the dozen images on which two systems differ in a test set of 103.
+    The interval is a `bootstrap` of the difference, with both systems' predictions for an image resampled together.
 
     Args:
-        correct_a: Whether A got each image right: bool, or 0 and 1; (N,).
+        correct_a: Whether A predicts each image correctly: bool, or 0 and 1; (N,).
         correct_b: The same for B, the images in the same order; (N,).
         resamples: As in `bootstrap`.
         confidence: As in `bootstrap`.
         seed: As in `bootstrap`.
 
     Raises:
-        ArgumentError: Lengths differ, there is no image, answers are not (N,), or an answer is neither 0 nor 1.
+        ArgumentError: Lengths differ, there is no image, the values are not (N,), or one is neither 0 nor 1.
     """
     check_shapes("paired_test", correct_a, correct_b)
     if len(np.shape(correct_a)) != 1:  # type: ignore[arg-type]
         raise ArgumentError(
             "paired_test",
-            "answers are one per image",
+            "not one value per image",
             found=f"the shape {np.shape(correct_a)}",  # type: ignore[arg-type]
             expected="(N,)",
             remedy="for scores over pixels, bootstrap the difference over images",
         )
     a, b = (as_binary(correct, "paired_test").cpu().numpy() for correct in (correct_a, correct_b))
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    gain = a.astype(np.int64) - b  # 1 where A alone is right, −1 where B alone is
+    gain = a.astype(np.int64) - b  # 1 where A alone is correct, −1 where B alone is
     return PairedTest(
         both=int((a & b).sum()),
         only_a=only_a,
@@ -91,11 +91,11 @@ def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p-value of McNemar's test.
 
     Args:
-        only_a: Images that only A got right.
-        only_b: Images that only B got right.
+        only_a: Images that only A predicts correctly.
+        only_b: Images that only B predicts correctly.
 
     Returns:
-        Twice the chance of at most min(only_a, only_b) heads in only_a + only_b throws of a coin, and 1 at most.
+        Twice the probability of at most min(only_a, only_b) heads in only_a + only_b coin tosses, and 1 at most.
 
     Raises:
         ArgumentError: A number is negative.
@@ -107,8 +107,8 @@ def mcnemar(only_a: int, only_b: int) -> float:
             "a number of images is negative",
             found=f"{only_a} and {only_b}",
             expected="0 or more",
-            remedy="count the images that one got right and the other wrong",
+            remedy="count the images that one predicts correctly and the other does not",
         )
-    throws = only_a + only_b
-    rare = sum(comb(throws, heads) for heads in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * rare / (1 << throws))
+    tosses = only_a + only_b
+    rare = sum(comb(tosses, heads) for heads in range(min(only_a, only_b) + 1))
+    return min(1.0, 2 * rare / (1 << tosses))

@@ -1,4 +1,4 @@
-"""The four counts of a binary prediction, and the ratios that papers make of them."""
+"""The four counts of a binary prediction, and their ratios."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ SCORES = ("iou", "f1", "sensitivity", "ppv", "specificity", "accuracy")
 
 @dataclass(frozen=True)
 class PixelCounts:
-    """Pixels by what they are and what they were called.
+    """Pixels by true and predicted class.
 
     Counts of several images add up with ``+`` (and ``sum(counts, PixelCounts())``): their ratios are then *pooled*. The
-    mean of the ratios of single images is `image_mean`; the two differ, and a result should say which it is.
+    mean of the ratios of single images is `image_mean`; the two differ, and a result should state which it is.
 
-    A ratio whose denominator is zero is NaN. It is neither a success nor a failure, and the caller decides what to do
-    with it. Of an empty prediction on an empty mask, IoU, F1, sensitivity and PPV are NaN, specificity and accuracy 1;
-    of an empty prediction on a mask with lesions, PPV is NaN and IoU, F1 and sensitivity are 0; of a prediction on an
-    empty mask, sensitivity is NaN and IoU, F1 and PPV are 0.
+    A ratio whose denominator is zero is NaN. The caller decides how to treat it. Of an empty prediction on an empty
+    mask, IoU, F1, sensitivity and PPV are NaN, specificity and accuracy 1; of an empty prediction on a mask with
+    lesions, PPV is NaN and IoU, F1 and sensitivity are 0; of a prediction on an empty mask, sensitivity is NaN and IoU,
+    F1 and PPV are 0.
 
     Attributes:
-        tp: Lesion called lesion.
-        fp: Background called lesion.
-        fn: Lesion called background.
-        tn: Background called background.
+        tp: Lesion pixels predicted as lesion.
+        fp: Background pixels predicted as lesion.
+        fn: Lesion pixels predicted as background.
+        tn: Background pixels predicted as background.
     """
 
     tp: int = 0
@@ -49,33 +49,33 @@ class PixelCounts:
 
     @property
     def iou(self) -> float:
-        """Intersection over union, also called Jaccard index: tp / (tp + fp + fn)."""
-        return _ratio(self.tp, self.tp + self.fp + self.fn)
+        """Intersection over union, also predicted Jaccard index: tp / (tp + fp + fn)."""
+        return _divide(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def f1(self) -> float:
-        """F1, also called Dice coefficient: 2 tp / (2 tp + fp + fn)."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """F1, also predicted Dice coefficient: 2 tp / (2 tp + fp + fn)."""
+        return _divide(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def sensitivity(self) -> float:
-        """Share of the lesion that was found, also called recall: tp / (tp + fn)."""
-        return _ratio(self.tp, self.tp + self.fn)
+        """Fraction of the lesion pixels that are predicted as lesion, also predicted recall: tp / (tp + fn)."""
+        return _divide(self.tp, self.tp + self.fn)
 
     @property
     def ppv(self) -> float:
-        """Positive predictive value, also called precision: tp / (tp + fp)."""
-        return _ratio(self.tp, self.tp + self.fp)
+        """Positive predictive value, also predicted precision: tp / (tp + fp)."""
+        return _divide(self.tp, self.tp + self.fp)
 
     @property
     def specificity(self) -> float:
-        """Share of the background that was left alone: tn / (tn + fp)."""
-        return _ratio(self.tn, self.tn + self.fp)
+        """Fraction of the background pixels that are predicted as background: tn / (tn + fp)."""
+        return _divide(self.tn, self.tn + self.fp)
 
     @property
     def accuracy(self) -> float:
-        """Share of the pixels called right: (tp + tn) / all. High for an empty prediction, lesions being rare."""
-        return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
+        """Fraction of correct pixels: (tp + tn) / all. High for an empty prediction, since lesion pixels are rare."""
+        return _divide(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
 
 
 def pixel_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor) -> PixelCounts:
@@ -89,21 +89,21 @@ def pixel_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor) -> PixelC
         ArgumentError: Shapes differ, or a value is neither 0 nor 1.
     """
     check_shapes("pixel_counts", pred, target)
-    called = as_binary(pred, "pixel_counts")
-    lesion = as_binary(target, "pixel_counts").to(called.device)
-    tp = int(torch.count_nonzero(called & lesion))
-    positive, actual = int(torch.count_nonzero(called)), int(torch.count_nonzero(lesion))
-    return PixelCounts(tp, positive - tp, actual - tp, called.numel() - positive - actual + tp)
+    predicted = as_binary(pred, "pixel_counts")
+    lesion = as_binary(target, "pixel_counts").to(predicted.device)
+    tp = int(torch.count_nonzero(predicted & lesion))
+    positive, actual = int(torch.count_nonzero(predicted)), int(torch.count_nonzero(lesion))
+    return PixelCounts(tp, positive - tp, actual - tp, predicted.numel() - positive - actual + tp)
 
 
 def image_mean(counts: Sequence[PixelCounts], score: str, *, empty: float | str) -> float:
-    """Mean of a score over images, each counting alike however much lesion it has.
+    """Mean of a score over images, with equal weight for each.
 
     Args:
         counts: One per image.
         score: ``"iou"``, ``"f1"``, ``"sensitivity"``, ``"ppv"``, ``"specificity"`` or ``"accuracy"``.
-        empty: What an image counts in which the score is not defined (NaN, see `PixelCounts`): a number, or ``"skip"``
-            to leave it out. Papers do either and rarely say which, so it has no default.
+        empty: Value for an image whose score is not defined (NaN, see `PixelCounts`): a number, or ``"skip"``
+            to leave it out. Papers do either and rarely state which, so it has no default.
 
     Returns:
         0 to 1; NaN if no image is left.
@@ -121,7 +121,7 @@ def values(counts: Sequence[PixelCounts], score: str) -> list[float]:
 
 
 def mean(scores: Sequence[float], empty: float | str) -> float:
-    """Mean in which NaN counts as ``empty``, or not at all if that is ``"skip"``; NaN if nothing is left."""
+    """Mean in which NaN is replaced by ``empty``, or left out if that is ``"skip"``; NaN if nothing is left."""
     if isinstance(empty, str):
         check_choice("image_mean", "empty", empty, ("skip",))
         counted = [one for one in scores if not math.isnan(one)]
@@ -130,5 +130,5 @@ def mean(scores: Sequence[float], empty: float | str) -> float:
     return sum(counted) / len(counted) if counted else math.nan
 
 
-def _ratio(part: int, whole: int) -> float:
+def _divide(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

@@ -1,4 +1,4 @@
-"""The region metric of dual_branch: a component that is right for the most part counts as right altogether."""
+"""The region metric of dual_branch: components that overlap enough count as correct in full."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._components import component_overlaps, mask_pair
+from fundus_lib.metrics._components import as_mask_pair, measure_components
 from fundus_lib.metrics.pixel_counts import PixelCounts
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: Sequence[float]) -> list[PixelCounts]:
-    r"""Count pixels by components, forgiving their outlines.
+    r"""Count pixels by components, tolerant of their outlines.
 
     With :math:`P` the prediction, :math:`G` the ground truth, :math:`P_i` and :math:`G_i` their components
     (8-connected),
@@ -31,17 +31,18 @@ def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: 
         FP &= P \setminus TP, \qquad FN = G \setminus TP
 
     Beyond :math:`P \cap G`, a component adds :math:`P_i \setminus G` or :math:`G_i \setminus P`. These sets are
-    disjoint, so their sizes add up, and a labelling of each mask answers every :math:`\sigma`: no loop over components.
+    disjoint, so their sizes add up, and one labelling of each mask suffices for every :math:`\sigma`: no loop over
+    components.
 
     This is what dual_branch's code counts (Eqs. 7 to 9). As printed, the third set of Eq. 7 has a predicted component
-    where the true one is meant, and Eq. 9 the missed share of a component where the found one is meant, so that some
-    pixels would be both hit and miss, and others neither.
+    where the true one is meant, and Eq. 9 the missed fraction of a component where the detected one is meant, so that
+    some pixels would be both true positive and false negative, and others neither.
 
     Args:
         pred: 0 and 1, or bool; (H, W), one image and one lesion.
         target: 0 and 1, or bool; the same shape.
-        sigmas: Shares from 0 to 1 that a component must exceed: at 0 it is right if touched at all, at 1 it never
-            gains, and the counts are those of `pixel_counts`. dual_branch reports 0.2, 0.35, 0.5, 0.65 and 0.8.
+        sigmas: Fractions from 0 to 1 that a component's overlap must exceed: at 0 one pixel suffices, at 1 none does,
+            and the counts are those of `pixel_counts`. dual_branch reports 0.2, 0.35, 0.5, 0.65 and 0.8.
 
     Returns:
         One count per sigma, in their order, whose ``.f1`` is the paper's F at that sigma (Eq. 10). Counts of several
@@ -57,25 +58,25 @@ def region_counts(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, sigmas: 
     if outside:
         raise ArgumentError(
             "region_counts",
-            "sigma is not a share",
+            "sigma is not a fraction",
             found=outside[0],
             expected="numbers from 0 to 1",
             remedy="divide percentages by 100",
         )
-    called, lesion = mask_pair(pred, target, "region_counts")
-    called_areas, called_shared = component_overlaps(called, lesion)
-    lesion_areas, lesion_shared = component_overlaps(lesion, called)
+    predicted, lesion = as_mask_pair(pred, target, "region_counts")
+    called_areas, called_shared = measure_components(predicted, lesion)
+    lesion_areas, lesion_shared = measure_components(lesion, predicted)
     union = int(called_areas.sum() + lesion_areas.sum() - lesion_shared.sum())
     counts = []
     for sigma in sigmas:
-        fp = _beyond_the_wrong(called_areas, called_shared, sigma)
-        fn = _beyond_the_wrong(lesion_areas, lesion_shared, sigma)
-        counts.append(PixelCounts(union - fp - fn, fp, fn, called.size - union))
+        fp = _count_unmatched(called_areas, called_shared, sigma)
+        fn = _count_unmatched(lesion_areas, lesion_shared, sigma)
+        counts.append(PixelCounts(union - fp - fn, fp, fn, predicted.size - union))
     return counts
 
 
-def _beyond_the_wrong(areas: NDArray[np.int64], shared: NDArray[np.int64], sigma: float) -> int:
-    """Pixels outside the other mask, of the components that share no more than sigma with it.
+def _count_unmatched(areas: NDArray[np.int64], shared: NDArray[np.int64], sigma: float) -> int:
+    """Pixels outside the other mask, of the components whose overlap with it is at most sigma.
 
     The comparison is exact: a quotient and the decimal sigma are rounded alike, so 1 pixel of 5 is not more than 0.2.
     """

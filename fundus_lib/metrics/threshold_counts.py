@@ -1,4 +1,4 @@
-"""Hits and false alarms at every threshold: one table, from which each curve and each area under one is read."""
+"""True and false positives at every threshold, from which all curves and the areas under them are computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fundus_lib.checks import check_choice
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._edges import as_edges, as_levels, check_range, distinct, reaching, turning_points
+from fundus_lib.metrics._edges import as_edges, as_levels, check_range, count_reaching, distinct, turning_points
 from fundus_lib.metrics._inputs import as_pair
 from fundus_lib.metrics.pixel_counts import PixelCounts
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PrecisionRecallCurve(NamedTuple):
-    """Points from high to low thresholds, so recall rises; the first is recall 0, precision 1, threshold infinity."""
+    """Points from high to low thresholds, so recall increases; first is recall 0, precision 1, threshold infinity."""
 
     recall: NDArray[np.float64]
     precision: NDArray[np.float64]
@@ -29,7 +29,7 @@ class PrecisionRecallCurve(NamedTuple):
 
 
 class ROCCurve(NamedTuple):
-    """Points from high to low thresholds, so both rates rise."""
+    """Points from high to low thresholds, so both rates increase."""
 
     false_positive_rate: NDArray[np.float64]
     sensitivity: NDArray[np.float64]
@@ -38,12 +38,12 @@ class ROCCurve(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ThresholdCounts:
-    """What is called lesion at falling thresholds. Counts at the same thresholds add up with ``+``: pooled.
+    """Pixels predicted as lesion at descending thresholds. Counts at the same thresholds add up with ``+``: pooled.
 
     Attributes:
-        thresholds: (K,) float64, falling.
+        thresholds: (K,) float64, descending.
         tp: (K,) int64, lesion pixels whose score is at least the threshold (above it, if ``strict``).
-        fp: (K,) int64, background pixels of which the same is true.
+        fp: (K,) int64, background pixels likewise.
         positives: All lesion pixels.
         negatives: All background pixels.
         strict: Whether a pixel whose score equals the threshold is left out.
@@ -80,37 +80,37 @@ class ThresholdCounts:
 
     @property
     def sensitivity(self) -> NDArray[np.float64]:
-        """(K,), also called recall or true positive rate: tp / positives. NaN without lesion pixels."""
-        return _ratio(self.tp, self.positives)
+        """(K,), also predicted recall or true positive rate: tp / positives. NaN without lesion pixels."""
+        return _divide(self.tp, self.positives)
 
     @property
     def ppv(self) -> NDArray[np.float64]:
-        """(K,), also called precision: tp / (tp + fp). NaN at thresholds that no pixel reaches."""
-        return _ratio(self.tp, self.tp + self.fp)
+        """(K,), also predicted precision: tp / (tp + fp). NaN at thresholds that no pixel reaches."""
+        return _divide(self.tp, self.tp + self.fp)
 
     @property
     def false_positive_rate(self) -> NDArray[np.float64]:
         """(K,), one minus specificity: fp / negatives. NaN without background pixels."""
-        return _ratio(self.fp, self.negatives)
+        return _divide(self.fp, self.negatives)
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """(K,), also called Dice coefficient: 2 tp / (2 tp + fp + fn). NaN where the denominator is zero."""
-        return _ratio(2 * self.tp, self.tp + self.fp + self.positives)
+        """(K,), also predicted Dice coefficient: 2 tp / (2 tp + fp + fn). NaN where the denominator is zero."""
+        return _divide(2 * self.tp, self.tp + self.fp + self.positives)
 
     @property
     def iou(self) -> NDArray[np.float64]:
         """(K,), intersection over union: tp / (tp + fp + fn). NaN where the denominator is zero."""
-        return _ratio(self.tp, self.fp + self.positives)
+        return _divide(self.tp, self.fp + self.positives)
 
     def precision_recall(self) -> PrecisionRecallCurve:
-        """K + 1 points. Precision is 1 where nothing is called lesion: nothing called, nothing called wrongly."""
+        """K + 1 points. Precision is 1 where no pixel is predicted as lesion."""
         recall = np.concatenate([[0.0 if self.positives else np.nan], self.sensitivity])
         ppv = np.concatenate([[1.0], np.where(self.tp + self.fp, self.ppv, 1.0)])
         return PrecisionRecallCurve(recall, ppv, np.concatenate([[np.inf], self.thresholds]))
 
     def roc(self, *, ends: bool = True) -> ROCCurve:
-        """The K points, and with ``ends`` the two of every ROC curve: nothing called (0, 0), all called (1, 1)."""
+        """The K points, and with ``ends`` the two of every ROC curve, (0, 0) and (1, 1)."""
         first, last, top, bottom = ([0.0], [1.0], [np.inf], [-np.inf]) if ends else ([], [], [], [])
         x, y = (np.concatenate([first, rate, last]) for rate in (self.false_positive_rate, self.sensitivity))
         if not (self.positives and self.negatives):
@@ -118,11 +118,11 @@ class ThresholdCounts:
         return ROCCurve(x, y, np.concatenate([top, self.thresholds, bottom]))
 
     def auprc(self, *, interpolation: str) -> float:
-        """Area under `precision_recall`. It ends at the lowest threshold: recall beyond it adds nothing.
+        """Area under `precision_recall`. It ends at the lowest threshold.
 
         Args:
-            interpolation: ``"step"``: each rise of recall counts with the precision at its end (average precision).
-                ``"trapezoid"``: with the mean of the precision at its two ends.
+            interpolation: ``"step"``: each increase of recall is weighted with the precision at its end (average
+                precision). ``"trapezoid"``: with the mean of the precision at its two ends.
 
         Returns:
             0 to 1; NaN without lesion pixels.
@@ -131,7 +131,7 @@ class ThresholdCounts:
         precision = self.precision_recall().precision
         height = precision[1:] if interpolation == "step" else (precision[1:] + precision[:-1]) / 2
         rise = np.diff(np.concatenate([[0], self.tp]))
-        return float(_ratio(np.sum(rise * height), self.positives))
+        return float(_divide(np.sum(rise * height), self.positives))
 
     def roc_auc(self, *, ends: bool = True) -> float:
         """Area under `roc`, by trapezoids: 0 to 1; NaN without lesion pixels or without background pixels."""
@@ -142,16 +142,16 @@ class ThresholdCounts:
 def threshold_counts(
     scores: ArrayLike | Tensor, target: ArrayLike | Tensor, *, thresholds: int | ArrayLike | None, strict: bool = False
 ) -> ThresholdCounts:
-    """Count hits and false alarms at every threshold, all pixels pooled.
+    """Count true and false positives at every threshold, all pixels pooled.
 
     Args:
         scores: Any shape, any real type. Infinite scores are allowed.
         target: 0 and 1, or bool; the same shape.
         thresholds: A number n: n thresholds from 0 to 1, equally spaced, for scores between 0 and 1. A sequence: these.
             They are rounded to the type of floating-point scores, as in ``scores >= 0.7``. None: every threshold at
-            which a curve can turn, which is each distinct score of a lesion pixel and the next number above it. Between
-            two of them no lesion pixel is found or lost, so areas under curves are exact.
-        strict: Call a pixel lesion if its score is above the threshold, not if it is equal. None has both in its table.
+            which a curve changes, which is each distinct score of a lesion pixel and the next number above it. Between
+            two of them the true positives do not change, so areas under curves are exact.
+        strict: Predict lesion if the score is above the threshold, not if it is equal. With None both are in the table.
 
     Raises:
         ArgumentError: Shapes differ, a score is NaN, a target is neither 0 nor 1, thresholds are too few or NaN, or a
@@ -159,10 +159,10 @@ def threshold_counts(
     """
     values, lesion = as_pair(scores, target, "threshold_counts")
     if thresholds is None:
-        return counts_at(values, lesion, turning_points(values[lesion]))
+        return count_at_edges(values, lesion, turning_points(values[lesion]))
     levels = as_levels(thresholds)
     check_range(thresholds, values)
-    return counts_at(values, lesion, as_edges(levels, values, strict), levels, strict)
+    return count_at_edges(values, lesion, as_edges(levels, values, strict), levels, strict)
 
 
 def threshold_counts_stream(
@@ -171,7 +171,7 @@ def threshold_counts_stream(
     thresholds: int | ArrayLike | None,
     strict: bool = False,
 ) -> ThresholdCounts:
-    """The same pooled over many maps that need not fit into memory together.
+    """The same pooled over many score maps that need not fit into memory together.
 
     Given thresholds take one pass. All thresholds (None) take two: the first collects the scores of the lesion pixels,
     the second counts the others between them. One pass cannot do this exactly within memory bounded by the lesion
@@ -184,22 +184,22 @@ def threshold_counts_stream(
         strict: As in `threshold_counts`.
 
     Raises:
-        ArgumentError: As in `threshold_counts`; ``maps`` is empty, cannot be iterated twice, or gives other maps the
-            second time.
+        ArgumentError: As in `threshold_counts`; ``maps`` is empty, cannot be iterated twice, or differs between the two
+            passes.
     """
     if thresholds is None:
-        return two_passes(maps, turning_points)
+        return count_in_two_passes(maps, turning_points)
     total = None
     for scores, target in maps:
         counts = threshold_counts(scores, target, thresholds=thresholds, strict=strict)
         total = counts if total is None else total + counts
-    return _given(total)
+    return _require_one(total)
 
 
-def two_passes(
+def count_in_two_passes(
     maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]], find: Callable[[Tensor], Tensor]
 ) -> ThresholdCounts:
-    """Counts at the edges that ``find`` makes of the scores of all lesion pixels, see `threshold_counts_stream`."""
+    """Counts at the edges that ``find`` computes from all lesion pixels' scores, see `threshold_counts_stream`."""
     where = "maps"
     if iter(maps) is maps:
         raise ArgumentError(
@@ -209,19 +209,19 @@ def two_passes(
             expected="something that can be iterated twice: all thresholds take two passes",
             remedy="pass a list, a data set, or an object whose __iter__ starts anew; or give thresholds",
         )
-    edges = torch.empty(0)  # (K,), rising
+    edges = torch.empty(0)  # (K,), ascending
     sums: tuple[list[float], list[float]] = [], []  # of the first pass and of the second
     for scores, target in maps:
         values, lesion = as_pair(scores, target, where)
         new = find(values[lesion]).cpu()
         edges = distinct(torch.cat([edges, new])) if len(edges) else new
-        sums[0].extend(_sums(values, lesion))
+        sums[0].extend(_summarize(values, lesion))
     total = None
     for scores, target in maps:
         values, lesion = as_pair(scores, target, where)
-        counts = counts_at(values, lesion, edges.to(values.device))
+        counts = count_at_edges(values, lesion, edges.to(values.device))
         total = counts if total is None else total + counts
-        sums[1].extend(_sums(values, lesion))
+        sums[1].extend(_summarize(values, lesion))
     if not np.array_equal(*sums, equal_nan=True):
         raise ArgumentError(
             where,
@@ -230,32 +230,32 @@ def two_passes(
             expected="the same scores and targets in both passes",
             remedy="switch off augmentation, dropout and shuffled files, or store the scores",
         )
-    return _given(total)
+    return _require_one(total)
 
 
-def counts_at(
+def count_at_edges(
     scores: Tensor,
     lesion: Tensor,
     edges: Tensor,
     levels: NDArray[np.float64] | None = None,
     strict: bool = False,
 ) -> ThresholdCounts:
-    """Hits and false alarms at rising edges (K,); the table calls them by the levels (K,), if there are any."""
+    """Count true and false positives at ascending edges (K,), reported as the levels (K,) if given."""
     found = scores[lesion]
-    tp, every = reaching(found, edges), reaching(scores, edges)
+    tp, every = count_reaching(found, edges), count_reaching(scores, edges)
     levels = edges.cpu().double().numpy() if levels is None else levels
     positives, negatives = found.numel(), scores.numel() - found.numel()
     return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, negatives, strict)
 
 
-def _sums(scores: Tensor, lesion: Tensor) -> tuple[float, float, float]:
-    """What tells one map from another: lesion pixels, and the sums of their scores and of all."""
+def _summarize(scores: Tensor, lesion: Tensor) -> tuple[float, float, float]:
+    """Number of lesion pixels, and the sums of their scores and of all, to compare two passes."""
     found = scores[lesion]
     return float(found.numel()), float(found.sum(dtype=torch.float64)), float(scores.sum(dtype=torch.float64))
 
 
-def _given(total: ThresholdCounts | None) -> ThresholdCounts:
-    """The total, unless nothing was added up."""
+def _require_one(total: ThresholdCounts | None) -> ThresholdCounts:
+    """The total, if there is one."""
     if total is None:
         raise ArgumentError(
             "maps",
@@ -267,6 +267,6 @@ def _given(total: ThresholdCounts | None) -> ThresholdCounts:
     return total
 
 
-def _ratio(part: NDArray[np.number] | np.number, whole: NDArray[np.int64] | int) -> NDArray[np.float64]:
+def _divide(part: NDArray[np.number] | np.number, whole: NDArray[np.int64] | int) -> NDArray[np.float64]:
     with np.errstate(invalid="ignore"):
         return np.asarray(part / np.asarray(whole, np.float64))

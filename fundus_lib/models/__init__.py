@@ -1,4 +1,4 @@
-"""The networks: one file per architecture, made by name.
+"""The networks: one file per architecture, created by name.
 
 Every model maps ``images`` float (B, 3, H, W) to a dictionary whose ``"logits"`` are (B, L, H, W) at the input's size;
 further keys are documented per model.

@@ -1,4 +1,4 @@
-"""DeepLabV3+: DeepLabV3 with a decoder that looks back at an early, finer map.
+"""DeepLabV3+: DeepLabV3 with a decoder that also takes an early feature map of higher resolution.
 
 Source: L.-C. Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV
 2018. The layers are those of segmentation_models_pytorch, a package that is needed for this network alone.
@@ -13,20 +13,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError, MissingPackageError
-from fundus_lib.models.staged import Features, Staged, Through, check_counts
+from fundus_lib.models.staged import BackbonePart, Features, Staged, check_counts
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 STRIDE = 16
-"""By how much the encoder shrinks the image."""
+"""Factor by which the encoder downsamples."""
 
 
 class DeepLabV3Plus(Staged):
-    """segmentation_models_pytorch's DeepLabV3+, cut into parts.
+    """segmentation_models_pytorch's DeepLabV3+, split into parts.
 
     The parts are ``stem``, ``layer1``, ``layer2``, ``layer3``, ``layer4`` (all but its last block), ``last_block`` and
-    ``head``. Images of any size will do: they are continued to a multiple of 16 by repeating their edge. In training,
+    ``head``. Images may have any size: they are padded to a multiple of 16 by repeating their edge. In training,
     batch normalisation of the image's mean needs at least two images. The paper has no two branches of it: that they
     share as PSPNet's do is our choice.
 
@@ -48,34 +48,34 @@ class DeepLabV3Plus(Staged):
         if encoder not in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
             raise ArgumentError(
                 "DeepLabV3Plus",
-                "this encoder cannot be cut into parts",
+                "this encoder cannot be split into parts",
                 found=f"encoder={encoder!r}",
                 expected="'resnet50', or a ResNet of 18, 34, 101 or 152 layers",
                 remedy="'resnet50' is what the papers use",
             )
         made = _package().DeepLabV3Plus(encoder_name=encoder, encoder_weights=None, classes=lesions)
-        trunk = made.encoder
+        network = made.encoder
         if pretrained:
             from torchvision.models import get_model_weights
 
-            from fundus_lib.models.imagenet import imagenet_weights
+            from fundus_lib.models.imagenet import load_imagenet_weights
 
-            trunk.load_state_dict(imagenet_weights(get_model_weights(encoder).IMAGENET1K_V1))  # it drops the classifier
+            network.load_state_dict(load_imagenet_weights(get_model_weights(encoder).IMAGENET1K_V1))  # without fc
         super().__init__(
             {
-                "stem": Stem(nn.Sequential(trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool)),
-                "layer1": Through(trunk.layer1, keep="early"),
-                "layer2": Through(trunk.layer2),
-                "layer3": Through(trunk.layer3),
-                "layer4": Through(trunk.layer4[:-1]),
-                "last_block": Through(trunk.layer4[-1:]),
-                "head": Decode(made.decoder, made.segmentation_head),
+                "stem": StemPart(nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)),
+                "layer1": BackbonePart(network.layer1, keep="early"),
+                "layer2": BackbonePart(network.layer2),
+                "layer3": BackbonePart(network.layer3),
+                "layer4": BackbonePart(network.layer4[:-1]),
+                "last_block": BackbonePart(network.layer4[-1:]),
+                "head": DecoderPart(made.decoder, made.segmentation_head),
             }
         )
 
 
-class Stem(nn.Module):
-    """The part that continues the images to a multiple of the stride and begins to shrink them."""
+class StemPart(nn.Module):
+    """The part that pads the images to a multiple of the stride and applies the encoder's first layers."""
 
     def __init__(self, module: nn.Module):
         super().__init__()
@@ -88,8 +88,8 @@ class Stem(nn.Module):
         return features | {"x": self.module(x)}
 
 
-class Decode(nn.Module):
-    """The part that joins the last map with the early one and gives the logits."""
+class DecoderPart(nn.Module):
+    """The part that combines the last feature map with the early one and computes the logits."""
 
     def __init__(self, decoder: nn.Module, score: nn.Module):
         super().__init__()
@@ -99,7 +99,7 @@ class Decode(nn.Module):
     def forward(self, features: Features) -> Features:
         """Add ``"logits"``."""
         height, width = features["images"].shape[-2:]
-        x = self.decoder([None, None, features["early"], None, None, features["x"]])  # it looks at these two only
+        x = self.decoder([None, None, features["early"], None, None, features["x"]])  # it uses these two only
         return features | {"logits": self.score(x)[..., :height, :width]}
 
 

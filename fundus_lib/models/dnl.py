@@ -1,4 +1,4 @@
-"""DNL: each place asks every other one how much it differs from the average in the same way.
+"""DNL: attention between positions by their deviations from the mean.
 
 Source: M. Yin et al., "Disentangled Non-Local Neural Networks", ECCV 2020, and its authors' code for the layers around
 the block.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.models.resnet import DilatedResNet, convolution, score
+from fundus_lib.models.resnet import DilatedResNet, build_fcn_head, convolution
 from fundus_lib.models.staged import check_counts
 
 
@@ -18,12 +18,12 @@ class DNL(DilatedResNet):
     """Dilated ResNet-50 with a disentangled non-local head.
 
     Parts and outputs are those of :class:`~fundus_lib.models.resnet.DilatedResNet`.
-    dual_branch does not say how it set DNL up; head and auxiliary head are those of DNL's authors, who use them on a
+    dual_branch does not give DNL's settings; head and auxiliary head are those of DNL's authors, who use them on a
     ResNet-101 with the deep stem. That two branches share what they share of PSPNet is our choice.
 
     Args:
         lesions: Number of output channels L.
-        width: Channels of the trunk's first stage; 64 is ResNet-50.
+        width: Channels of the backbone's first stage; 64 is ResNet-50.
         stem: ``"deep"`` or ``"torchvision"``.
         pretrained: Start from ImageNet (``stem="torchvision"`` only).
 
@@ -35,15 +35,15 @@ class DNL(DilatedResNet):
     def __init__(self, lesions: int = 1, width: int = 64, stem: str = "deep", pretrained: bool = False):
         check_counts("DNL", lesions=lesions, width=width)
         head = NonLocalHead(32 * width, 8 * width, lesions)
-        super().__init__("DNL", head, score(16 * width, 8 * width, lesions), width, stem, pretrained)
+        super().__init__("DNL", head, build_fcn_head(16 * width, 8 * width, lesions), width, stem, pretrained)
 
 
 class NonLocalHead(nn.Module):
-    """Reduce, relate all places to each other, and judge by the result beside the map itself.
+    """Channel reduction, attention between all positions, and logits from its result concatenated with the input.
 
     Args:
-        channels: Channels C of the map.
-        inner: Channels while places are related: 512.
+        channels: Channels C of the feature map.
+        inner: Channels during attention: 512.
         lesions: Number of output channels L.
     """
 
@@ -52,7 +52,7 @@ class NonLocalHead(nn.Module):
         self.relate = nn.Sequential(
             *convolution(channels, inner), DisentangledNonLocal(inner, inner // 2), *convolution(inner, inner)
         )
-        self.score = score(channels + inner, inner, lesions)
+        self.score = build_fcn_head(channels + inner, inner, lesions)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, L, h, w)."""
@@ -61,18 +61,18 @@ class NonLocalHead(nn.Module):
 
 
 class DisentangledNonLocal(nn.Module):
-    """Two kinds of attention, added to the map: between pairs of places, and to places that stand out for everyone.
+    """Two kinds of attention, added to the input: pairwise between positions, and unary, alike for all queries.
 
-    The pairwise kind compares a query with a key after subtracting from each its mean over all places; what the means
-    would contribute is the second kind, which has weights of its own. (The keys' mean need not be subtracted: it adds
-    the same to a query's score with every key, and the softmax takes no notice.) The mean is per channel, as in the
-    paper; the authors' configuration for Cityscapes subtracts one number for all channels. Scores are not divided by
-    the root of the number of channels, as there. The pairwise part starts with weight zero.
+    The pairwise kind compares a query with a key after subtracting from each its mean over all positions; what the
+    means would contribute is the unary kind, which has weights of its own. (The keys' mean need not be subtracted: it
+    adds the same to a query's score with every key, which leaves the softmax as it is.) The mean is per channel, as in
+    the paper; the authors' configuration for Cityscapes subtracts one number for all channels. Scores are not divided
+    by the root of the number of channels, as there. The pairwise part starts with weight zero.
 
     Memory grows with the square of h·w where torch has no attention kernel that avoids it.
 
     Args:
-        channels: Channels C of the map.
+        channels: Channels C of the feature map.
         inner: Channels of queries and keys.
     """
 
@@ -95,7 +95,7 @@ class DisentangledNonLocal(nn.Module):
         )  # (B, h·w, channels) each
         query = query - query.mean(1, keepdim=True)  # the keys' mean drops out of the softmax
         pairwise = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=1.0)[:, 0]
-        common = salience.softmax(1).transpose(1, 2) @ value  # (B, 1, C), the same for every place
+        common = salience.softmax(1).transpose(1, 2) @ value  # (B, 1, C), the same for every position
         added = (self.gamma * pairwise + common).transpose(1, 2)  # (B, C, h·w)
         result: Tensor = x + added.reshape(x.shape)
         return result

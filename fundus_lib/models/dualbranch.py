@@ -1,7 +1,7 @@
 """The dual-branch network: two copies of a network that share their first parts.
 
 Source: dual_branch, "Dual-Branch Segmentation Network" and Fig. 2. One branch is trained for large hard exudates, the
-other for small ones; how is the loss's matter, not the network's.
+other for small ones; how is defined by the loss, not by the network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.registry import create_model
-from fundus_lib.models.staged import Staged, outputs, run, start
+from fundus_lib.models.staged import Staged, init_features, run_parts, select_outputs
 
 BRANCHES = ("large", "small")
 COMBINATIONS = ("logits", "probabilities")
@@ -23,8 +23,8 @@ COMBINATIONS = ("logits", "probabilities")
 class DualBranch(nn.Module):
     """Two branches of any network that is made of parts.
 
-    The shared parts run once per call, whatever happens behind them. The branches' own parts start from different
-    random numbers (from the same ImageNet weights, where the base has them), as in the authors' code.
+    The shared parts run once per call. The branches' own parts are initialised with different random numbers (or with
+    the same ImageNet weights, where the base has them), as in the authors' code.
 
     Args:
         base: Name of the branches' network, such as ``"pspnet"``.
@@ -65,7 +65,7 @@ class DualBranch(nn.Module):
                 remedy="choose another base, or rewrite it in parts",
             )
         names = list(first.parts)
-        count = _number_shared(shared, names, first.shared_until)
+        count = _count_shared(shared, names, first.shared_until)
         self.combine = combine
         self.shared = nn.ModuleDict({name: first.parts[name] for name in names[:count]})
         self.large = nn.ModuleDict({name: first.parts[name] for name in names[count:]})
@@ -97,33 +97,33 @@ class DualBranch(nn.Module):
                 expected="'both', 'large' or 'small'",
                 remedy="leave it out to run both",
             )
-        features = run(self.shared, start(images))
+        features = run_parts(self.shared, init_features(images))
         own = {"large": self.large, "small": self.small}
         if branch != "both":
-            return outputs(run(own[branch], features))
-        given = {name: outputs(run(own[name], features)) for name in BRANCHES}
-        mean = mean_of_logits if self.combine == "logits" else mean_of_probabilities
+            return select_outputs(run_parts(own[branch], features))
+        given = {name: select_outputs(run_parts(own[name], features)) for name in BRANCHES}
+        mean = average_logits if self.combine == "logits" else average_probabilities
         combined = {"logits": mean(given["large"]["logits"], given["small"]["logits"])}
         return combined | {f"{name}_{key}": value for name in BRANCHES for key, value in given[name].items()}
 
 
-def mean_of_logits(a: Tensor, b: Tensor) -> Tensor:
+def average_logits(a: Tensor, b: Tensor) -> Tensor:
     """The mean of two logits, any shape."""
     return (a + b) / 2
 
 
-def mean_of_probabilities(a: Tensor, b: Tensor) -> Tensor:
+def average_probabilities(a: Tensor, b: Tensor) -> Tensor:
     """The logit of the mean of two logits' probabilities, any shape.
 
-    Computed from logarithms of probabilities, so that it neither overflows nor loses what a
-    probability lacks to 1.
+    Computed from logarithms of probabilities, so that it neither overflows nor loses the
+    difference of a probability to 1.
     """
     yes = torch.logaddexp(F.logsigmoid(a), F.logsigmoid(b))
     no = torch.logaddexp(F.logsigmoid(-a), F.logsigmoid(-b))
     return yes - no
 
 
-def _number_shared(shared: str, names: list[str], shared_until: Any) -> int:
+def _count_shared(shared: str, names: list[str], shared_until: Any) -> int:
     """How many parts, from the first on, two branches have in common."""
     if shared == "none":
         return 0

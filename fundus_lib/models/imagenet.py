@@ -1,4 +1,4 @@
-"""Weights that torchvision's networks learned on ImageNet, for trunks that have the same layers."""
+"""ImageNet weights of torchvision's networks, for backbones with the same layers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     import torchvision
     from torch import Tensor
 
-COLOURS = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
-"""Mean and standard deviation of ImageNet's colours, which torchvision's weights expect; (2, 3), grey levels 0-255."""
+MEAN_STD = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]) * 255
+"""ImageNet's channel means and standard deviations, as torchvision's weights expect; (2, 3), grey levels 0-255."""
 
-LITE_COLOURS = torch.tensor([[127.0] * 3, [128.0] * 3])
-"""What EfficientNet-Lite0's weights expect in their place; (2, 3)."""
+LITE_MEAN_STD = torch.tensor([[127.0] * 3, [128.0] * 3])
+"""What EfficientNet-Lite0's weights expect instead; (2, 3)."""
 
 
-def imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, Tensor]:
+def load_imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, Tensor]:
     """Read weights from torch's cache, or download them into it.
 
     They expect RGB images from 0 to 1, from which ImageNet's mean (0.485, 0.456, 0.406) is subtracted and which are
@@ -43,6 +43,6 @@ def imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, Tenso
             f"pretrained ({weights})",
             "the weights are not on this machine and cannot be downloaded",
             found=f"{type(error).__name__}: {error}",
-            expected=f"a way to {weights.url}, or that file under {get_dir()}/checkpoints",
-            remedy="bring the file there by other means, or start from fresh weights: pretrained=False",
+            expected=f"access to {weights.url}, or that file under {get_dir()}/checkpoints",
+            remedy="copy the file there, or start from fresh weights: pretrained=False",
         ) from error

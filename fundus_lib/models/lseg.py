@@ -12,10 +12,10 @@ from fundus_lib.models.hed import HED
 class LSeg(HED):
     """HED with one channel per lesion in each side output, and a fusion of its own for each lesion.
 
-    Parts and outputs are those of :class:`~fundus_lib.models.hed.HED`. The first convolution pads by 1, so that the
-    maps end where the image ends; there the side outputs are continued with their last value, where the authors'
-    deconvolution fades to zero within half a stride of the edge [our choice]. What two branches share is our choice
-    too: what they share of HED.
+    Parts and outputs are those of :class:`~fundus_lib.models.hed.HED`. The first convolution pads by 1, so that
+    the feature maps end at the image's edge; there the side outputs are padded with their last value, where the
+    authors' transposed convolution fades to zero within half a stride of the edge [our choice]. What two branches share
+    is our choice too: what they share of HED.
 
     Args:
         lesions: Number of output channels L; 4 in the paper.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.models.hed import Fuse, at_full_size
+from fundus_lib.models.hed import Fusion, upsample_and_crop
 from fundus_lib.models.staged import Features, Staged, check_counts
 
 
@@ -26,9 +26,9 @@ class LWENet(Staged):
     Args:
         lesions: Number of output channels L.
         width: Channels of the first convolution, a multiple of 4; 64 in the paper.
-        rectified: Send the side outputs through a ReLU, as the authors' definition does. A side output then never
-            speaks against a lesion, and one that starts below zero everywhere learns nothing, as 12 of 80 fresh ones
-            did on noise: hence not by default [our choice].
+        rectified: Apply a ReLU to the side outputs, as the authors' definition does. A side output is then never
+            negative, and one that starts below zero everywhere has no gradient, as 12 of 80 newly initialised ones on
+            noise: hence not by default [our choice].
 
     Raises:
         ArgumentError: A setting is out of range.
@@ -48,20 +48,20 @@ class LWENet(Staged):
             )
         unit = width // 4
         fine = nn.Sequential(
-            *rectify(nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3)),
+            *add_relu(nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3)),
             Inception(width, width, (4 * unit, 6 * unit, 2 * unit, unit)),
             Inception(13 * unit, width, (3 * unit, 5 * unit, unit, unit)),
             Inception(10 * unit, width, (3 * unit, 5 * unit, unit, unit)),
-            *rectify(nn.Conv2d(10 * unit, 2 * width, kernel_size=3, padding=1)),
+            *add_relu(nn.Conv2d(10 * unit, 2 * width, kernel_size=3, padding=1)),
         )
         coarse = nn.Sequential(
             nn.MaxPool2d(2, ceil_mode=True), Chain(2 * width, 2 * width), Chain(4 * width, 2 * width)
         )
         super().__init__(
             {
-                "stage1": SidePart(1, fine, side(2 * width, width, lesions, 0.2, rectified)),
-                "stage2": SidePart(2, coarse, side(4 * width, width, lesions, 0.0, rectified)),
-                "fuse": Fuse(lesions, sides=2, weight=0.1),
+                "stage1": SidePart(1, fine, build_side_output(2 * width, width, lesions, 0.2, rectified)),
+                "stage2": SidePart(2, coarse, build_side_output(4 * width, width, lesions, 0.0, rectified)),
+                "fuse": Fusion(lesions, sides=2, weight=0.1),
             }
         )
 
@@ -71,7 +71,7 @@ class SidePart(nn.Module):
 
     Args:
         number: 1 or 2; the stride is ``2 ** number``.
-        trunk: The current map to the next.
+        trunk: The current feature map to the next.
         side: (B, C, h, w) to (B, L, h, w).
     """
 
@@ -84,29 +84,29 @@ class SidePart(nn.Module):
     def forward(self, features: Features) -> Features:
         """Replace ``"x"``; add ``"side1"`` or ``"side2"``, (B, L, H, W)."""
         x = self.trunk(features["x"])
-        logits = at_full_size(self.side(x), stride=2**self.number, margin=0, images=features["images"])
+        logits = upsample_and_crop(self.side(x), stride=2**self.number, margin=0, images=features["images"])
         return features | {"x": x, f"side{self.number}": logits}
 
 
 class Inception(nn.Module):
-    """A 3×3 convolution, then side by side a 1×1, a 3×3 and a 5×5 convolution, and a 1×1 of the maximum over 5×5.
+    """A 3×3 convolution, then in parallel a 1×1, a 3×3, a 5×5 and, after 5×5 max pooling, a 1×1 convolution.
 
     Args:
-        channels_in: Channels that come in.
+        channels_in: Input channels.
         inner: Channels of the first convolution.
-        channels_out: Of the four beside each other.
+        channels_out: Of each of the four branches.
     """
 
     def __init__(self, channels_in: int, inner: int, channels_out: tuple[int, int, int, int]):
         super().__init__()
         one, three, five, pooled = channels_out
-        self.reduce = rectify(nn.Conv2d(channels_in, inner, kernel_size=3, padding=1))
+        self.reduce = add_relu(nn.Conv2d(channels_in, inner, kernel_size=3, padding=1))
         self.branches = nn.ModuleList(
             [
-                rectify(nn.Conv2d(inner, one, kernel_size=1)),
-                rectify(nn.Conv2d(inner, three, kernel_size=3, padding=1)),
-                rectify(nn.Conv2d(inner, five, kernel_size=5, padding=2)),
-                nn.Sequential(nn.MaxPool2d(5, stride=1, padding=2), *rectify(nn.Conv2d(inner, pooled, kernel_size=1))),
+                add_relu(nn.Conv2d(inner, one, kernel_size=1)),
+                add_relu(nn.Conv2d(inner, three, kernel_size=3, padding=1)),
+                add_relu(nn.Conv2d(inner, five, kernel_size=5, padding=2)),
+                nn.Sequential(nn.MaxPool2d(5, stride=1, padding=2), *add_relu(nn.Conv2d(inner, pooled, kernel_size=1))),
             ]
         )
 
@@ -117,14 +117,14 @@ class Inception(nn.Module):
 
 
 class Chain(nn.Module):
-    """Three 3×3 convolutions, of which the first's and the third's results are passed on side by side."""
+    """Three 3×3 convolutions; the outputs of the first and the third are concatenated."""
 
     def __init__(self, channels_in: int, channels_out: int):
         super().__init__()
-        self.first = rectify(nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1))
+        self.first = add_relu(nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1))
         self.rest = nn.Sequential(
-            *rectify(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1)),
-            *rectify(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1)),
+            *add_relu(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1)),
+            *add_relu(nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -133,20 +133,20 @@ class Chain(nn.Module):
         return torch.cat([x, self.rest(x)], dim=1)
 
 
-def side(channels: int, inner: int, lesions: int, bias: float, rectified: bool) -> nn.Sequential:
+def build_side_output(channels: int, inner: int, lesions: int, bias: float, rectified: bool) -> nn.Sequential:
     """The logits at one resolution: (B, channels, h, w) to (B, L, h, w)."""
-    last = xavier(nn.Conv2d(inner, lesions, kernel_size=1), bias=0.0)
-    layers = rectify(nn.Conv2d(channels, inner, kernel_size=3, padding=1), bias)
+    last = init_xavier(nn.Conv2d(inner, lesions, kernel_size=1), bias=0.0)
+    layers = add_relu(nn.Conv2d(channels, inner, kernel_size=3, padding=1), bias)
     return nn.Sequential(*layers, last, *([nn.ReLU()] if rectified else []))
 
 
-def rectify(layer: nn.Conv2d, bias: float = 0.2) -> nn.Sequential:
+def add_relu(layer: nn.Conv2d, bias: float = 0.2) -> nn.Sequential:
     """A convolution and its ReLU."""
-    return nn.Sequential(xavier(layer, bias), nn.ReLU(inplace=True))
+    return nn.Sequential(init_xavier(layer, bias), nn.ReLU(inplace=True))
 
 
-def xavier(layer: nn.Conv2d, bias: float) -> nn.Conv2d:
-    """Start a convolution as Caffe's filler "xavier" does: evenly within ±√(3 / number of inputs)."""
+def init_xavier(layer: nn.Conv2d, bias: float) -> nn.Conv2d:
+    """Initialise a convolution as Caffe's filler "xavier": uniformly within ±√(3 / number of inputs)."""
     bound = (3 / layer.weight[0].numel()) ** 0.5
     nn.init.uniform_(layer.weight, -bound, bound)
     nn.init.constant_(layer.bias, bias)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""PSPNet: each place also sees what its sixth, third, half and whole of the image look like on average.
+"""PSPNet: each position is also given the means over a sixth, a third, half and the whole of the image.
 
 Source: H. Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, as dual_branch's authors use it.
 """
@@ -20,7 +20,7 @@ class PSPNet(DilatedResNet):
 
     Args:
         lesions: Number of output channels L.
-        width: Channels of the trunk's first stage; 64 is ResNet-50.
+        width: Channels of the backbone's first stage; 64 is ResNet-50.
         stem: ``"deep"`` as in the authors' code, or ``"torchvision"``.
         pretrained: Start from ImageNet (``stem="torchvision"`` only).
 
@@ -36,15 +36,15 @@ class PSPNet(DilatedResNet):
 
 
 class PyramidPooling(nn.Module):
-    """Means over 1, 4, 9 and 36 fields of the map, enlarged, beside the map itself; then a 3×3 convolution of all.
+    """Means over 1, 4, 9 and 36 bins, upsampled and concatenated with the feature map; then a 3×3 convolution.
 
-    The convolution of the enlarged means is computed without ever enlarging them (see :func:`convolve_enlarged`), which
-    spares half of the head's multiplications and a map of 2048 channels.
+    The convolution of the upsampled means is computed without upsampling them (see :func:`convolve_upsampled`), which
+    spares half of the head's multiplications and a feature map of 2048 channels.
 
     Args:
-        channels: Channels C of the map.
+        channels: Channels C of the feature map.
         inner: Channels of each mean, and of the result: 512 in the paper.
-        bins: Fields along each side.
+        bins: Bins along each side.
     """
 
     def __init__(self, channels: int, inner: int, bins: tuple[int, ...] = (1, 2, 3, 6)):
@@ -64,17 +64,17 @@ class PyramidPooling(nn.Module):
         *weights, own = torch.split(self.mix.weight, [inner] * len(self.means) + [x.shape[1]], dim=1)
         y = F.conv2d(x, own, padding=1)
         for mean, weight in zip(self.means, weights, strict=True):
-            y = y + convolve_enlarged(mean(x), weight, (x.shape[-2], x.shape[-1]))
+            y = y + convolve_upsampled(mean(x), weight, (x.shape[-2], x.shape[-1]))
         result: Tensor = self.finish(y)
         return result
 
 
-def convolve_enlarged(small: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge a small map by bilinear interpolation and convolve it, in the opposite order.
+def convolve_upsampled(small: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Upsample a small feature map bilinearly and convolve it, computed in the opposite order.
 
-    Both are linear, so the channels can be mixed first, where the map is small: once for each of the nine places of the
-    kernel. Interpolation, with each place's shift in it, is then a matrix from the left and one from the right.
-    The result is the same up to rounding; what is saved is a convolution of h·w places with 9·C·O weights.
+    Both are linear, so the channels can be mixed first, at the low resolution: once for each of the nine positions of
+    the kernel. Interpolation, with each position's shift in it, is then a matrix from the left and one from the right.
+    The result is the same up to rounding; what is saved is a convolution of h·w positions with 9·C·O weights.
 
     Args:
         small: (B, C, k, l).
@@ -82,21 +82,21 @@ def convolve_enlarged(small: Tensor, weight: Tensor, size: tuple[int, int]) -> T
         size: Height h and width w.
 
     Returns:
-        (B, O, h, w), the 3×3 convolution, with zeros around, of the enlarged map, whose corners stay in place.
+        (B, O, h, w), the 3×3 convolution, zero-padded, of the map upsampled with aligned corners.
     """
     batch, _, rows, columns = small.shape
     mixed = torch.einsum("ocyx,bcij->boyixj", weight, small)  # (B, O, 3, k, 3, l)
     mixed = mixed.reshape(batch, len(weight), 3 * rows, 3 * columns)
-    down, across = (shifted_interpolation(n, m, small) for n, m in zip(size, (rows, columns), strict=True))
+    down, across = (build_shifted_interpolation(n, m, small) for n, m in zip(size, (rows, columns), strict=True))
     return down @ mixed @ across.T
 
 
-def shifted_interpolation(large: int, small: int, like: Tensor) -> Tensor:
-    """The matrix of linear interpolation, three times side by side: shifted by −1, 0 and 1, zeros coming in.
+def build_shifted_interpolation(large: int, small: int, like: Tensor) -> Tensor:
+    """The matrix of linear interpolation, three times side by side: shifted by −1, 0 and 1, padded with zeros.
 
     Args:
-        large: Number of places to interpolate to.
-        small: Number of places to interpolate from.
+        large: Number of positions to interpolate to.
+        small: Number of positions to interpolate from.
         like: Whose device and type the matrix is to have.
 
     Returns:

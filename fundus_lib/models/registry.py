@@ -1,4 +1,4 @@
-"""Models by name: the one table that says which names exist and where their classes live."""
+"""Models by name: the one table of names and classes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _CLASSES = {
     "sunet": "fundus_lib.models.sunet:SUNet",
     "unet": "fundus_lib.models.unet:UNet",
 }
-"""Name (lower case, no separators) to ``module:class``; the module is imported when its model is first made."""
+"""Name (lower case, no separators) to ``module:class``; the module is imported when its model is first created."""
 
 
 def list_models() -> list[str]:
-    """Names that :func:`create_model` knows, in alphabetical order."""
+    """Names that :func:`create_model` accepts, in alphabetical order."""
     return sorted(_CLASSES)
 
 
 def create_model(name: str, **kwargs: Any) -> nn.Module:
-    """Make a model with fresh weights.
+    """Create a model, newly initialised.
 
     Args:
         name: One of :func:`list_models`.

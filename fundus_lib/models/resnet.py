@@ -1,6 +1,6 @@
-"""The trunk of PSPNet, DeepLabV3, DNL and SPNet: ResNet-50 whose last two stages widen their view instead of shrinking.
+"""The backbone of PSPNet, DeepLabV3, DNL and SPNet: ResNet-50 with dilation in its last two stages.
 
-Stages 4 and 5 (``layer3``, ``layer4``) keep the resolution of an eighth and spread their 3×3 convolutions by 2 and 4.
+Stages 4 and 5 (``layer3``, ``layer4``) keep an output stride of 8; their 3×3 convolutions have dilation rates 2 and 4.
 The blocks are torchvision's. Two stems: the **deep** one of the papers' codes, three 3×3 convolutions with 64, 64 and
 128 channels, and torchvision's, one 7×7 with 64, for which ImageNet weights exist.
 """
@@ -13,22 +13,22 @@ from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck
 
 from fundus_lib.errors import ArgumentError, WeightsError
-from fundus_lib.models.staged import Predict, Staged, Through
+from fundus_lib.models.staged import BackbonePart, OutputPart, Staged
 
 STEMS = ("deep", "torchvision")
 
 LEAK = 0.01
-"""Slope below zero of the activations outside the trunk.
+"""Slope below zero of the activations outside the backbone.
 
-The authors set none, so that it is the default of InPlaceABN, the library that normalises for them.
+The authors set none, so that it is the default of InPlaceABN, the library of their normalisation layers.
 """
 
 
 class DilatedResNet(Staged):
-    """Dilated ResNet-50, a head on its last map, and an auxiliary head on ``layer3``.
+    """Dilated ResNet-50, a head on its last feature map, and an auxiliary head on ``layer3``.
 
     The parts are ``stem``, ``layer1``, ``layer2``, ``layer3``, ``aux``, ``layer4`` (its first two blocks),
-    ``last_block`` (its third) and ``head``. Besides ``"logits"``, the network gives in training ``"aux"``
+    ``last_block`` (its third) and ``head``. Besides ``"logits"``, the network returns in training ``"aux"``
     (B, L, H, W), the auxiliary head's logits.
 
     Two branches share everything but the last block and the head in dual_branch's code; everything but ``layer4`` and
@@ -59,17 +59,17 @@ class DilatedResNet(Staged):
                 remedy="'deep' is that of the paper's code, 'torchvision' the one with ImageNet weights",
             )
         first = 2 * width if stem == "deep" else width
-        layer4 = stage(16 * width, 8 * width, blocks=3, dilation=4)
+        layer4 = build_stage(16 * width, 8 * width, blocks=3, dilation=4)
         super().__init__(
             {
-                "stem": Through(deep_stem(width) if stem == "deep" else torchvision_stem(width)),
-                "layer1": Through(stage(first, width, blocks=3)),
-                "layer2": Through(stage(4 * width, 2 * width, blocks=4, stride=2)),
-                "layer3": Through(stage(8 * width, 4 * width, blocks=6, dilation=2)),
-                "aux": Predict(auxiliary, "aux", only_in_training=True),
-                "layer4": Through(layer4[:2]),
-                "last_block": Through(layer4[2:]),
-                "head": Predict(head),
+                "stem": BackbonePart(build_deep_stem(width) if stem == "deep" else build_torchvision_stem(width)),
+                "layer1": BackbonePart(build_stage(first, width, blocks=3)),
+                "layer2": BackbonePart(build_stage(4 * width, 2 * width, blocks=4, stride=2)),
+                "layer3": BackbonePart(build_stage(8 * width, 4 * width, blocks=6, dilation=2)),
+                "aux": OutputPart(auxiliary, "aux", only_in_training=True),
+                "layer4": BackbonePart(layer4[:2]),
+                "last_block": BackbonePart(layer4[2:]),
+                "head": OutputPart(head),
             }
         )
         if pretrained:
@@ -86,15 +86,15 @@ class DilatedResNet(Staged):
     def _load_imagenet(self) -> None:
         from torchvision.models import ResNet50_Weights
 
-        from fundus_lib.models.imagenet import imagenet_weights
+        from fundus_lib.models.imagenet import load_imagenet_weights
 
-        theirs = imagenet_weights(ResNet50_Weights.IMAGENET1K_V1)
-        trunk = {
+        theirs = load_imagenet_weights(ResNet50_Weights.IMAGENET1K_V1)
+        sources = {
             "stem": {"0": "conv1", "1": "bn1"},
             **{f"layer{k}": {str(i): f"layer{k}.{i}" for i in range(6)} for k in (1, 2, 3, 4)},
             "last_block": {"2": "layer4.2"},  # a slice keeps its numbers
         }
-        for part, renamed in trunk.items():
+        for part, renamed in sources.items():
             module = self.parts[part].module
             values = {}
             for name in module.state_dict():  # type: ignore[operator, union-attr]
@@ -103,7 +103,7 @@ class DilatedResNet(Staged):
             module.load_state_dict(values)  # type: ignore[operator, union-attr]
 
 
-def deep_stem(width: int) -> nn.Sequential:
+def build_deep_stem(width: int) -> nn.Sequential:
     """Three 3×3 convolutions and a pooling: (B, 3, H, W) to (B, 2·width, about H/4, about W/4)."""
     return nn.Sequential(
         *convolution(3, width, stride=2),
@@ -113,7 +113,7 @@ def deep_stem(width: int) -> nn.Sequential:
     )
 
 
-def torchvision_stem(width: int) -> nn.Sequential:
+def build_torchvision_stem(width: int) -> nn.Sequential:
     """A 7×7 convolution and a pooling: (B, 3, H, W) to (B, width, about H/4, about W/4)."""
     return nn.Sequential(
         *convolution(3, width, kernel=7, stride=2),
@@ -121,11 +121,11 @@ def torchvision_stem(width: int) -> nn.Sequential:
     )
 
 
-def stage(channels_in: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def build_stage(channels_in: int, planes: int, blocks: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Residual blocks: (B, channels_in, h, w) to (B, 4·planes, h/stride, w/stride).
 
-    All 3×3 convolutions of a stage are spread alike, the first block's too, as in the papers' codes (torchvision
-    spreads the first block's by as much as the stage before).
+    All 3×3 convolutions of a stage have the same dilation rate, the first block's too, as in the papers' codes (in
+    torchvision the first block's is that of the stage before).
     """
     layers = []
     for k in range(blocks):
@@ -166,11 +166,11 @@ def auxiliary_head(lesions: int, width: int) -> nn.Sequential:
     )
 
 
-def score(channels: int, inner: int, lesions: int) -> nn.Sequential:
+def build_fcn_head(channels: int, inner: int, lesions: int) -> nn.Sequential:
     """A 3×3 convolution, then the logits: (B, channels, h, w) to (B, L, h, w)."""
     return nn.Sequential(*convolution(channels, inner), nn.Dropout2d(0.1), nn.Conv2d(inner, lesions, kernel_size=1))
 
 
 def spread(x: Tensor, like: Tensor) -> Tensor:
-    """One value per channel at every place of a map: (B, C, 1, 1) to (B, C, h, w)."""
+    """Repeat one value per channel at every position of a feature map: (B, C, 1, 1) to (B, C, h, w)."""
     return x.expand(-1, -1, *like.shape[-2:])

@@ -1,4 +1,4 @@
-"""SPNet: each place also sees the means along its row and its column.
+"""SPNet: each position is also given the means along its row and its column.
 
 Source: Q. Hou et al., "Strip Pooling: Rethinking Spatial Pooling for Scene Parsing", CVPR 2020, and its authors' code.
 """
@@ -8,25 +8,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from fundus_lib.models.resnet import DilatedResNet, convolution, score
-from fundus_lib.models.staged import check_counts, enlarge
+from fundus_lib.models.resnet import DilatedResNet, build_fcn_head, convolution
+from fundus_lib.models.staged import check_counts, upsample
 
 BINS = (20, 12)
-"""Fields along each side over which mixed pooling takes means."""
+"""Bins along each side over which mixed pooling takes means."""
 
 
 class SPNet(DilatedResNet):
-    """Dilated ResNet-50 with strip pooling inside and mixed pooling behind.
+    """Dilated ResNet-50 with strip pooling in its blocks and mixed pooling in its head.
 
     Strip pooling gates the last block of each stage and every block of the last stage. Parts and outputs are those of
-    :class:`~fundus_lib.models.resnet.DilatedResNet`; that the trunk is spread as dual_branch's is, and that two
-    branches share what they share of PSPNet, is our choice.
+    :class:`~fundus_lib.models.resnet.DilatedResNet`; that the backbone has dual_branch's dilation rates, and
+    that two branches share what they share of PSPNet, is our choice.
 
     Args:
         lesions: Number of output channels L.
-        width: Channels of the trunk's first stage; 64 is ResNet-50.
+        width: Channels of the backbone's first stage; 64 is ResNet-50.
         stem: ``"deep"`` as in the authors' code, or ``"torchvision"``.
-        pretrained: Start from ImageNet (``stem="torchvision"`` only); the gates start fresh.
+        pretrained: Start from ImageNet (``stem="torchvision"`` only); the gates are newly initialised.
 
     Raises:
         ArgumentError: A setting is out of range.
@@ -39,9 +39,9 @@ class SPNet(DilatedResNet):
             *convolution(32 * width, 16 * width, kernel=1),
             MixedPooling(16 * width),
             MixedPooling(16 * width),
-            score(16 * width, 8 * width, lesions),
+            build_fcn_head(16 * width, 8 * width, lesions),
         )
-        super().__init__("SPNet", head, score(16 * width, 4 * width, lesions), width, stem, pretrained)
+        super().__init__("SPNet", head, build_fcn_head(16 * width, 4 * width, lesions), width, stem, pretrained)
         for name in ("layer1", "layer2", "layer3", "layer4", "last_block"):
             blocks = list(self.parts[name].module)  # type: ignore[arg-type]
             for block in blocks if name == "layer4" else blocks[-1:]:
@@ -50,16 +50,16 @@ class SPNet(DilatedResNet):
 
 
 class StripGate(nn.Module):
-    """Multiplies each value by a number from 0 to 1 that follows from the means of its row and its column.
+    """Multiplies each value by a gate from 0 to 1, computed from the means of its row and its column.
 
     Args:
-        channels: Channels C of the map.
+        channels: Channels C of the feature map.
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        self.rows = normalised(channels, channels, (3, 1))
-        self.columns = normalised(channels, channels, (1, 3))
+        self.rows = build_conv_norm(channels, channels, (3, 1))
+        self.columns = build_conv_norm(channels, channels, (1, 3))
         self.gate = nn.Sequential(nn.ReLU(), nn.Conv2d(channels, channels, kernel_size=1), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
@@ -70,11 +70,11 @@ class StripGate(nn.Module):
 
 
 class MixedPooling(nn.Module):
-    """Adds to a map what it looks like in fields of two sizes, and along rows and columns.
+    """Adds to a feature map its means over bins of two sizes, and along rows and columns.
 
     Args:
-        channels: Channels C of the map.
-        bins: Fields along each side, for the two sizes.
+        channels: Channels C of the feature map.
+        bins: Bins along each side, for the two sizes.
     """
 
     def __init__(self, channels: int, bins: tuple[int, int] = BINS):
@@ -82,28 +82,28 @@ class MixedPooling(nn.Module):
         inner = channels // 4
         self.to_fields = nn.Sequential(*convolution(channels, inner, kernel=1))
         self.to_strips = nn.Sequential(*convolution(channels, inner, kernel=1))
-        self.near = normalised(inner, inner, (3, 3))
+        self.near = build_conv_norm(inner, inner, (3, 3))
         self.fields = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(k), *normalised(inner, inner, (3, 3))) for k in bins
+            nn.Sequential(nn.AdaptiveAvgPool2d(k), *build_conv_norm(inner, inner, (3, 3))) for k in bins
         )
-        self.columns = normalised(inner, inner, (1, 3))
-        self.rows = normalised(inner, inner, (3, 1))
+        self.columns = build_conv_norm(inner, inner, (1, 3))
+        self.rows = build_conv_norm(inner, inner, (3, 1))
         self.after_fields = nn.Sequential(nn.ReLU(), *convolution(inner, inner))
         self.after_strips = nn.Sequential(nn.ReLU(), *convolution(inner, inner))
-        self.mix = normalised(2 * inner, channels, (1, 1))
+        self.mix = build_conv_norm(2 * inner, channels, (1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) to (B, C, h, w)."""
         near = self.to_fields(x)
         fields = self.near(near)
-        for field in self.fields:
-            fields = fields + enlarge(field(near), x)
+        for pool in self.fields:
+            fields = fields + upsample(pool(near), x)
         strips = self.to_strips(x)
         strips = self.columns(strips.mean(2, keepdim=True)) + self.rows(strips.mean(3, keepdim=True))
         return torch.relu(x + self.mix(torch.cat([self.after_fields(fields), self.after_strips(strips)], dim=1)))
 
 
-def normalised(channels_in: int, channels_out: int, kernel: tuple[int, int]) -> nn.Sequential:
+def build_conv_norm(channels_in: int, channels_out: int, kernel: tuple[int, int]) -> nn.Sequential:
     """Convolution that keeps the size, and batch normalisation."""
     padding = kernel[0] // 2, kernel[1] // 2
     return nn.Sequential(

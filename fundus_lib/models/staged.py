@@ -1,8 +1,8 @@
-"""Networks made of named parts that run one after another: what lets two branches share some of them.
+"""Networks made of named parts that run one after another, so that two branches can share some of them.
 
 A part is a module that takes what has been computed so far, a dictionary of tensors, and gives it back with its own
-results added. Whoever holds the parts of a network can run it, stop it anywhere, and go on from there as often as
-needed: :class:`fundus_lib.models.dualbranch.DualBranch` runs the shared parts once and the others once per branch.
+results added. So a network can be stopped after any part and continued from there more than once:
+:class:`fundus_lib.models.dualbranch.DualBranch` runs the shared parts once and the others once per branch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fundus_lib.errors import ArgumentError
 Features = dict[str, Tensor]
 """What has been computed so far, by name.
 
-There are ``"images"``, the current map ``"x"``, and whatever later parts or the caller need.
+There are ``"images"``, the current feature map ``"x"``, and whatever later parts or the caller need.
 """
 
 OUTPUTS = ("logits", "aux", "sides")
@@ -51,11 +51,11 @@ class Staged(nn.Module):
         Returns:
             ``{"logits": float (B, L, H, W)}`` and what the class documents, at the size of the images.
         """
-        return outputs(run(self.parts, start(images)))
+        return select_outputs(run_parts(self.parts, init_features(images)))
 
 
-class Through(nn.Module):
-    """The part that sends the current map through a module.
+class BackbonePart(nn.Module):
+    """The part that applies a module to the current feature map.
 
     Args:
         module: (B, C, h, w) to (B, C', h', w').
@@ -73,8 +73,8 @@ class Through(nn.Module):
         return features | {"x": x} | ({self.keep: x} if self.keep else {})
 
 
-class Predict(nn.Module):
-    """The part that turns the current map into logits at the size of the images, and leaves the map as it is.
+class OutputPart(nn.Module):
+    """The part that computes logits at the size of the images and leaves the current feature map as it is.
 
     Args:
         module: (B, C, h, w) to (B, L, h, w).
@@ -92,28 +92,28 @@ class Predict(nn.Module):
         """Add the prediction."""
         if self.only_in_training and not self.training:
             return features
-        return features | {self.name: enlarge(self.module(features["x"]), features["images"])}
+        return features | {self.name: upsample(self.module(features["x"]), features["images"])}
 
 
-def start(images: Tensor) -> Features:
-    """What the first part is given."""
+def init_features(images: Tensor) -> Features:
+    """The features before the first part."""
     return {"images": images, "x": images}
 
 
-def run(parts: nn.ModuleDict, features: Features) -> Features:
+def run_parts(parts: nn.ModuleDict, features: Features) -> Features:
     """Run parts in their order."""
     for part in parts.values():
         features = part(features)
     return features
 
 
-def outputs(features: Features) -> dict[str, Tensor]:
-    """Of all features, those that a caller is given."""
+def select_outputs(features: Features) -> dict[str, Tensor]:
+    """Those features that are outputs of the network."""
     return {name: features[name] for name in OUTPUTS if name in features}
 
 
-def enlarge(x: Tensor, like: Tensor) -> Tensor:
-    """Bring a map to the height and width of another, by bilinear interpolation that keeps the corners in place."""
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    """Resize a feature map to the height and width of another, bilinearly with aligned corners."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
 
 

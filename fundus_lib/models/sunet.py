@@ -1,7 +1,7 @@
 """SUNet: features that separate for lesions and for grades, unite, and separate again.
 
 Source: Z. Tu et al., "SUNet: A Lesion Regularized Model for Simultaneous Diabetic Retinopathy and Diabetic Macular
-Edema Grading", ISBI 2020. The paper gives the trunk, the order of the layers and their 3×3 kernels; number of steps,
+Edema Grading", ISBI 2020. The paper gives the backbone, the order of the layers and their 3×3 kernels; number of steps,
 channels and the form of the union are our choice (three steps, 256 channels, concatenation), and settings here. In its
 Eq. 1, ``SL(L)`` must read ``SL(M)``.
 """
@@ -17,20 +17,20 @@ from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
-from fundus_lib.models.grader import places
+from fundus_lib.models.backbones import build_backbone, check_diseases
+from fundus_lib.models.grader import compute_class_map
 from fundus_lib.models.resnet import convolution
 from fundus_lib.models.staged import check_counts
-from fundus_lib.models.trunks import check_diseases, trunk
 
 UNIONS = ("concatenation", "sum")
 POOLINGS = ("max", "mean")
 
 
 PRIOR = 0.01
-"""Share of the pixels that a fresh network takes for each lesion.
+"""Probability of each lesion at a pixel that a newly initialised network predicts.
 
-About as many are. A network that starts from equal shares spends its first hundreds of steps on learning that nearly
-all is background, and sends that through the trunk.
+It is near the lesions' fraction of the pixels. A network that starts from equal probabilities spends its first
+hundreds of steps on learning that nearly all pixels are background, and this gradient changes the backbone too.
 """
 
 
@@ -40,14 +40,14 @@ class SUNet(nn.Module):
     Any part can be left out, so that each row of Table 1 is this class with other settings.
 
     Args:
-        lesions: Number L of lesions that the regulariser tells from background.
+        lesions: Number L of lesions that the regulariser segments.
         diseases: ``"dr"``, ``"dme"`` or both.
-        regulariser: Whether there is a lesion stream: the layers SL, and the network that draws the lesions.
+        regulariser: Whether there is a lesion stream: the layers SL, and the network that segments the lesions.
         steps: Separations in the feature blending block; 0 leaves the block out.
-        channels: Channels of all maps in the block.
-        union: How a union brings lesion and diagnosis maps together, before its 3×3 convolution: ``"concatenation"`` or
-            ``"sum"``. Without regulariser there is one map, and nothing to unite.
-        pooling: What a disease's classifier takes from its map: the ``"max"`` of each channel, or the ``"mean"``.
+        channels: Channels of all feature maps in the block.
+        union: How a union combines lesion and diagnosis maps before its 3×3 convolution: ``"concatenation"`` or
+            ``"sum"``. Without regulariser there is one map and nothing to combine.
+        pooling: Global pooling before a disease's classifier: ``"max"`` or ``"mean"``.
         backbone: ``"resnet34"`` as in the paper, ``"resnet18"`` or ``"efficientnetlite0"``.
         pretrained: Start from ImageNet.
 
@@ -79,7 +79,7 @@ class SUNet(nn.Module):
                 remedy="choose one of these",
             )
         self.diseases = check_diseases("sunet", diseases)
-        self.trunk, width = trunk("sunet", backbone, pretrained)
+        self.trunk, width = build_backbone("sunet", backbone, pretrained)
         self.blending = FeatureBlending(width, channels, steps, union, lesion_stream=regulariser)
         self.classifiers = nn.ModuleDict(
             {disease: Classifier(channels, GRADES[disease], pooling) for disease in self.diseases}
@@ -95,30 +95,28 @@ class SUNet(nn.Module):
         Returns:
             Of each disease the logits of its grades, ``"dr"`` (B, 5) and ``"dme"`` (B, 3). With the regulariser
             ``"classes"`` (B, 1 + L, H, W), the logits of background and each lesion under one softmax, and
-            ``"logits"`` (B, L, H, W), the log-odds of each lesion that they give: the sigmoid of these is the softmax
-            of those.
+            ``"logits"`` (B, L, H, W), the log-odds of each lesion under that softmax: their sigmoid is the softmax.
         """
         lesion_map, diagnosis_map = self.blending(self.trunk(images))
         output: dict[str, Tensor] = {name: head(diagnosis_map) for name, head in self.classifiers.items()}
         if self.regulariser is not None:
             output["classes"] = self.regulariser(lesion_map, images.shape[-2:])
-            output["logits"] = log_odds(output["classes"])
+            output["logits"] = compute_log_odds(output["classes"])
         return output
 
-    def class_maps(self, images: Tensor) -> dict[str, Tensor]:
-        """Class activation maps: each disease's linear classifier at every place of the last map before pooling.
+    def compute_class_maps(self, images: Tensor) -> dict[str, Tensor]:
+        """Class activation maps: each disease's linear classifier at every position before pooling.
 
         Args:
             images: float (B, 3, H, W).
 
         Returns:
             Of each disease, ``"dr"`` (B, 5, h, w) and ``"dme"`` (B, 3, h, w), without the bias. With mean pooling their
-            mean plus the bias is the logit; with max pooling a logit takes each channel's largest value, wherever it
-            is.
+            mean plus the bias is the logit; with max pooling a logit depends on each channel's maximum alone.
         """
         diagnosis_map = self.blending(self.trunk(images))[1]
         return {
-            name: places(head.features(diagnosis_map), head.linear)  # type: ignore[operator, arg-type]
+            name: compute_class_map(head.features(diagnosis_map), head.linear)  # type: ignore[operator, arg-type]
             for name, head in self.classifiers.items()
         }
 
@@ -127,9 +125,9 @@ class FeatureBlending(nn.Module):
     """Separations into a lesion and a diagnosis map, with a union between each two (Eqs. 1 and 2 of sunet).
 
     Args:
-        channels_in: Channels of the trunk's map.
-        channels: Channels of every map of the block.
-        steps: How many separations; 0: both maps are the trunk's, each compressed by a 1×1 convolution.
+        channels_in: Channels of the backbone's feature map.
+        channels: Channels of every feature map of the block.
+        steps: How many separations; 0: both maps are the backbone's, each compressed by a 1×1 convolution.
         union: ``"concatenation"`` or ``"sum"``.
         lesion_stream: Whether there are lesion maps.
     """
@@ -151,7 +149,7 @@ class FeatureBlending(nn.Module):
         self.unions = nn.ModuleList(nn.Sequential(*convolution(joined, channels)) for _ in starts[1:])
 
     def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
-        """The trunk's map (B, channels_in, h, w) to the lesion map, None without it, and the diagnosis map.
+        """The backbone's feature map (B, channels_in, h, w) to the lesion map, None without it, and the diagnosis map.
 
         Both are (B, channels, h, w).
         """
@@ -172,7 +170,7 @@ class FeatureBlending(nn.Module):
 
 
 class Classifier(nn.Module):
-    """A convolution, ReLU, pooling over the whole map, and a linear layer: (B, C, h, w) to (B, grades)."""
+    """A convolution, ReLU, global pooling, and a linear layer: (B, C, h, w) to (B, grades)."""
 
     def __init__(self, channels: int, grades: int, pooling: str):
         super().__init__()
@@ -190,7 +188,7 @@ class Classifier(nn.Module):
 class LesionRegulariser(nn.Module):
     """LR-Net: five times upsampled and compressed, then the classes of every pixel.
 
-    Each upsampling doubles height and width and halves the channels, down to 16 or so.
+    Each upsampling doubles height and width and halves the channels, to 16 at least (or `channels`, if fewer).
 
     Args:
         channels: Channels of the lesion map.
@@ -216,8 +214,8 @@ class LesionRegulariser(nn.Module):
         return classes
 
 
-def log_odds(classes: Tensor) -> Tensor:
-    """Of each class but the first, the log-odds that a softmax gives it.
+def compute_log_odds(classes: Tensor) -> Tensor:
+    """Log-odds of each class but the first under a softmax.
 
     Args:
         classes: Logits of background and L lesions, float (B, 1 + L, H, W).

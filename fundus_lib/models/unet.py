@@ -24,17 +24,17 @@ class UNet(Staged):
 
     Parts: encoder, decoder, head. Two branches share the encoder (our choice: no paper pairs this network).
 
-    Any height and width of at least one pixel will do: the image is continued to a multiple of ``2**depth`` by
-    repeating its edge, and the logits are cut back. (In training mode batch normalisation needs more than one value
+    Any height and width of at least one pixel is possible: the image is padded to a multiple of ``2**depth`` by
+    repeating its edge, and the logits are cropped. (In training mode batch normalisation needs more than one value
     per channel at the lowest level, hence a batch or an image larger than ``2**depth``.)
 
     Args:
-        lesions: Number of output channels L, one per lesion, each its own yes-or-no question.
+        lesions: Number of output channels L, one per lesion, each a binary classification.
         width: Channels at full resolution; each level down has twice as many. ``width=12, depth=4`` has 1.09 million
             parameters, the paper's ``width=64, depth=4`` 31 million.
         depth: How often the resolution is halved.
-        prior: The share of pixels that a fresh network takes for lesion. Lesions are rare, and a start at one half
-            spends the first hundred steps on learning just that.
+        prior: Probability that a newly initialised network predicts. Lesion pixels are rare, and a network that starts
+            at one half spends the first hundred steps on learning that.
     """
 
     shared_until: ClassVar[Mapping[str, str]] = {"code": "encoder", "text": "encoder"}
@@ -53,7 +53,7 @@ class UNet(Staged):
 
 
 class Encoder(nn.Module):
-    """The part that looks at the image at each resolution.
+    """The part that computes a feature map at each resolution.
 
     Args:
         widths: Channels at each level, from full resolution down.
@@ -61,7 +61,7 @@ class Encoder(nn.Module):
 
     def __init__(self, widths: list[int]):
         super().__init__()
-        self.blocks = nn.ModuleList(double_convolution(before, here) for before, here in pairwise([3, *widths]))
+        self.blocks = nn.ModuleList(build_double_convolution(before, here) for before, here in pairwise([3, *widths]))
 
     def forward(self, features: Features) -> Features:
         """Add ``"level0"``, ``"level1"``, … (B, widths[k], H'/2^k, W'/2^k); the lowest of them becomes ``"x"``."""
@@ -76,7 +76,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The part that goes back up: half the channels and twice the resolution at each level.
+    """The part that upsamples: half the channels and twice the resolution at each level.
 
     Args:
         widths: As of :class:`Encoder`.
@@ -87,7 +87,7 @@ class Decoder(nn.Module):
         self.enlarge = nn.ModuleList(
             nn.ConvTranspose2d(below, here, kernel_size=2, stride=2) for here, below in pairwise(widths)
         )
-        self.blocks = nn.ModuleList(double_convolution(2 * here, here) for here in widths[:-1])
+        self.blocks = nn.ModuleList(build_double_convolution(2 * here, here) for here in widths[:-1])
 
     def forward(self, features: Features) -> Features:
         """Replace ``"x"``: (B, widths[0], H', W')."""
@@ -98,7 +98,7 @@ class Decoder(nn.Module):
 
 
 class Head(nn.Module):
-    """The part that gives logits, cut back to the image's size.
+    """The part that computes the logits, cropped to the image's size.
 
     Args:
         width: Channels at full resolution.
@@ -117,7 +117,7 @@ class Head(nn.Module):
         return features | {"logits": self.layer(features["x"])[..., :height, :width]}
 
 
-def double_convolution(channels_in: int, channels_out: int) -> nn.Sequential:
+def build_double_convolution(channels_in: int, channels_out: int) -> nn.Sequential:
     """Twice convolution, batch normalisation, ReLU: (B, channels_in, H, W) to (B, channels_out, H, W)."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),

@@ -1,4 +1,4 @@
-"""Pictures: the house style, lesions drawn on images, error maps, diagrams, and sliders that need no kernel."""
+"""Figures: the house style, lesions drawn on images, error maps, diagrams, and sliders that need no kernel."""
 
 from fundus_lib.viz.diagram import Box, Diagram, diagram
 from fundus_lib.viz.overlays import ERROR_PALETTES, error_map, legend, overlay

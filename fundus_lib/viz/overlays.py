@@ -1,4 +1,4 @@
-"""Lesions drawn on their image, and maps of where a prediction is right and wrong."""
+"""Lesions drawn on their image, and error maps of predictions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ ERROR_PALETTES: dict[str, dict[str, str]] = {
     "dual_branch": {"hit": "#FFFF00", "false alarm": "#FF0000", "miss": "#00FF00"},
     "colorblind": {"hit": "#F0E442", "false alarm": "#D55E00", "miss": "#56B4E9"},
 }
-"""Colours of an error map. The first is dual_branch's (Figures 1 and 4-6), whose red and green look alike to one man in
-twelve; the second can be told apart by everybody."""
+"""Colours of an error map. The first is dual_branch's (Figures 1 and 4-6), whose red and green one man in twelve cannot
+distinguish; the second is safe for colour-blind readers."""
 
 
 def overlay(
@@ -39,7 +39,7 @@ def overlay(
         image: (H, W, 3) or (3, H, W), uint8 or floats in [0, 1].
         mask: (L, H, W), or (H, W) for a single lesion; what is above 0 is lesion.
         lesions: Names of the L channels, in order.
-        style: `contour` draws around each lesion and leaves what is inside to be seen; `fill` tints its pixels.
+        style: `contour` draws around each lesion and leaves its inside visible; `fill` tints its pixels.
         thickness: Width of the contour in pixels; by default 1 per 500 pixels of height, and at least 1.
         opacity: Of the fill, between 0 and 1.
 
@@ -47,12 +47,12 @@ def overlay(
         uint8 (H, W, 3).
 
     Raises:
-        ArgumentError: Mask and image, or mask and names, do not fit together.
+        ArgumentError: Mask and image, or mask and names, do not match.
         UnknownNameError: A name is not one of the four lesions.
     """
-    picture = as_rgb(image)
-    channels = _as_channels(mask, picture.shape[:2], len(lesions))
-    thickness = max(1, round(picture.shape[0] / 500)) if thickness is None else thickness
+    canvas = as_rgb(image)
+    channels = _as_channels(mask, canvas.shape[:2], len(lesions))
+    thickness = max(1, round(canvas.shape[0] / 500)) if thickness is None else thickness
     for lesion, channel in zip(lesions, channels, strict=True):
         if lesion not in LESION_COLORS:
             raise UnknownNameError(
@@ -62,24 +62,24 @@ def overlay(
                 expected=", ".join(LESION_COLORS),
                 remedy="name the channels of the mask",
             )
-        color = _rgb(LESION_COLORS[lesion])
+        color = _parse_color(LESION_COLORS[lesion])
         if style == "fill":
-            blend = (1 - opacity) * picture[channel] + opacity * np.array(color)
-            picture[channel] = np.round(blend).astype(np.uint8)
+            blend = (1 - opacity) * canvas[channel] + opacity * np.array(color)
+            canvas[channel] = np.round(blend).astype(np.uint8)
         else:
-            # drawn just outside the lesion, so that a lesion of one pixel is still seen
+            # drawn just outside the lesion, so that a lesion of one pixel remains visible
             grown = cv2.dilate(channel.astype(np.uint8), np.ones((2 * thickness + 1,) * 2, np.uint8))
-            picture[(grown > 0) & ~channel] = color
-    return picture
+            canvas[(grown > 0) & ~channel] = color
+    return canvas
 
 
 def error_map(
     image: ArrayLike | None, pred: ArrayLike, target: ArrayLike, *, palette: str = "dual_branch"
 ) -> NDArray[np.uint8]:
-    """Colour every pixel by what the prediction did there: hit, false alarm or miss.
+    """Colour every pixel by the outcome: hit (true positive), false alarm (false positive), miss (false negative).
 
     Args:
-        image: (H, W, 3) or (3, H, W), shown behind in dark grey; None for black.
+        image: (H, W, 3) or (3, H, W), shown in dark grey as background; None for black.
         pred: (H, W), above 0 where lesion is predicted (threshold the scores first).
         target: (H, W), above 0 where lesion is.
         palette: A key of `ERROR_PALETTES`: `dual_branch` is yellow, red and green as in that paper's Figures 1 and 4-6;
@@ -89,14 +89,14 @@ def error_map(
         uint8 (H, W, 3).
 
     Raises:
-        ArgumentError: The sizes differ, or `pred` holds scores instead of decisions.
+        ArgumentError: The sizes differ, or `pred` holds scores instead of 0 and 1.
         UnknownNameError: There is no such palette.
     """
-    colors = _palette(palette)
+    colors = _get_palette(palette)
     if np.asarray(pred).dtype.kind == "f" and not np.isin(np.asarray(pred), (0, 1)).all():
         raise ArgumentError(
             "pred",
-            "an error map needs decisions, not scores",
+            "an error map needs binary predictions, not scores",
             found=f"{np.asarray(pred).dtype} between {np.min(pred):.3g} and {np.max(pred):.3g}",
             expected="0 and 1, or bool",
             remedy="pass e.g. scores > 0.5",
@@ -105,24 +105,24 @@ def error_map(
     found = _as_channels(pred, size, 1)[0]
     there = _as_channels(target, size, 1)[0]
     if image is None:
-        picture = np.zeros((*size, 3), np.uint8)
+        canvas = np.zeros((*size, 3), np.uint8)
     else:
         _as_channels(pred, as_rgb(image).shape[:2], 1)
         grey = cv2.cvtColor(as_rgb(image), cv2.COLOR_RGB2GRAY) // 2
-        picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
-    picture[found & there] = _rgb(colors["hit"])
-    picture[found & ~there] = _rgb(colors["false alarm"])
-    picture[~found & there] = _rgb(colors["miss"])
-    return picture
+        canvas = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
+    canvas[found & there] = _parse_color(colors["hit"])
+    canvas[found & ~there] = _parse_color(colors["false alarm"])
+    canvas[~found & there] = _parse_color(colors["miss"])
+    return canvas
 
 
 def legend(
     axis: Axes | Figure, names: Sequence[str] | Mapping[str, str] = ("MA", "HE", "EX", "SE"), **kwargs: Any
 ) -> None:
-    """Put the meaning of the colours on an axis or a figure.
+    """Add the meaning of the colours to an axis or a figure.
 
     Args:
-        axis: A matplotlib axis; or a figure, where the legend is to stand beside all axes.
+        axis: A matplotlib axis; or a figure, for a legend beside all axes.
         names: Lesions; or any mapping of label to colour, e.g. `ERROR_PALETTES["dual_branch"]`.
         **kwargs: For `Axes.legend` or `Figure.legend`, e.g. `loc="lower right"`.
     """
@@ -134,14 +134,14 @@ def legend(
     axis.legend(handles=handles, **{**options, **kwargs})
 
 
-def _palette(name: str) -> dict[str, str]:
+def _get_palette(name: str) -> dict[str, str]:
     if name not in ERROR_PALETTES:
         raise UnknownNameError(
             "palette",
             "there is no such palette",
             found=repr(name),
             expected=", ".join(ERROR_PALETTES),
-            remedy="take one of these",
+            remedy="choose one of these",
         )
     return ERROR_PALETTES[name]
 
@@ -153,7 +153,7 @@ def _as_channels(mask: ArrayLike, size: tuple[int, ...], number: int) -> NDArray
     if array.shape != (number, *size):
         raise ArgumentError(
             "mask",
-            "mask, image and names do not fit together",
+            "mask, image and names do not match",
             found=f"mask {np.shape(mask)}",
             expected=f"({number}, {size[0]}, {size[1]})",
             remedy="pass the mask of this image, and one name per channel",
@@ -161,5 +161,5 @@ def _as_channels(mask: ArrayLike, size: tuple[int, ...], number: int) -> NDArray
     return array > 0
 
 
-def _rgb(color: str) -> tuple[int, int, int]:
+def _parse_color(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

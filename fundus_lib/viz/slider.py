@@ -1,4 +1,4 @@
-"""Sliders that work in the page: pictures are computed beforehand, so neither kernel nor network is needed."""
+"""Sliders that work in the page: frames are computed beforehand, so neither kernel nor network connection is needed."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_BYTES = 1_000_000
-"""A slider that is larger than this slows the page down, and is refused."""
+"""Largest size of a slider in bytes; a larger one slows the page down."""
 
-# All that the page needs is in this one attribute: the frames are siblings, the n-th is shown, the rest are hidden.
+# All that the page needs is in this attribute: the frames are siblings, of which the n-th is shown.
 _ON_INPUT = (
     "const box=this.closest('.fundus-slider'),i=Number(this.value);"
     "box.querySelectorAll('img').forEach((img,k)=>{img.style.display=k===i?'block':'none'});"
@@ -31,23 +31,23 @@ _ON_INPUT = (
 
 
 class Slider:
-    """A row of pictures of which a slider shows one; displays itself in a notebook and in the book.
+    """Frames of which a slider shows one; displays itself in a notebook and in the book.
 
-    The same pictures and labels give the same bytes: there are no generated identifiers in it.
+    The same frames and labels give the same bytes: it has no generated identifiers.
 
     Attributes:
-        labels: What the slider shows beside each picture.
+        labels: Shown beside the slider, one per frame.
         html: The self-contained HTML.
     """
 
-    def __init__(self, pictures: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int):
-        self.labels, self.html = list(labels), _html(pictures, labels, caption, name, start)
+    def __init__(self, frames: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int):
+        self.labels, self.html = list(labels), _build_html(frames, labels, caption, name, start)
 
     def _repr_html_(self) -> str:
         return self.html
 
     def __repr__(self) -> str:
-        return f"Slider of {len(self.labels)} pictures, from {self.labels[0]} to {self.labels[-1]}"
+        return f"Slider of {len(self.labels)} frames, from {self.labels[0]} to {self.labels[-1]}"
 
 
 def slider(
@@ -60,15 +60,15 @@ def slider(
     quality: int = 85,
     dpi: int = 100,
 ) -> Slider:
-    """Make a slider out of pictures; it works with no kernel, no network and by keyboard.
+    """Build a slider from frames; it needs no kernel and no network connection, and works by keyboard.
 
     Args:
-        frames: Pictures of one size: uint8 (H, W, 3) or (3, H, W), or matplotlib figures (which are closed).
-        labels: One per picture; shown beside the slider and read out by screen readers.
-        caption: What the reader sees; shown below, and the description of the pictures for those who cannot see them.
-        name: What the slider changes, e.g. "threshold"; shown in front of it.
-        start: The picture shown first.
-        quality: Of the WebP compression, 1-100; of a figure the lossless form is taken where that is smaller.
+        frames: Images of one size: uint8 (H, W, 3) or (3, H, W), or matplotlib figures (which are closed).
+        labels: One per frame; shown beside the slider and read out by screen readers.
+        caption: Shown below, and the description of the frames for screen readers.
+        name: Quantity that the slider changes, e.g. "threshold"; shown in front of it.
+        start: The frame shown first.
+        quality: Of the WebP compression, 1-100; of a figure the lossless form is used where it is smaller.
         dpi: At which figures are drawn.
 
     Returns:
@@ -80,34 +80,36 @@ def slider(
     Example:
         >>> frames = [np.full((4, 4, 3), value, np.uint8) for value in (0, 255)]
         >>> slider(frames, ["black", "white"], "Two grey values.")
-        Slider of 2 pictures, from black to white
+        Slider of 2 frames, from black to white
     """
     if not len(frames) or len(frames) != len(labels) or not 0 <= start < len(frames):
         raise ArgumentError(
             "labels",
-            "pictures, labels and start do not fit together",
-            found=f"{len(frames)} pictures, {len(labels)} labels, start {start}",
-            expected="one label per picture, and a start among them",
-            remedy="pass one label for each picture",
+            "frames, labels and start do not match",
+            found=f"{len(frames)} frames, {len(labels)} labels, start {start}",
+            expected="one label per frame, and a start among them",
+            remedy="pass one label for each frame",
         )
     arrays = [_as_array(frame, dpi) for frame in frames]
     if len(sizes := {array.shape for array in arrays}) > 1:
         raise ArgumentError(
             "frames",
-            "the pictures differ in size, so the page would jump",
+            "the frames differ in size, so the page would jump",
             found=", ".join(f"{height}×{width}" for height, width, _ in sorted(sizes)),
             expected="one size",
             remedy="resize them, or draw all figures with one figsize",
         )
-    pictures = [_webp(array, quality, drawn=_is_figure(frame)) for frame, array in zip(frames, arrays, strict=True)]
-    made = Slider(pictures, [str(label) for label in labels], caption, name, start)
+    encoded = [
+        _encode_webp(array, quality, is_figure=_is_figure(frame)) for frame, array in zip(frames, arrays, strict=True)
+    ]
+    made = Slider(encoded, [str(label) for label in labels], caption, name, start)
     if (size := len(made.html.encode())) > MAX_BYTES:
         raise ArgumentError(
             "frames",
             "the slider is too large for a page",
-            found=f"{size / 1e6:.1f} MB in {len(frames)} pictures of {arrays[0].shape[0]}×{arrays[0].shape[1]}",
+            found=f"{size / 1e6:.1f} MB in {len(frames)} frames of {arrays[0].shape[0]}×{arrays[0].shape[1]}",
             expected=f"at most {MAX_BYTES / 1e6:.0f} MB",
-            remedy=f"take {MAX_BYTES / size:.0%} of the pictures, or shrink each side to "
+            remedy=f"keep {MAX_BYTES / size:.0%} of the frames, or shrink each side to "
             f"{(MAX_BYTES / size) ** 0.5:.0%}, or lower quality={quality}",
         )
     return made
@@ -123,13 +125,13 @@ def live_slider(
     live: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Show what `draw` makes of each value: as a kernel-free slider, or drawn at the moment when it is moved.
+    """Show `draw(value)` for each value: as a kernel-free slider, or drawn on demand.
 
-    What is stored in the book is the kernel-free one, because a widget without its kernel is dead. A runner who wants
-    many values, or pictures too large to store, says `live=True`.
+    The book stores the kernel-free one, because a widget does not work without its kernel. `live=True` is for runners
+    who want many values, or frames too large to store.
 
     Args:
-        draw: Makes the picture of one value: an array or a figure, as `slider` takes them.
+        draw: Function from a value to its frame: an array or a figure, as for `slider`.
         values: The values of the slider.
         caption: As for `slider`.
         name: As for `slider`.
@@ -167,7 +169,7 @@ def _is_figure(frame: NDArray[np.uint8] | Figure) -> TypeGuard[Figure]:
 
 
 def _as_array(frame: NDArray[np.uint8] | Figure, dpi: int) -> NDArray[np.uint8]:
-    """Bring a picture or a figure to uint8 (H, W, 3); a figure is closed, so that the notebook does not show it too."""
+    """Bring a frame or a figure to uint8 (H, W, 3); a figure is closed, so that the notebook does not show it too."""
     if not _is_figure(frame):
         return as_rgb(cast("NDArray[np.uint8]", frame))
     import matplotlib.pyplot as plt
@@ -179,23 +181,23 @@ def _as_array(frame: NDArray[np.uint8] | Figure, dpi: int) -> NDArray[np.uint8]:
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def _webp(array: NDArray[np.uint8], quality: int, *, drawn: bool) -> bytes:
-    """Compress; lines and letters are often smaller and always cleaner without loss."""
+def _encode_webp(array: NDArray[np.uint8], quality: int, *, is_figure: bool) -> bytes:
+    """Compress; lines and letters are often smaller and always sharper without loss."""
     forms = []
-    for lossless in (False, True) if drawn else (False,):
+    for lossless in (False, True) if is_figure else (False,):
         buffer = io.BytesIO()
         Image.fromarray(array).save(buffer, format="WEBP", method=4, quality=quality, lossless=lossless)
         forms.append(buffer.getvalue())
     return min(forms, key=len)
 
 
-def _html(pictures: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int) -> str:
+def _build_html(frames: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int) -> str:
     safe_caption, safe_name = html.escape(caption), html.escape(name)
     images = "".join(
-        f'<img src="data:image/webp;base64,{base64.b64encode(picture).decode()}" data-label="{html.escape(label)}" '
+        f'<img src="data:image/webp;base64,{base64.b64encode(frame).decode()}" data-label="{html.escape(label)}" '
         f'alt="{safe_caption} {safe_name} {html.escape(label)}" '
         f'style="display:{"block" if index == start else "none"};max-width:100%;margin:0 auto">'
-        for index, (picture, label) in enumerate(zip(pictures, labels, strict=True))
+        for index, (frame, label) in enumerate(zip(frames, labels, strict=True))
     )
     shown = html.escape(labels[start])
     return (

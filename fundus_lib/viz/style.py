@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 LESION_COLORS: dict[str, str] = {"MA": "#6FB9F5", "HE": "#2B24C4", "EX": "#14E096", "SE": "#E22A7C"}
 """One colour per lesion. Sky blue, blue and bluish green follow Okabe and Ito (2008), brightened, and the fourth is a
-magenta, because their orange, vermilion and yellow vanish on a fundus. Tested to be told apart from each other, from
-white and from the retina, also with protanopia, deuteranopia and tritanopia."""
+magenta, because their orange, vermilion and yellow have little contrast on a fundus. Tested to be distinguishable from
+each other, from white and from the retina, also with protanopia, deuteranopia and tritanopia."""
 
 OKABE_ITO: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""The colours of lines that are not lesions (Okabe and Ito, 2008, without yellow, which white paper swallows)."""
+"""The colours of lines that are not lesions (Okabe and Ito, 2008, without yellow, too pale on white)."""
 
 
 def use_style() -> None:
     """Switch matplotlib to the house style; call it once, in the first cell.
 
-    The background is white, so that a figure reads the same in the light and in the dark theme of the book.
+    The background is white, so that a figure looks the same in the light and in the dark theme of the book.
     """
     import matplotlib as mpl
     from cycler import cycler
@@ -33,7 +33,7 @@ def use_style() -> None:
     mpl.rcParams.update(
         {
             "figure.figsize": (7.0, 4.0),
-            "figure.dpi": 80,  # as wide as the page; more would only make notebooks heavy
+            "figure.dpi": 80,  # as wide as the page; more makes notebooks larger
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
             "figure.constrained_layout.use": True,
@@ -55,10 +55,10 @@ def use_style() -> None:
 
 
 def as_rgb(image: ArrayLike) -> NDArray[np.uint8]:
-    """Bring an image into the form that matplotlib and OpenCV take.
+    """Convert an image to the form of matplotlib and OpenCV.
 
     Args:
-        image: uint8 (H, W, 3) or (H, W), or (3, H, W) as a sample holds it; or floats in [0, 1] of these shapes.
+        image: uint8 (H, W, 3) or (H, W), or (3, H, W) as in a sample; or floats in [0, 1] of these shapes.
 
     Returns:
         uint8 (H, W, 3), RGB, a copy.
@@ -84,7 +84,7 @@ def as_rgb(image: ArrayLike) -> NDArray[np.uint8]:
     if array.size and (array.min() < 0 or array.max() > 1):
         raise ArgumentError(
             "image",
-            "the values are not those of a picture",
+            "the values are not those of an image",
             found=f"{array.dtype} between {array.min():.3g} and {array.max():.3g}",
             expected="uint8, or floats between 0 and 1",
             remedy="undo the normalisation first",
@@ -98,7 +98,7 @@ def gallery(
     """Show images side by side, each with its title.
 
     Args:
-        images: Each (H, W, 3), (3, H, W) or (H, W), as `as_rgb` takes them.
+        images: Each (H, W, 3), (3, H, W) or (H, W), as for `as_rgb`.
         titles: One per image.
         ncols: Images in a row.
         width: Width of the figure in inches; the height follows from the first image.
@@ -107,28 +107,28 @@ def gallery(
         The figure; in a notebook, end the cell with the call and it is shown once.
 
     Raises:
-        ArgumentError: There is no image, or the number of titles is another than that of the images.
+        ArgumentError: There is no image, or the number of titles differs from that of the images.
     """
     import matplotlib.pyplot as plt
 
     if not len(images) or (titles is not None and len(titles) != len(images)):
         raise ArgumentError(
             "titles",
-            "images and titles do not fit together",
+            "images and titles do not match",
             found=f"{len(images)} images and {'no' if titles is None else len(titles)} titles",
             expected="at least one image, and one title for each",
             remedy="pass as many titles as images",
         )
-    pictures = [as_rgb(image) for image in images]
-    ncols = min(ncols, len(pictures))
-    nrows = -(-len(pictures) // ncols)
-    height, wide = pictures[0].shape[:2]
+    arrays = [as_rgb(image) for image in images]
+    ncols = min(ncols, len(arrays))
+    nrows = -(-len(arrays) // ncols)
+    height, wide = arrays[0].shape[:2]
     row_height = width / ncols * height / wide + (0.3 if titles is not None else 0.05)
     figure, axes = plt.subplots(nrows, ncols, figsize=(width, row_height * nrows), squeeze=False, layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
-    for index, (axis, picture) in enumerate(zip(axes.flat, pictures, strict=False)):
-        axis.imshow(picture)
+    for index, (axis, array) in enumerate(zip(axes.flat, arrays, strict=False)):
+        axis.imshow(array)
         if titles is not None:
             axis.set_title(titles[index], fontsize="small", loc="center")
     plt.close(figure)  # the returned figure is what the notebook shows; left open it would appear twice

@@ -1,4 +1,4 @@
-"""Where to look closer: windows chosen by a rule, so that no taste picks the place where one's own method wins."""
+"""Details of images: windows chosen by a rule instead of by hand, to avoid selection in favour of one method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fundus_lib.errors import ArgumentError
 
 
 class Window(NamedTuple):
-    """A part of a picture, in pixels.
+    """A rectangle of an image, in pixels.
 
     Attributes:
         top: First row.
@@ -37,8 +37,8 @@ class Window(NamedTuple):
         """The column after the last."""
         return self.left + self.width
 
-    def cut(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the window shows of an image (H, W, …); a view."""
+    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Crop an image (H, W, …) to the window; a view."""
         return image[self.top : self.bottom, self.left : self.right]
 
     def overlaps(self, other: Window) -> bool:
@@ -50,37 +50,38 @@ class Window(NamedTuple):
 def windows_of_disagreement(predictions: Sequence[ArrayLike], size: tuple[int, int], count: int = 2) -> list[Window]:
     """The windows in which several predictions of one image differ most.
 
-    A pixel's disagreement is its largest prediction minus its smallest: for decisions, 1 where some method says yes and
-    another no. The first window is the one with the largest sum, the next the largest of those that do not overlap it.
+    A pixel's disagreement is its largest prediction minus its smallest: for binary predictions, 1 where one method
+    predicts lesion and another does not. The first window is the one with the largest sum, the next the largest of
+    those that do not overlap it.
 
     Args:
-        predictions: Two or more of (H, W): decisions, or scores of one scale.
+        predictions: Two or more of (H, W): binary predictions, or scores of one scale.
         size: (height, width) of a window.
-        count: How many windows to find.
+        count: Number of windows to find.
 
     Returns:
-        At most `count` windows, the strongest disagreement first; fewer where no place is left at which methods differ.
+        At most `count` windows, the strongest disagreement first; fewer if the methods differ nowhere else.
 
     Raises:
         ArgumentError: There are fewer than two predictions, their sizes differ, or the window does not fit into them.
     """
-    maps = [np.asarray(prediction, np.float32) for prediction in predictions]
-    if len(maps) < 2 or maps[0].ndim != 2 or any(each.shape != maps[0].shape for each in maps):
+    arrays = [np.asarray(prediction, np.float32) for prediction in predictions]
+    if len(arrays) < 2 or arrays[0].ndim != 2 or any(each.shape != arrays[0].shape for each in arrays):
         raise ArgumentError(
             "predictions",
             "these cannot be compared pixel by pixel",
-            found=", ".join(str(each.shape) for each in maps) or "nothing",
+            found=", ".join(str(each.shape) for each in arrays) or "nothing",
             expected="two or more of one size (H, W)",
             remedy="pass the predictions of several methods for one image",
         )
-    _check_size(size, maps[0].shape)
-    disagreement = np.max(maps, axis=0) - np.min(maps, axis=0)
+    _check_size(size, arrays[0].shape)
+    disagreement = np.max(arrays, axis=0) - np.min(arrays, axis=0)
     total = cv2.integral(disagreement, sdepth=cv2.CV_64F)  # (H + 1, W + 1)
     height, width = size
     sums = total[height:, width:] - total[:-height, width:] - total[height:, :-width] + total[:-height, :-width]
     found: list[Window] = []
     while len(found) < count and sums.max() > 1e-6:
-        top, left = (int(place) for place in np.unravel_index(sums.argmax(), sums.shape))
+        top, left = (int(index) for index in np.unravel_index(sums.argmax(), sums.shape))
         found.append(Window(top, left, height, width))
         sums[max(top - height + 1, 0) : top + height, max(left - width + 1, 0) : left + width] = 0
     return found
@@ -94,31 +95,32 @@ def windows_at_lesions(
     Args:
         mask: (H, W), above 0 where lesion is. Lesions are its 8-connected components.
         size: (height, width) of a window.
-        count: How many windows to find.
-        largest: Begin with the largest lesion instead of the smallest. Of lesions of one area the upper one is taken.
+        count: Number of windows to find.
+        largest: Begin with the largest lesion instead of the smallest. Of lesions of equal area the upper one comes
+            first.
 
     Returns:
-        At most `count` windows that do not overlap, each around the middle of a lesion as far as the image's edge
-        permits; fewer where no further lesion can have a window of its own.
+        At most `count` windows that do not overlap, each centred on a lesion as far as the image's edge permits;
+        fewer if no other lesion has a window that overlaps none.
 
     Raises:
         ArgumentError: The mask is not (H, W), or the window does not fit into it.
     """
     lesion = np.asarray(mask) > 0
     _check_size(size, lesion.shape)
-    number, _, places, _ = cv2.connectedComponentsWithStats(lesion.astype(np.uint8), connectivity=8)
-    sizes = places[1:, cv2.CC_STAT_AREA] if number > 1 else np.zeros(0, np.int32)
+    number, _, stats, _ = cv2.connectedComponentsWithStats(lesion.astype(np.uint8), connectivity=8)
+    sizes = stats[1:, cv2.CC_STAT_AREA] if number > 1 else np.zeros(0, np.int32)
     found: list[Window] = []
     for index in np.argsort(-sizes if largest else sizes, kind="stable"):
-        left, top, width, height, _ = (int(value) for value in places[index + 1])
-        window = _centred(top + height / 2, left + width / 2, size, lesion.shape)
+        left, top, width, height, _ = (int(value) for value in stats[index + 1])
+        window = _center_window(top + height / 2, left + width / 2, size, lesion.shape)
         if len(found) < count and not any(window.overlaps(other) for other in found):
             found.append(window)
     return found
 
 
-def _centred(row: float, column: float, size: tuple[int, int], shape: tuple[int, ...]) -> Window:
-    """The window around a point, moved inwards where it would leave the image."""
+def _center_window(row: float, column: float, size: tuple[int, int], shape: tuple[int, ...]) -> Window:
+    """Center a window on a point, moved inwards where it would leave the image."""
     top = min(max(round(row - size[0] / 2), 0), shape[0] - size[0])
     left = min(max(round(column - size[1] / 2), 0), shape[1] - size[1])
     return Window(top, left, *size)
@@ -131,5 +133,5 @@ def _check_size(size: tuple[int, int], shape: tuple[int, ...]) -> None:
             "a window of this size does not fit into the image",
             found=f"a window of {size[0]}×{size[1]}, an image of {'×'.join(map(str, shape))}",
             expected="(height, width) of at least 1 pixel each, within an image (H, W)",
-            remedy="take a smaller window, or pass one map of one image",
+            remedy="choose a smaller window, or pass one mask of one image",
         )

@@ -1,4 +1,4 @@
-"""Drawn photographs: what a sample holds, reproducible to the byte, the same eye at every size, not too easy."""
+"""Synthetic images: what a sample holds, reproducible to the byte, the same eye at every size, not too easy."""
 
 import os
 import subprocess
@@ -146,11 +146,11 @@ def test_a_threshold_does_not_find_exudates(fundi):
     assert area < 0.4
 
 
-def test_look_alikes_are_drawn_and_are_no_lesions(fundi):
-    marked = [f for f in fundi if f.look_alikes.any()]
+def test_distractors_exist_and_are_no_lesions(fundi):
+    marked = [f for f in fundi if f.distractors.any()]
     assert len(marked) >= 6
-    outside = sum(int((f.look_alikes & (1 - f.masks["EX"])).sum()) for f in marked)
-    assert outside > 0.8 * sum(int(f.look_alikes.sum()) for f in marked)
+    outside = sum(int((f.distractors & (1 - f.masks["EX"])).sum()) for f in marked)
+    assert outside > 0.8 * sum(int(f.distractors.sum()) for f in marked)
 
 
 @pytest.mark.parametrize(

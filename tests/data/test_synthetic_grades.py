@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fundus_lib.data.synthetic import Lesion, edema_risk, retinopathy_grade
-from fundus_lib.data.synthetic.patient import JOINT_GRADES, wanted_grades
-from fundus_lib.data.synthetic.photograph import patient
+from fundus_lib.data.synthetic.fundus import create_patient
+from fundus_lib.data.synthetic.patient import JOINT_GRADES, choose_grades
 
 FOVEA = np.array([700.0, 480.0])
 CORNERS = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]]) * 150.0
@@ -67,15 +67,15 @@ def test_edema(lesions, risk):
 @pytest.mark.parametrize("population", ["segmentation", "grading"])
 def test_what_is_drawn_has_the_grades_that_were_wanted(population):
     for index in range(40):
-        subject = patient(3, index, population)
-        assert (subject.dr, subject.dme) == wanted_grades(3, index, population), index
+        subject = create_patient(3, index, population)
+        assert (subject.dr, subject.dme) == choose_grades(3, index, population), index
 
 
 @pytest.mark.parametrize("population", ["segmentation", "grading"])
 def test_grades_are_distributed_as_in_idrid(population):
     real = JOINT_GRADES[population]
     total = sum(real.values())
-    drawn = Counter(wanted_grades(0, index, population) for index in range(total))
+    drawn = Counter(choose_grades(0, index, population) for index in range(total))
     print(f"\n{population}: DR, DME   IDRiD   drawn")
     for grades, count in real.items():
         print(f"      {grades}   {count:5d}   {drawn[grades]:5d}")
@@ -100,14 +100,14 @@ def test_the_joint_distribution_is_that_of_the_label_files(idrid_root):
 
 
 def test_segmentation_patients_always_have_microaneurysms_and_exudates():
-    kinds = [{le.kind for le in patient(1, index, "segmentation").lesions} for index in range(40)]
+    kinds = [{le.kind for le in create_patient(1, index, "segmentation").lesions} for index in range(40)]
     assert all({"MA", "EX"} <= k for k in kinds)
     assert 0.3 < np.mean(["SE" in k for k in kinds]) < 0.7
 
 
 def test_lesions_stay_clear_of_the_disc_and_healthy_eyes_have_none():
     for index in range(30):
-        subject = patient(2, index, "grading")
+        subject = create_patient(2, index, "grading")
         assert (subject.dr > 0) == bool(subject.lesions)
         for le in subject.lesions:
             if le.kind in ("MA", "EX", "SE"):

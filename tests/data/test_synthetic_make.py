@@ -75,7 +75,7 @@ def test_label_files_have_the_header_lines_of_the_published_ones(synthetic_root,
             assert drawn[-2].strip(b",") == b"" or b"IDRiD" in real[-2]
 
 
-def test_centres_are_those_of_the_drawing(synthetic_root):
+def test_centres_are_those_of_the_synthetic_image(synthetic_root):
     overlap = splits.overlap(synthetic_root)
     row = overlap[overlap.grading_split == "train"].iloc[0]
     data = IDRiDGrading(synthetic_root, "train", cache=False)
@@ -91,7 +91,7 @@ def test_overlap_and_duplicates_are_there_as_the_manifest_says(tmp_path):
     assert manifest["kind"] == "synthetic" and manifest["seed"] == 5
     assert manifest["size"] == manifest["coordinates_size"] == [64, 96]
 
-    def photograph(part, split, name):
+    def read(part, split, name):
         return (root / layout.image_folder(part, split) / f"{name}.jpg").read_bytes()
 
     overlap = splits.overlap(root)
@@ -100,14 +100,14 @@ def test_overlap_and_duplicates_are_there_as_the_manifest_says(tmp_path):
         ("test", "train"),
     }
     for row in overlap.itertuples():
-        same = photograph("segmentation", row.segmentation_split, row.segmentation)
-        assert same == photograph("grading", row.grading_split, row.grading)
+        same = read("segmentation", row.segmentation_split, row.segmentation)
+        assert same == read("grading", row.grading_split, row.grading)
     pairs = splits.duplicates(root)
     assert ("train", "test") in set(zip(pairs.first_split, pairs.second_split, strict=True))
     grades = {s: {i.name: (i.dr, i.dme) for i in IDRiDGrading(root, s, cache=False).items} for s in layout.SPLITS}
     for row in pairs.itertuples():
-        same = photograph("grading", row.first_split, row.first)
-        assert same == photograph("grading", row.second_split, row.second)
+        same = read("grading", row.first_split, row.first)
+        assert same == read("grading", row.second_split, row.second)
         one, two = grades[row.first_split][row.first], grades[row.second_split][row.second]
         assert (one == two) == (row.labels == "the same")
         if one[0] != two[0]:

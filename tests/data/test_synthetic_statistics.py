@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_lib.data.stats import component_areas
-from fundus_lib.data.synthetic.photograph import lesion_masks
+from fundus_lib.data.synthetic.fundus import draw_lesion_masks
 
 SIZE = (960, 1440)
 COUNT = 81
@@ -15,7 +15,7 @@ SMALL, LARGE = 5.0e-6, 1.1e-4
 
 def measure(index):
     """Share of the image and components' shares, by lesion."""
-    masks = lesion_masks(0, index, SIZE, "segmentation")
+    masks = draw_lesion_masks(0, index, SIZE, "segmentation")
     pixels = SIZE[0] * SIZE[1]
     return {kind: (float(mask.mean()), component_areas(mask) / pixels) for kind, mask in masks.items()}
 

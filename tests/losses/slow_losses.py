@@ -67,15 +67,15 @@ def dice(x, y, smooth=1.0):
 
 def rebalanced_dice(x, y, p=0.5, smooth=1.0):
     lesion = sum(y)
-    drawn = len(y) - lesion if p is None else int(p * len(y))
+    sampled = len(y) - lesion if p is None else int(p * len(y))
     if lesion in (0, len(y)):
-        drawn = lesion
+        sampled = lesion
     overlap = predicted = 0.0
     for a, b in zip(x, y, strict=True):
-        times = drawn / lesion if b else (len(y) - drawn) / (len(y) - lesion)  # that this pixel is drawn on average
+        times = sampled / lesion if b else (len(y) - sampled) / (len(y) - lesion)  # expected samples of this pixel
         overlap += times * sigmoid(a) * b
         predicted += times * sigmoid(a)
-    return 1 - (2 * overlap + smooth) / (predicted + drawn + smooth)
+    return 1 - (2 * overlap + smooth) / (predicted + sampled + smooth)
 
 
 def bins(x, y, ratio=20.0, reduction="mean"):

@@ -51,7 +51,7 @@ def test_all_unknown_gives_zero_without_gradient():
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
-def test_sure_and_right_costs_nothing_and_sure_and_wrong_the_distance(gamma):
+def test_confident_and_correct_is_0_and_confident_and_wrong_the_difference(gamma):
     logits = torch.tensor([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]], requires_grad=True)
     loss = CategoricalFocalLoss(alpha=1, gamma=gamma)
     assert loss(logits[:1], torch.tensor([0])).item() == 0
@@ -61,7 +61,7 @@ def test_sure_and_right_costs_nothing_and_sure_and_wrong_the_distance(gamma):
     assert logits.grad.isfinite().all()
 
 
-def test_a_common_offset_costs_no_digits():
+def test_a_common_offset_costs_no_precision():
     logits, target = torch.tensor([[0.0, -1.0, -3.0], [2.0, 0.0, 2.0]]), torch.tensor([1, 0])
     for offset in (-1e4, 1e4):
         values, expected = (part.clone().requires_grad_() for part in (logits + offset, logits))

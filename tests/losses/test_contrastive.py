@@ -88,7 +88,7 @@ def test_only_directions_count(loss):
 
 
 @pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss()])
-def test_a_zero_vector_harms_nobody(loss):
+def test_a_zero_vector_has_no_effect(loss):
     features = torch.randn(6, 4, dtype=torch.float64)
     features[0] = 0
     features.requires_grad_()

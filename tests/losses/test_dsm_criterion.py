@@ -51,7 +51,7 @@ def test_schedule():
 
 
 @pytest.mark.parametrize("progress", [-0.01, 1.01, math.nan, math.inf])
-def test_progress_is_a_share(progress):
+def test_progress_is_a_fraction(progress):
     with pytest.raises(ArgumentError, match="progress"):
         branch_weights(progress)
     with pytest.raises(ArgumentError, match="progress"):

@@ -1,4 +1,4 @@
-"""The re-balanced sample of dual_branch: what is drawn, what it comes to on average, and how far the two are apart.
+"""The re-balanced sample of dual_branch: what is sampled, its expectation, and how far the two are apart.
 
 Every tolerance follows from the number of draws: five standard errors, from the formulas that the losses document.
 """
@@ -55,7 +55,7 @@ def test_closed_form_is_the_mean_of_the_samples(p, smooth):
 
 @pytest.mark.parametrize("p", SHARES)
 def test_closed_form_has_the_mean_gradient_of_the_samples(p):
-    """A pixel drawn c times has c times a gradient; c is binomial, and the gradient once drawn nearly the same."""
+    """A pixel sampled c times has c times a gradient; c is binomial, and the gradient once sampled nearly the same."""
     logits, target = photograph(16, 20, lesion=12)
     repeats = 15_000
     torch.manual_seed(2)
@@ -65,7 +65,7 @@ def test_closed_form_has_the_mean_gradient_of_the_samples(p):
     RebalancedDiceLoss(p)(alone, target).backward()
     n, positive, k, d, s, *_ = numbers(logits, target, p, 1.0)
     lesion, chance = target == 1, logits.sigmoid()
-    once = torch.where(lesion, 2 - d, -d).abs() / s * chance * (1 - chance)  # |gradient| of being drawn one time
+    once = torch.where(lesion, 2 - d, -d).abs() / s * chance * (1 - chance)  # |gradient| of being sampled one time
     times = torch.where(lesion, k / positive, (n - k) / (n - positive))
     single = torch.where(lesion, 1 / positive, 1 / (n - positive))
     torch.testing.assert_close(alone.grad.abs(), times * once)
@@ -76,7 +76,7 @@ def test_closed_form_has_the_mean_gradient_of_the_samples(p):
 
 
 def multisets(draws, kinds):
-    """How often each of some kinds may be drawn, and how probable that is when all are alike."""
+    """How often each of some kinds may be sampled, and how probable that is when all are alike."""
     for counts in itertools.product(range(draws + 1), repeat=kinds):
         if sum(counts) == draws:
             ways = math.factorial(draws)
@@ -138,7 +138,7 @@ def test_what_the_closed_form_neglects_is_below_what_is_documented():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_with_the_share_of_the_map_it_is_dice(seed):
+def test_with_the_channels_own_fraction_it_is_dice(seed):
     logits, target = photograph(lesion=3 + seed, seed=seed)
     same = RebalancedDiceLoss((3 + seed + 0.5) / target.numel(), smooth=2.0)
     assert same(logits, target).item() == pytest.approx(DiceLoss(2.0)(logits, target).item(), rel=1e-12)
@@ -163,14 +163,14 @@ def test_the_size_of_a_lesion_never_enters():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0, None])
-def test_what_is_drawn(p):
+def test_what_is_sampled(p):
     """As many lesion pixels as asked for, lesion and background each evenly."""
     target = torch.tensor([[0, 1, 0, 0, 1, 0, 0, 0, 1, 0], [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]])
     repeats = 5000
     target = target.repeat_interleave(repeats, 0).double()
     loss = SampledDiceLoss(p)
     torch.manual_seed(5)
-    chosen = loss.draw(target, loss.drawn(target))
+    chosen = loss.sample(target, loss.count_lesion_samples(target))
     for rows, lesion in [(slice(0, repeats), 3), (slice(repeats, None), 9)]:
         k = 10 - lesion if p is None else int(10 * p)
         labels = target[rows].gather(1, chosen[rows])
@@ -182,7 +182,7 @@ def test_what_is_drawn(p):
             assert ((times[target[rows][0] == label] - mean).abs() <= 5 * spread).all()
 
 
-def test_every_call_draws_anew_and_a_seed_repeats_it():
+def test_every_call_samples_anew_and_a_seed_repeats_it():
     logits, target = photograph()
     loss, values = SampledDiceLoss(), []
     for seed in (1, 1, 2):

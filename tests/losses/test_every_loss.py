@@ -66,7 +66,7 @@ def test_each_name_makes_a_loss_and_is_tested_here():
         assert not list(loss.parameters()) and not loss.state_dict()
 
 
-def test_an_unknown_name_or_setting_is_answered_with_what_exists():
+def test_an_unknown_name_or_setting_raises_with_what_exists():
     with pytest.raises(UnknownNameError, match="classbalanced, crossentropy, dice"):
         create_loss("Dice-Loss")
     with pytest.raises(ArgumentError, match="colour"):
@@ -201,11 +201,11 @@ def test_wrong_input_is_refused(name, settings):
         ((logits, -target), "0 and 1"),
         ((logits, doubt), "0 and 1"),
         ((logits, target * torch.nan), "0 and 1"),
-        *([((no_number, target), "not finite")] if name != "sampleddice" else []),  # it may not have been drawn
+        *([((no_number, target), "not finite")] if name != "sampleddice" else []),  # it may not have been sampled
     ]:
         with pytest.raises(ArgumentError, match=message):
             loss(*bad)
-    if not name.endswith("dice"):  # the probability of an infinite logit is 1, and a share of 1 is nothing wrong
+    if not name.endswith("dice"):  # the probability of an infinite logit is 1, and a fraction of 1 is valid
         with pytest.raises(ArgumentError, match="not finite"):
             loss(infinite, target)
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses import GradeLoss, SUNetCriterion, inverse_frequency
-from fundus_lib.losses.grading import FORMS, pixel_classes
+from fundus_lib.losses import GradeLoss, SUNetCriterion, compute_class_weights
+from fundus_lib.losses.grading import FORMS, to_class_indices
 
 WEIGHTS = [0.5, 2.0, 1.0, 4.0, 0.25]
 
@@ -117,12 +117,12 @@ def test_sixteen_bits_are_summed_in_thirty_two(form):
 
 def test_weights_of_grades():
     grades = [0, 0, 0, 0, 2, 2, 1, -1]
-    weights = inverse_frequency(grades, 4)
+    weights = compute_class_weights(grades, 4)
     assert weights == pytest.approx([7 / 16, 7 / 4, 7 / 8, 1])
-    assert inverse_frequency(torch.tensor(grades), 4) == weights
-    assert inverse_frequency(torch.tensor([], dtype=torch.long), 3) == [1, 1, 1]
+    assert compute_class_weights(torch.tensor(grades), 4) == weights
+    assert compute_class_weights(torch.tensor([], dtype=torch.long), 3) == [1, 1, 1]
     five = torch.randint(5, (200,), generator=torch.Generator().manual_seed(0)).tolist()
-    weights = inverse_frequency(five, 5)
+    weights = compute_class_weights(five, 5)
     assert sum(weights[g] for g in five) == pytest.approx(200), "a mean image weighs 1"
     assert {round(five.count(g) * weights[g], 4) for g in range(5)} == {40}, "each grade weighs as much as any other"
 
@@ -184,7 +184,7 @@ def test_factors_and_forms():
 
 
 @pytest.mark.parametrize("masks", [True, False])
-def test_images_without_masks_have_no_loss_of_lesions_but_every_output_has_a_gradient(masks):
+def test_images_without_masks_have_no_lesion_loss_but_every_output_has_a_gradient(masks):
     output, batch = sample()
     if not masks:
         del batch["mask"]
@@ -207,7 +207,7 @@ def test_images_with_and_without_masks_in_one_batch():
     assert parts["dr"] == SUNetCriterion()(output, batch)["dr"]
 
 
-def test_at_a_factor_of_0_the_lesions_are_shown_and_not_learnt():
+def test_at_a_factor_of_0_the_lesion_loss_is_returned_and_not_minimised():
     output, batch = sample()
     parts = SUNetCriterion(lesions=0.0)(output, batch)
     torch.testing.assert_close(parts["total"], parts["dr"] + 0.5 * parts["dme"])
@@ -226,7 +226,7 @@ def test_one_disease_and_no_regulariser():
 def test_a_pixel_of_two_lesions_counts_as_the_first():
     mask = (torch.rand(2, 4, 9, 7, generator=torch.Generator().manual_seed(0)) < 0.4).to(torch.uint8)
     assert (mask.sum(1) > 1).any() and (mask.sum(1) == 0).any()
-    found = pixel_classes(mask)
+    found = to_class_indices(mask)
     expected = [[[class_of(mask[b, :, i, j].tolist()) for j in range(7)] for i in range(9)] for b in range(2)]
     assert found.dtype == torch.long and found.tolist() == expected
 
@@ -279,5 +279,5 @@ def test_what_does_not_fit_is_refused():
     logits[2, 1] = math.nan
     with pytest.raises(ArgumentError, match="not finite"):
         GradeLoss()(logits, grades)
-    with pytest.raises(ArgumentError, match="nothing to compare"):
+    with pytest.raises(ArgumentError, match="has no grade"):
         SUNetCriterion()({"logits": torch.zeros(1, 4, 2, 2)}, {"dr": torch.tensor([1])})

@@ -24,8 +24,8 @@ def random_case(seed: int, lesion: bool = False) -> tuple[torch.Tensor, torch.Te
     """Logits and masks in float64: none to all of the pixels lesion, often a single one, right, wrong or at random."""
     draw = torch.Generator().manual_seed(seed)
     shape = tuple(torch.randint(1, high, (1,), generator=draw).item() for high in (4, 4, 7, 7))
-    share = (0, 0.1, 0.5, 1)[seed % 4]
-    target = (torch.rand(shape, generator=draw) < share).double()
+    fraction = (0, 0.1, 0.5, 1)[seed % 4]
+    target = (torch.rand(shape, generator=draw) < fraction).double()
     if seed % 5 == 0 or lesion:
         target[..., 0, 0] = 1
     logits = torch.randn(shape, generator=draw, dtype=torch.float64) * 2 + (seed % 3 - 1) * 3 * (2 * target - 1)
@@ -146,7 +146,7 @@ def test_empty_and_full_masks_give_what_is_documented(logit, pool):
             assert values.grad.isfinite().all()
 
 
-def test_a_map_without_lesion_teaches_class_balanced_nothing_unless_pooled_with_another():
+def test_a_channel_without_lesion_has_no_class_balanced_loss_unless_pooled_with_another():
     logits, target = torch.zeros(2, 1, 3, 3, dtype=torch.float64), torch.zeros(2, 1, 3, 3)
     target[0, 0, 1, 1] = 1
     for loss_class in (ClassBalancedCrossEntropy, BinLoss):
@@ -157,14 +157,14 @@ def test_a_map_without_lesion_teaches_class_balanced_nothing_unless_pooled_with_
 
 
 @pytest.mark.parametrize("seed", range(1, 60, 2))
-def test_how_the_kinds_hang_together(seed):
+def test_relations_between_the_losses(seed):
     logits, target = random_case(seed, lesion=True)
-    share = target.mean((2, 3))
+    fraction = target.mean((2, 3))
     balanced = ClassBalancedCrossEntropy()
     text = torch.stack(
         [
-            balanced(logits[i, c][None, None], target[i, c][None, None]) / share[i, c]
-            for i, c in torch.cartesian_prod(*map(torch.arange, share.shape))
+            balanced(logits[i, c][None, None], target[i, c][None, None]) / fraction[i, c]
+            for i, c in torch.cartesian_prod(*map(torch.arange, fraction.shape))
         ]
     )
     assert WeightedCrossEntropy(variant="text")(logits, target).item() == pytest.approx(text.mean().item())
@@ -181,11 +181,11 @@ def test_bin_loss_keeps_whole_bins_from_the_hardest_down():
     probability = torch.tensor([0.9, 0.85, 0.7, 0.5, 0.3, 0.1, 0.05, 0.5])
     target = torch.tensor([0.0, 0, 0, 0, 0, 0, 0, 1])
     for ratio, kept in [(1, 2), (2, 2), (3, 3), (3.5, 4), (5, 5), (6, 7), (99, 7)]:
-        mask = BinLoss(ratio).kept(probability.logit()[None], target[None])[0]
+        mask = BinLoss(ratio).select_background(probability.logit()[None], target[None])[0]
         assert mask.tolist() == [True] * kept + [False] * (8 - kept), ratio
     probability = torch.tensor([0.5] + 19 * [0.9] + 3 * [0.7] + 10 * [0.1])
     target = torch.arange(33) == 0
-    assert BinLoss().kept(probability.logit()[None], target[None]).sum() == 22  # 20 for one lesion pixel: two bins
+    assert BinLoss().select_background(probability.logit()[None], target[None]).sum() == 22  # ≥ 20: two bins
 
 
 def test_pooling_over_the_batch_keeps_lesions_apart():

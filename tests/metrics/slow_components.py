@@ -30,14 +30,14 @@ def flood_fill(mask: np.ndarray) -> list[Pixels]:
 
 def region_counts(pred: np.ndarray, target: np.ndarray, sigmas: list[str]) -> list[tuple[int, int, int, int]]:
     """The region metric as it is defined: (tp, fp, fn, tn) for each sigma, a decimal in letters so as to be exact."""
-    called, lesion = pixels(pred), pixels(target)
+    predicted, lesion = pixels(pred), pixels(target)
     called_parts, lesion_parts = flood_fill(pred), flood_fill(target)
     counts = []
     for sigma in map(Fraction, sigmas):
-        hit = called & lesion
+        hit = predicted & lesion
         hit = hit.union(*(part for part in called_parts if Fraction(len(part & lesion), len(part)) > sigma))
-        hit = hit.union(*(part for part in lesion_parts if Fraction(len(part & called), len(part)) > sigma))
-        counts.append((len(hit), len(called - hit), len(lesion - hit), pred.size - len(called | lesion)))
+        hit = hit.union(*(part for part in lesion_parts if Fraction(len(part & predicted), len(part)) > sigma))
+        counts.append((len(hit), len(predicted - hit), len(lesion - hit), pred.size - len(predicted | lesion)))
     return counts
 
 

@@ -136,8 +136,8 @@ def test_prints_as_a_result_is_quoted():
     [
         ([], {}, " 0 images"),
         ([1.0], {"resamples": 0}, " 0 resamples"),
-        ([1.0], {"confidence": 95}, "share"),
-        ([1.0], {"confidence": math.nan}, "share"),
+        ([1.0], {"confidence": 95}, "fraction"),
+        ([1.0], {"confidence": math.nan}, "fraction"),
     ],
 )
 def test_bootstrap_refuses(images, options, says):

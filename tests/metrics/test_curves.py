@@ -102,10 +102,10 @@ def test_trapezoids_over_33_thresholds_are_a_loops_and_scikit_learns_area():
             scores = np.round(32 * scores) / 32  # as large as a threshold
         recall, precision = [], []
         for k in range(33):
-            called = scores >= k / 32
-            hits = int(target[called].sum())
+            predicted = scores >= k / 32
+            hits = int(target[predicted].sum())
             recall.append(hits / max(target.sum(), 1))
-            precision.append(hits / called.sum() if called.any() else 1)
+            precision.append(hits / predicted.sum() if predicted.any() else 1)
         ours = auprc(scores, target, thresholds=33, interpolation="trapezoid")
         if not target.any():
             assert math.isnan(ours)
@@ -122,11 +122,11 @@ def test_dual_branch_code_pools_eleven_grey_levels_and_adds_a_point():
         grey = np.round(255 * probabilities(scores))
         recall, precision = [], []
         for tenth in range(11):
-            called = grey > 25.6 * tenth
-            hits = int(target[called].sum())
-            found = target.any() and called.any()
+            predicted = grey > 25.6 * tenth
+            hits = int(target[predicted].sum())
+            found = target.any() and predicted.any()
             recall.append(hits / target.sum() if found else 0)
-            precision.append(hits / called.sum() if found else 1)
+            precision.append(hits / predicted.sum() if found else 1)
         ours = auprc(grey, target, thresholds=25.6 * np.arange(11), strict=True, interpolation="trapezoid")
         expected = sk.auc([*recall, 0], [*precision, 1]) if target.any() else math.nan
         assert ours == pytest.approx(expected, abs=1e-12, nan_ok=True)
@@ -138,9 +138,9 @@ def test_hecl_code_ends_the_roc_curve_at_grey_level_254():
     for _ in range(100):
         scores, target = random_case(rng)
         scores = probabilities(scores).astype(np.float64)
-        called = [scores >= level / 255 for level in range(255)]
-        x = [(c & (target == 0)).sum() / max((target == 0).sum(), 1) for c in called]
-        y = [(c & (target == 1)).sum() / max(target.sum(), 1) for c in called]
+        predicted = [scores >= level / 255 for level in range(255)]
+        x = [(c & (target == 0)).sum() / max((target == 0).sum(), 1) for c in predicted]
+        y = [(c & (target == 1)).sum() / max(target.sum(), 1) for c in predicted]
         ours = roc_auc(scores, target, thresholds=np.arange(255) / 255, ends=False)
         if target.any() and not target.all():
             compared += 1
@@ -250,7 +250,7 @@ def test_what_runs_on_other_devices_counts_the_same(monkeypatch):
         scores, _ = random_case(rng)
         values = torch.from_numpy(scores).ravel()
         edges = torch.unique(values[::2])
-        counts = [count(values, edges).tolist() for count in (_edges._numpy_reaching, _edges._torch_reaching)]
+        counts = [count(values, edges).tolist() for count in (_edges._count_with_numpy, _edges._count_with_torch)]
         assert counts[0] == counts[1] == [int((values >= edge).sum()) for edge in edges]
 
 
@@ -281,8 +281,8 @@ def test_counting_goes_by_pieces(monkeypatch):
     [
         ({"thresholds": 1}, "2 or more"),
         ({"thresholds": 11}, "sigmoid"),
-        ({"thresholds": [0.5, math.nan]}, "row of numbers"),
-        ({"thresholds": [[0.5], [0.6]]}, "row of numbers"),
+        ({"thresholds": [0.5, math.nan]}, "sequence of numbers"),
+        ({"thresholds": [[0.5], [0.6]]}, "sequence of numbers"),
         ({"thresholds": None, "interpolation": "linear"}, "'step' or 'trapezoid'"),
     ],
 )

@@ -56,7 +56,7 @@ def test_kappa_of_known_matrices():
 
 @pytest.mark.parametrize("matrix", [np.ones((2, 3)), [0, 1, 2, 2], [[1, -1], [0, 2]], [[1, math.nan], [0, 2]]])
 def test_kappa_refuses_what_is_no_confusion_matrix(matrix):
-    with pytest.raises(ArgumentError, match="no confusion matrix"):
+    with pytest.raises(ArgumentError, match="not a confusion matrix"):
         quadratic_weighted_kappa(matrix)
 
 
@@ -162,7 +162,7 @@ def test_mcnemar_refuses_negative_counts():
         mcnemar(-1, 4)
 
 
-def test_mcnemar_is_the_share_of_coin_throws_at_least_as_lopsided():
+def test_mcnemar_is_the_probability_of_coin_tosses_at_least_as_extreme():
     for n in range(1, 13):
         for only_a in range(n + 1):
             lopsided = sum(abs(2 * sum(throws) - n) >= abs(2 * only_a - n) for throws in product((0, 1), repeat=n))
@@ -184,7 +184,7 @@ def test_paired_test_counts_and_estimates():
     assert turned.difference.low == -test.difference.high
 
 
-def test_equal_systems_are_seldom_told_apart():
+def test_equal_systems_are_seldom_significantly_different():
     """The exact test keeps its promise: at most 5 % of comparisons of equals come out below 0.05."""
     rng = np.random.default_rng(3)
     p_values = []
@@ -199,7 +199,7 @@ def test_equal_systems_are_seldom_told_apart():
     [
         ([1, 0], [1, 0, 1], "shape"),
         ([1, 2], [1, 0], "value 2"),
-        ([[1, 0]], [[1, 0]], "one per image"),
+        ([[1, 0]], [[1, 0]], "not one value per image"),
         (np.zeros(0), np.zeros(0), " 0 images"),
     ],
 )

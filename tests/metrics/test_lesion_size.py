@@ -33,7 +33,7 @@ def test_counts_are_a_flood_fills_on_random_cases():
     assert min(seen.values()) > 50
 
 
-def test_shares_of_a_known_case():
+def test_fractions_of_a_known_case():
     target = np.zeros((10, 10), np.uint8)
     target[0, 0] = 1  # 1 pixel, missed
     target[2, 2] = target[3, 3] = 1  # 2 pixels that touch at a corner, half found
@@ -87,8 +87,8 @@ def test_tensors_and_other_types_count_alike():
         (np.zeros((4, 4)), np.full((4, 4), math.nan), {}, "0 and 1"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (5, 5)}, "ascending"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (0, 5)}, "1 pixel or more"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": 50}, "share"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": math.nan}, "share"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": 50}, "fraction"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": math.nan}, "fraction"),
     ],
 )
 def test_lesion_recall_refuses(pred, target, options, says):

@@ -18,9 +18,9 @@ def slow_average_precision(scores, target):
     """The sum over falling distinct scores, in exact fractions."""
     lesions, before, area = int(target.sum()), Fraction(0), Fraction(0)
     for score in sorted(set(scores.ravel().tolist()), reverse=True):
-        called = scores >= score
-        recall = Fraction(int(target[called].sum()), lesions)
-        area += (recall - before) * Fraction(int(target[called].sum()), int(called.sum()))
+        predicted = scores >= score
+        recall = Fraction(int(target[predicted].sum()), lesions)
+        area += (recall - before) * Fraction(int(target[predicted].sum()), int(predicted.sum()))
         before = recall
     return float(area)
 
@@ -112,12 +112,12 @@ def test_pixel_counts_are_a_loops_on_random_cases():
             fn=pairs.count((False, True)),
             tn=pairs.count((False, False)),
         )
-        found, called, actual = (pred & (target == 1)).sum(), pred.sum(), target.sum()
+        found, predicted, actual = (pred & (target == 1)).sum(), pred.sum(), target.sum()
         for score, part, whole in (
             (counts.iou, found, (pred | (target == 1)).sum()),
-            (counts.f1, 2 * found, called + actual),
+            (counts.f1, 2 * found, predicted + actual),
             (counts.sensitivity, found, actual),
-            (counts.ppv, found, called),
+            (counts.ppv, found, predicted),
             (counts.specificity, (~pred & (target == 0)).sum(), (target == 0).sum()),
             (counts.accuracy, (pred == target).sum(), target.size),
         ):

@@ -35,8 +35,11 @@ def predictions(target):
 def test_pixel_counts_are_plain_sums(target):
     for pred in predictions(target):
         counts = pixel_counts(pred, target)
-        called, lesion = pred == 1, target == 1
-        sums = [np.sum(a & b) for a, b in ((called, lesion), (called, ~lesion), (~called, lesion), (~called, ~lesion))]
+        predicted, lesion = pred == 1, target == 1
+        sums = [
+            np.sum(a & b)
+            for a, b in ((predicted, lesion), (predicted, ~lesion), (~predicted, lesion), (~predicted, ~lesion))
+        ]
         assert [counts.tp, counts.fp, counts.fn, counts.tn] == sums
         assert sum(sums) == target.size
         assert counts.fp or counts.fn

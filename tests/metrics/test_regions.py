@@ -34,7 +34,7 @@ def test_counts_are_those_of_the_definition_on_random_cases():
     assert min(seen.values()) >= 10
 
 
-def test_shares_equal_to_sigma_do_not_exceed_it():
+def test_fractions_equal_to_sigma_do_not_exceed_it():
     """Although neither 0.07 nor 7/100 has an exact binary form, and 0.07 * 100 comes to more than 7."""
     sigmas = [*SIGMAS, "0.07", "0.29", "0.57"]
     for n in (5, 20, 40, 100):
@@ -105,9 +105,9 @@ def test_tensors_and_views_count_alike():
         (np.full((4, 4), 0.3), np.zeros((4, 4)), [0.2], "threshold"),
         (np.full((4, 4), math.nan), np.zeros((4, 4)), [0.2], "0 and 1"),
         (np.zeros((4, 4)), np.full((4, 4), 255, np.uint8), [0.2], "value 255"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), [20], "share"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), [0.2, -0.1], "share"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), [math.nan], "share"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), [20], "fraction"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), [0.2, -0.1], "fraction"),
+        (np.zeros((4, 4)), np.zeros((4, 4)), [math.nan], "fraction"),
     ],
 )
 def test_region_counts_refuses(pred, target, sigmas, says):

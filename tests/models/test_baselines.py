@@ -12,7 +12,7 @@ from fundus_lib.models.dnl import DisentangledNonLocal
 from fundus_lib.models.spnet import MixedPooling, StripGate
 
 
-def test_disentangled_attention_place_by_place():
+def test_disentangled_attention_position_by_position():
     torch.manual_seed(0)
     block = DisentangledNonLocal(channels=6, inner=3).double()
     for parameter in block.parameters():
@@ -32,7 +32,7 @@ def test_disentangled_attention_place_by_place():
     torch.testing.assert_close(block(x), expected)
 
 
-def test_a_fresh_non_local_block_has_no_pairwise_part():
+def test_a_new_non_local_block_has_no_pairwise_part():
     block = DisentangledNonLocal(channels=6, inner=3)
     x = torch.randn(1, 6, 4, 5)
     added = block(x) - x
@@ -55,7 +55,7 @@ def test_a_strip_gate_opens_by_row_and_column():
     assert not moved[~near].any()
 
 
-def test_mixed_pooling_sees_along_rows_and_columns_and_in_fields():
+def test_mixed_pooling_reaches_along_rows_and_columns_and_in_fields():
     torch.manual_seed(0)
     reached = {}
     for half in ("strips", "fields"):
@@ -68,7 +68,7 @@ def test_mixed_pooling_sees_along_rows_and_columns_and_in_fields():
         y[..., 15, 20].square().sum().backward()
         reached[half] = x.grad.abs().sum((0, 1)) > 0
     cross = torch.zeros(30, 41, dtype=torch.bool)
-    cross[13:18], cross[:, 18:23] = True, True  # two 3×3 convolutions reach two places further
+    cross[13:18], cross[:, 18:23] = True, True  # two 3×3 convolutions reach two positions further
     assert reached["strips"][cross].float().mean() > 0.9
     assert not reached["strips"][~cross].any()
     assert reached["fields"][~cross].float().mean() > 0.9  # each of four fields is convolved with its neighbours
@@ -82,7 +82,7 @@ def test_lsegs_lesions_do_not_mix():
     assert [bool((grad[lesion] != 0).any()) for lesion in range(4)] == [False, False, True, False]
 
 
-def test_lsegs_maps_end_where_the_image_ends():
+def test_lsegs_feature_maps_end_where_the_image_ends():
     model = create_model("lseg", width=4)
     features = {"images": torch.randn(1, 3, 37, 50)}
     features["x"] = features["images"]

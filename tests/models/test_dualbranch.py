@@ -113,11 +113,11 @@ def test_the_two_ways_to_combine():
 
 
 def test_the_mean_of_probabilities_neither_overflows_nor_loses_small_ones():
-    from fundus_lib.models.dualbranch import mean_of_probabilities
+    from fundus_lib.models.dualbranch import average_probabilities
 
     a = torch.tensor([1e4, -1e4, 1e4, -60.0, 40.0, -40.0], requires_grad=True)
     b = torch.tensor([1e4, -1e4, -1e4, -60.0, 40.0, 0.0])
-    mean = mean_of_probabilities(a, b)
+    mean = average_probabilities(a, b)
     torch.testing.assert_close(mean[:5], torch.tensor([1e4, -1e4, 0.0, -60.0, 40.0]))
     torch.testing.assert_close(mean[5].sigmoid(), torch.tensor(0.25))
     mean.sum().backward()

@@ -39,10 +39,10 @@ def test_with_one_disease_it_is_as_large_as_torchvisions(backbone):
 
 
 @pytest.mark.parametrize("split", [None, *SPLITS])
-def test_a_resnet_grades_as_torchvisions_does_wherever_the_tasks_part(split, monkeypatch):
+def test_a_resnet_grades_as_torchvisions_does_wherever_the_network_splits(split, monkeypatch):
     torch.manual_seed(0)
     theirs = models.resnet18(weights=None).eval()
-    monkeypatch.setattr("fundus_lib.models.trunks.imagenet_weights", lambda weights: theirs.state_dict())
+    monkeypatch.setattr("fundus_lib.models.backbones.load_imagenet_weights", lambda weights: theirs.state_dict())
     model = create_model("grader", backbone="resnet18", split=split, pretrained=True).eval()
     images = torch.randn(2, 3, 75, 50)
     output = model(images)
@@ -55,7 +55,7 @@ def test_a_resnet_grades_as_torchvisions_does_wherever_the_tasks_part(split, mon
 def test_vgg19_is_torchvisions_layer_by_layer(monkeypatch):
     with torch.device("meta"):
         theirs = models.vgg19(weights=None)
-        monkeypatch.setattr("fundus_lib.models.trunks.imagenet_weights", lambda weights: theirs.state_dict())
+        monkeypatch.setattr("fundus_lib.models.backbones.load_imagenet_weights", lambda weights: theirs.state_dict())
         own = create_model("grader", backbone="vgg19", pretrained=True).shared  # refuses names and shapes that differ
     assert str(own.features) == str(theirs.features)
     assert str(own.classifier) == str(theirs.classifier[:6])
@@ -67,7 +67,7 @@ def test_vgg19_is_torchvisions_layer_by_layer(monkeypatch):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_parted_tasks_start_equal_and_learn_apart(split):
+def test_split_tasks_start_equal_and_are_trained_separately(split):
     torch.manual_seed(0)
     model = create_model("grader", backbone="resnet18", split=split)
     assert len(model.shared) == len(SPLITS[split])
@@ -84,7 +84,7 @@ def test_parted_tasks_start_equal_and_learn_apart(split):
 def test_the_mean_of_a_class_map_plus_the_bias_is_the_logit_at_any_size(size, split):
     model = create_model("grader", backbone="resnet18", split=split).eval()
     images = torch.randn(2, 3, *size)
-    output, maps = model(images), model.class_maps(images)
+    output, maps = model(images), model.compute_class_maps(images)
     assert output.keys() == maps.keys() == {"dr", "dme"}
     for disease, class_map in maps.items():
         assert class_map.shape[-2:] == tuple(-(-side // 32) for side in size)
@@ -143,7 +143,7 @@ def test_impossible_settings_are_refused(settings, says):
 def test_vgg19_has_no_class_maps_and_halves_an_image_five_times():
     model = create_model("grader", **TINY_VGG).eval()
     with pytest.raises(ArgumentError, match="Grad-CAM"):
-        model.class_maps(torch.zeros(1, 3, 32, 32))
+        model.compute_class_maps(torch.zeros(1, 3, 32, 32))
     assert model(torch.zeros(1, 3, 32, 47))["dme"].shape == (1, 3)
     with pytest.raises(ArgumentError, match="31×64"):
         model(torch.zeros(1, 3, 31, 64))

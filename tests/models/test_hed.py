@@ -32,7 +32,7 @@ def test_side_outputs_are_those_of_the_fixed_deconvolutions_and_crops(size):
         torch.testing.assert_close(features[f"side{number}"], expected)
 
 
-def test_a_fresh_network_says_one_half_and_fuses_evenly():
+def test_a_new_network_predicts_one_half_and_fuses_evenly():
     model = create_model("hed", lesions=2, width=4)
     output = model(torch.randn(1, 3, 20, 20))
     assert (output["logits"] == 0).all()
@@ -49,10 +49,10 @@ def test_a_lesion_is_fused_from_its_own_side_outputs():
     torch.testing.assert_close(output["logits"], output["sides"].mean(2))
 
 
-def test_the_trunk_is_vgg16(monkeypatch):
+def test_the_backbone_is_vgg16(monkeypatch):
     theirs = make_layers(cfgs["D"])  # VGG16 without its classifier
     values = {f"features.{name}": value for name, value in theirs.state_dict().items()}
-    monkeypatch.setattr("fundus_lib.models.imagenet.imagenet_weights", lambda weights: values)
+    monkeypatch.setattr("fundus_lib.models.imagenet.load_imagenet_weights", lambda weights: values)
     model = create_model("hed", pretrained=True, padding=1).eval()
     images = torch.randn(1, 3, 32, 48)
     features = {"images": images, "x": images}

@@ -16,7 +16,7 @@ def test_names_are_lower_case_without_separators_and_each_makes_a_model():
             assert isinstance(create_model(name), nn.Module)
 
 
-def test_an_unknown_name_is_answered_with_the_names_that_exist():
+def test_an_unknown_name_raises_with_the_names_that_exist():
     with pytest.raises(UnknownNameError, match="unet"):
         create_model("U-Net")
 
@@ -48,7 +48,7 @@ def test_padding_leaves_a_fitting_image_alone():
     torch.testing.assert_close(model(image[..., :31, :31])["logits"][..., :20, :20], far)
 
 
-def test_a_fresh_network_expects_the_prior():
+def test_a_new_network_predicts_the_prior():
     model = create_model("unet", width=4, prior=0.2).eval()
     torch.testing.assert_close(torch.sigmoid(model.parts["head"].layer.bias), torch.tensor([0.2]))
 

@@ -1,4 +1,4 @@
-"""The dilated trunk against torchvision's, the two heads' shortcuts against the long way, ImageNet weights."""
+"""The dilated backbone against torchvision's, the two heads' shortcuts against the long way, ImageNet weights."""
 
 import urllib.error
 
@@ -11,13 +11,13 @@ from torchvision.models import ResNet50_Weights
 
 from fundus_lib.errors import ArgumentError, WeightsError
 from fundus_lib.models import create_model
-from fundus_lib.models.imagenet import imagenet_weights
-from fundus_lib.models.pspnet import PyramidPooling, convolve_enlarged
+from fundus_lib.models.imagenet import load_imagenet_weights
+from fundus_lib.models.pspnet import PyramidPooling, convolve_upsampled
 
 
-def test_the_trunk_is_torchvisions_resnet50_with_all_blocks_of_a_stage_dilated(monkeypatch):
+def test_the_backbone_is_torchvisions_resnet50_with_all_blocks_of_a_stage_dilated(monkeypatch):
     theirs = torchvision.models.resnet50(weights=None, replace_stride_with_dilation=[False, True, True]).eval()
-    monkeypatch.setattr("fundus_lib.models.imagenet.imagenet_weights", lambda weights: theirs.state_dict())
+    monkeypatch.setattr("fundus_lib.models.imagenet.load_imagenet_weights", lambda weights: theirs.state_dict())
     model = create_model("deeplabv3", stem="torchvision", pretrained=True).eval()
     theirs.maxpool.ceil_mode = True
     for stage, dilation in ((theirs.layer3, 2), (theirs.layer4, 4)):
@@ -46,26 +46,26 @@ def test_without_a_network_the_message_names_file_and_remedy(monkeypatch, tmp_pa
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
     with pytest.raises(WeightsError, match=r"(?s)no route to host.*resnet50-.*pth.*pretrained=False"):
-        imagenet_weights(ResNet50_Weights.IMAGENET1K_V1)
+        load_imagenet_weights(ResNet50_Weights.IMAGENET1K_V1)
 
 
 @pytest.mark.parametrize("bins", [(1, 1), (2, 2), (6, 6), (3, 5)])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (17, 12)])
-def test_convolving_an_enlarged_map_without_enlarging_it(bins, size):
+def test_convolving_an_upsampled_map_without_upsampling_it(bins, size):
     small, weight = torch.randn(2, 5, *bins, dtype=torch.double), torch.randn(4, 5, 3, 3, dtype=torch.double)
     large = F.interpolate(small, size=size, mode="bilinear", align_corners=True)
-    torch.testing.assert_close(convolve_enlarged(small, weight, size), F.conv2d(large, weight, padding=1))
+    torch.testing.assert_close(convolve_upsampled(small, weight, size), F.conv2d(large, weight, padding=1))
 
 
 def test_pyramid_pooling_is_what_the_long_way_gives():
     torch.manual_seed(0)
     pyramid, x = PyramidPooling(channels=16, inner=4).eval(), torch.randn(2, 16, 11, 14)
-    enlarged = [F.interpolate(m(x), size=(11, 14), mode="bilinear", align_corners=True) for m in pyramid.means]
-    expected = pyramid.finish(pyramid.mix(torch.cat([*enlarged, x], dim=1)))
+    upsampled = [F.interpolate(m(x), size=(11, 14), mode="bilinear", align_corners=True) for m in pyramid.means]
+    expected = pyramid.finish(pyramid.mix(torch.cat([*upsampled, x], dim=1)))
     torch.testing.assert_close(pyramid(x), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_atrous_pyramid_looks_as_far_as_its_rates():
+def test_the_receptive_field_of_the_atrous_pyramid_follows_its_rates():
     model = create_model("deeplabv3", width=4)
     far = [m for m in model.parts["head"].modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
     assert [m.dilation for m in far] == [m.padding for m in far] == [(12, 12), (24, 24), (36, 36)]

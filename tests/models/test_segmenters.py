@@ -64,7 +64,7 @@ def test_gradients_reach_each_part(name):
 
 
 @pytest.mark.parametrize("name", sorted(AUX))
-def test_the_auxiliary_head_hears_of_nothing_behind_it_and_of_all_before(name):
+def test_the_auxiliary_head_depends_on_all_parts_before_it_alone(name):
     model = create_model(name, **SMALL[name]).train()
     model(torch.randn(2, 3, 40, 57))["aux"].square().sum().backward()
     names = list(model.parts)

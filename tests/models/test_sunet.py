@@ -8,7 +8,7 @@ from torchvision import models
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
-from fundus_lib.models.sunet import FeatureBlending, log_odds
+from fundus_lib.models.sunet import FeatureBlending, compute_log_odds
 
 ROWS = {  # of Table 1, and the parameters of each
     "dr": ({"diseases": ("dr",), "regulariser": False}, 25_614_405),
@@ -56,14 +56,14 @@ def test_parameters_of_other_settings(settings, parameters):
 
 def test_the_parameters_counted_by_hand():
     with torch.device("meta"):
-        trunk = count(models.resnet34(weights=None)) - (512 * 1000 + 1000)
+        backbone = count(models.resnet34(weights=None)) - (512 * 1000 + 1000)
     separations = 2 * (block(512, 256) + 2 * block(256, 256))
     unions = 2 * block(512, 256)
     compressed = 2 * (3 * 256 * 256 + 256)
     classifiers = sum(9 * 256 * 256 + 256 + 256 * grades + grades for grades in (5, 3))
-    drawn = block(256, 128) + block(128, 64) + block(64, 32) + block(32, 16) + block(16, 16) + 16 * 5 + 5
-    assert trunk == 21_284_672
-    assert trunk + separations + unions + compressed + classifiers + drawn == ROWS["sunet"][1]
+    regulariser = block(256, 128) + block(128, 64) + block(64, 32) + block(32, 16) + block(16, 16) + 16 * 5 + 5
+    assert backbone == 21_284_672
+    assert backbone + separations + unions + compressed + classifiers + regulariser == ROWS["sunet"][1]
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -76,7 +76,7 @@ def test_a_row_gives_what_it_has_parts_for_at_any_size(row, size):
     if settings.get("regulariser", True):
         shapes |= {"classes": (2, 4, *size), "logits": (2, 3, *size)}
     assert {name: tuple(value.shape) for name, value in output.items()} == shapes
-    maps = model.class_maps(torch.randn(2, 3, *size))
+    maps = model.compute_class_maps(torch.randn(2, 3, *size))
     height, width = (-(-side // 32) for side in size)
     assert {name: tuple(m.shape) for name, m in maps.items()} == {
         name: (2, GRADES[name], height, width) for name in shapes if name in GRADES
@@ -117,7 +117,7 @@ def test_blending_is_equations_1_and_2(union, lesions):
         assert found[0] is None
 
 
-def test_without_steps_both_maps_are_the_trunks_compressed():
+def test_without_steps_both_maps_are_the_backbones_compressed():
     block, x = FeatureBlending(6, 4, 0, "concatenation"), torch.randn(1, 6, 3, 3)
     lesion, diagnosis = block(x)
     torch.testing.assert_close(lesion, block.compress_lesion(x))
@@ -125,7 +125,7 @@ def test_without_steps_both_maps_are_the_trunks_compressed():
 
 
 def test_each_task_learns_in_the_others_layers_but_the_last():
-    """Through the unions each task shapes what the other works with; the last separation is a task's own."""
+    """BackbonePart the unions each task shapes what the other works with; the last separation is a task's own."""
     torch.manual_seed(0)
     model = small()
     output = model(torch.randn(2, 3, 64, 64))
@@ -155,17 +155,17 @@ def test_gradients_reach_every_parameter(settings, pooling):
 def test_with_mean_pooling_a_logit_is_the_mean_of_its_map_plus_the_bias():
     model = small(pooling="mean").eval()
     images = torch.randn(2, 3, 100, 70)
-    output, maps = model(images), model.class_maps(images)
+    output, maps = model(images), model.compute_class_maps(images)
     for disease, class_map in maps.items():
         bias = model.classifiers[disease].linear.bias
         torch.testing.assert_close(output[disease], class_map.mean((2, 3)) + bias)
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])
-def test_where_the_map_has_one_place_the_logit_is_that_place_plus_the_bias(pooling):
+def test_where_the_map_has_one_position_the_logit_is_its_value_plus_the_bias(pooling):
     model = small(pooling=pooling).eval()
     images = torch.randn(2, 3, 32, 32)
-    for disease, class_map in model.class_maps(images).items():
+    for disease, class_map in model.compute_class_maps(images).items():
         bias = model.classifiers[disease].linear.bias
         torch.testing.assert_close(model(images)[disease], class_map[..., 0, 0] + bias)
 
@@ -190,9 +190,9 @@ def test_log_odds_by_their_definition_and_at_extremes(lesions):
     torch.manual_seed(0)
     classes = torch.randn(2, 1 + lesions, 3, 5) * 4
     p = classes.double().softmax(1)[:, 1:]
-    torch.testing.assert_close(log_odds(classes), (p / (1 - p)).log().float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(compute_log_odds(classes), (p / (1 - p)).log().float(), rtol=1e-4, atol=1e-4)
     far = (torch.randn(1, 1 + lesions, 2, 2) * 1e4).requires_grad_()
-    found = log_odds(far)
+    found = compute_log_odds(far)
     found.sum().backward()
     assert found.isfinite().all() and far.grad.isfinite().all()
 
@@ -216,9 +216,9 @@ def test_overfits_a_batch_of_grades_and_lesions():
     assert (output["classes"].argmax(1) == classes).float().mean() > 0.95
 
 
-def test_the_trunk_is_torchvisions_and_starts_from_its_weights(monkeypatch):
+def test_the_backbone_is_torchvisions_and_starts_from_its_weights(monkeypatch):
     theirs = models.resnet18(weights=None).eval()
-    monkeypatch.setattr("fundus_lib.models.trunks.imagenet_weights", lambda weights: theirs.state_dict())
+    monkeypatch.setattr("fundus_lib.models.backbones.load_imagenet_weights", lambda weights: theirs.state_dict())
     x = images = torch.randn(1, 3, 57, 40)
     for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
         x = getattr(theirs, name)(x)

@@ -76,7 +76,7 @@ def test_error_map_tells_hit_false_alarm_and_miss(image, palette):
 
 def test_error_map_refuses_scores_sizes_and_palettes(image):
     target = np.zeros((40, 60))
-    with pytest.raises(ArgumentError, match="decisions, not scores"):
+    with pytest.raises(ArgumentError, match="binary predictions, not scores"):
         error_map(image, np.full((40, 60), 0.3), target)
     with pytest.raises(ArgumentError):
         error_map(image, np.zeros((40, 61)), target)

@@ -63,7 +63,7 @@ def test_windows_at_the_smallest_and_the_largest_lesions():
     mask[10, 10] = mask[40:50, 20:30] = mask[20:23, 60:63] = 1
     mask[12, 12] = 1  # a second lesion of one pixel, in the window of the first
     small = windows_at_lesions(mask, (8, 8), count=2)
-    assert [window.cut(mask).sum() for window in small] == [2, 9]
+    assert [window.crop(mask).sum() for window in small] == [2, 9]
     large = windows_at_lesions(mask, (12, 12), count=1, largest=True)
     assert large == [Window(39, 19, 12, 12)], "the lesion of 10×10 is in the middle"
 
@@ -71,7 +71,7 @@ def test_windows_at_the_smallest_and_the_largest_lesions():
 def test_lesions_touching_by_a_corner_are_one():
     mask = np.zeros((30, 30), np.uint8)
     mask[5, 5] = mask[6, 6] = mask[20, 20] = 1
-    assert windows_at_lesions(mask, (3, 3), count=1)[0].cut(mask)[1, 1] == 1
+    assert windows_at_lesions(mask, (3, 3), count=1)[0].crop(mask)[1, 1] == 1
     assert windows_at_lesions(mask, (3, 3), count=1)[0].overlaps(Window(20, 20, 1, 1))
 
 

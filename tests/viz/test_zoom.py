@@ -24,7 +24,7 @@ def test_details_show_every_pixel_of_their_window(picture):
     for window, left in zip(windows, (0, across + GAP), strict=True):
         detail = page[top:, left : left + across]
         sampled = detail[2::5, 2::5]  # five times enlarged: the middle of every pixel
-        hidden = (sampled != window.cut(picture)).any(-1)
+        hidden = (sampled != window.crop(picture)).any(-1)
         assert hidden[10:].sum() == 0 and hidden[:, 10:].sum() == 0, "only the number covers pixels, at the corner"
         assert hidden[0, 0]
 
@@ -79,7 +79,7 @@ def test_compare_shows_the_truth_then_every_method(picture):
     predictions = {"all": np.ones_like(target), "none": np.zeros_like(target)}
     figure = compare(picture, predictions, target, [Window(5, 5, 20, 30)], palette="colorblind")
     shown = [axis for axis in figure.axes if axis.images]
-    assert [axis.get_title() for axis in shown] == ["the truth, outlined", "all", "none"]
+    assert [axis.get_title() for axis in shown] == ["ground truth, outlined", "all", "none"]
     for axis, (name, prediction) in zip(shown[1:], predictions.items(), strict=True):
         expected = zoom(error_map(picture, prediction, target, palette="colorblind"), [Window(5, 5, 20, 30)])
         assert (np.asarray(axis.images[0].get_array()) == expected).all(), name
@@ -108,7 +108,7 @@ def test_comparisons_are_frames_of_a_slider(picture):
 
 def test_compare_refuses_scores_and_unknown_names(picture):
     target = np.zeros((60, 90), bool)
-    with pytest.raises(ArgumentError, match="decisions, not scores"):
+    with pytest.raises(ArgumentError, match="binary predictions, not scores"):
         compare(picture, {"scores": np.full((60, 90), 0.3)}, target)
     with pytest.raises(UnknownNameError):
         compare(picture, {"none": target}, target, palette="rainbow")

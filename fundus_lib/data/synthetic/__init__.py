@@ -1,4 +1,4 @@
-"""Fundus photographs drawn by the program: without any data set, everything else in this library runs on these."""
+"""Synthetic fundus images: without any data set, everything else in this library runs on these."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fundus_lib.data.synthetic.dataset import SyntheticFundus as SyntheticFundus
+    from fundus_lib.data.synthetic.fundus import Fundus as Fundus
+    from fundus_lib.data.synthetic.fundus import draw as draw
     from fundus_lib.data.synthetic.grades import Lesion as Lesion
     from fundus_lib.data.synthetic.grades import edema_risk as edema_risk
     from fundus_lib.data.synthetic.grades import retinopathy_grade as retinopathy_grade
     from fundus_lib.data.synthetic.make import make_idrid as make_idrid
-    from fundus_lib.data.synthetic.photograph import Fundus as Fundus
-    from fundus_lib.data.synthetic.photograph import draw as draw
 
 _HOME = {
-    "Fundus": "photograph",
+    "Fundus": "fundus",
     "Lesion": "grades",
     "SyntheticFundus": "dataset",
-    "draw": "photograph",
+    "draw": "fundus",
     "edema_risk": "grades",
     "make_idrid": "make",
     "retinopathy_grade": "grades",
@@ -28,7 +28,7 @@ __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    """Import torch for the data set only: the processes that draw do without."""
+    """Import torch for the data set only: worker processes do not need it."""
     if name in _HOME:
         return getattr(import_module(f"fundus_lib.data.synthetic.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from fundus_lib.data.synthetic.anatomy import Eye
-from fundus_lib.data.synthetic.canvas import Canvas, Layer, rounded, stable
+from fundus_lib.data.synthetic.canvas import Canvas, Layer, round_off, smooth_corners
 from fundus_lib.data.synthetic.retina import Painting
 
 f32 = np.float32
@@ -14,9 +14,9 @@ JPEG_QUALITY = 92
 
 
 def illuminate(rng: np.random.Generator, painting: Painting, eye: Eye) -> None:
-    """Uneven light: brightest off the middle, dimmer towards the edge, sometimes hazy or glaring there."""
+    """Apply uneven light: brightest off the middle, dimmer towards the edge, sometimes hazy or glaring there."""
     canvas = painting.canvas
-    x, y = canvas.grid()
+    x, y = canvas.get_coordinates()
     cx, cy = (eye.view_centre + rng.normal(0, 70, 2)).tolist()
     dx, dy = (x - f32(cx)) / f32(eye.view_radius), (y - f32(cy)) / f32(eye.view_radius)
     square = dx * dx + dy * dy
@@ -32,35 +32,35 @@ def illuminate(rng: np.random.Generator, painting: Painting, eye: Eye) -> None:
     if rng.random() < 0.35:  # glare: a pale or bluish crescent at one edge
         turn = float(rng.uniform(0, 2 * np.pi))
         reach = eye.view_radius * float(rng.uniform(1.0, 1.15))
-        at = eye.view_centre + reach * np.array([stable(np.cos(turn)), stable(np.sin(turn))])
+        at = eye.view_centre + reach * np.array([round_off(np.cos(turn)), round_off(np.sin(turn))])
         glare = (red * 0.9 + 15, green * 1.2 + 15, blue + float(rng.uniform(10, 90)))
-        painting.cover(canvas.hill(at, float(rng.uniform(110, 280))), glare, float(rng.uniform(0.2, 0.7)), 1.0)
+        painting.cover(canvas.compute_bump(at, float(rng.uniform(110, 280))), glare, float(rng.uniform(0.2, 0.7)), 1.0)
     if rng.random() < 0.3:  # cataract and other haze: less contrast everywhere
         for plane, tone in zip(painting.planes, (red, green, blue), strict=True):
             plane += (f32(tone) - plane) * f32(rng.uniform(0.1, 0.4))
 
 
-def field_of_view(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
-    """The round field with the two teeth at its upper right: uint8 (height, width), 255 inside."""
+def draw_field_of_view(rng: np.random.Generator, canvas: Canvas, eye: Eye) -> Layer:
+    """Draw the round field with the two teeth at its upper right: uint8 (height, width), 255 inside."""
     turns = np.arange(256) * (2 * np.pi / 256)
-    circle = eye.view_centre + eye.view_radius * np.stack([stable(np.cos(turns)), stable(np.sin(turns))], axis=1)
+    circle = eye.view_centre + eye.view_radius * np.stack([round_off(np.cos(turns)), round_off(np.sin(turns))], axis=1)
     outlines = [circle]
     if rng.random() < 0.9:
         r = eye.view_radius / 568
         teeth = [(440, -345), (470, -322), (503, -319), (498, -290), (524, -280), (518, -252), (500, -230), (400, -250)]
-        outlines.append(eye.view_centre + r * rounded(np.array(teeth, np.float64)))
-    return canvas.coverage(np.round(o, 6) for o in outlines)
+        outlines.append(eye.view_centre + r * smooth_corners(np.array(teeth, np.float64)))
+    return canvas.draw_coverage(np.round(o, 6) for o in outlines)
 
 
 def expose(rng: np.random.Generator, painting: Painting, view: Layer, eye: Eye, noise_seed: list[int]) -> Layer:
-    """Take the photograph.
+    """Convert the painted retina to an image.
 
     Args:
         rng: Source of randomness for the settings.
         painting: The lit retina.
         view: From :func:`field_of_view`.
         eye: The eye.
-        noise_seed: Seed of the sensor's noise, which is drawn pixel by pixel and so differs between sizes.
+        noise_seed: Seed of the sensor's noise, which is sampled per pixel and so differs between sizes.
 
     Returns:
         uint8 (height, width, 3), RGB.

@@ -1,4 +1,4 @@
-"""Drawing surface: shapes in units of a 1440×960 frame become layers of an image of any size, bit by bit.
+"""Drawing surface: shapes in units of a 1440×960 frame as layers of an image of any size, exact to the bit.
 
 Floating-point results of vectorised code differ in the last bit between processors. Everything here is integer
 arithmetic (polygons with fixed-point corners, 8- and 16-bit filters that OpenCV computes exactly) or elementwise
@@ -26,7 +26,7 @@ Points = npt.NDArray[np.float64]
 _SHIFT = 4  # fixed-point bits of a polygon's corners
 
 
-def stable(values: npt.ArrayLike) -> Points:
+def round_off(values: npt.ArrayLike) -> Points:
     """Round away the last bits, in which processors may differ.
 
     Args:
@@ -41,8 +41,8 @@ def stable(values: npt.ArrayLike) -> Points:
 class Canvas:
     """Turns shapes in frame units into anti-aliased layers of one image size.
 
-    Shapes are drawn on a surface ``factor`` times as large and averaged down, as a photograph of 4288×2848 pixels would
-    be: lesions keep their area at every size.
+    Shapes are drawn on a surface ``factor`` times as large and averaged down, as an image of 4288×2848 pixels
+    would be: lesions keep their area at every size.
 
     Args:
         size: (height, width) of the image in pixels.
@@ -54,17 +54,17 @@ class Canvas:
         self.pixels_per_unit = size[0] / FRAME[0]
         self._scale = np.array([size[1] / FRAME[1], size[0] / FRAME[0]]) * self.factor
 
-    def blank(self) -> Layer:
+    def create_surface(self) -> Layer:
         """An empty surface to draw on: uint8 (factor·height, factor·width)."""
         return np.zeros((self.size[0] * self.factor, self.size[1] * self.factor), np.uint8)
 
-    def polygon(self, surface: Layer, outline: Points, value: int = 255) -> None:
-        """Fill a polygon, keeping its area: OpenCV also paints the border, so the outline is drawn in by half a pixel.
+    def fill_polygon(self, surface: Layer, outline: Points, value: int = 255) -> None:
+        """Fill a polygon, keeping its area: OpenCV also fills the border, so the outline is shrunk by half a pixel.
 
         Args:
             surface: From :meth:`blank`; changed in place.
             outline: (N, 2) corners (x, y) in frame units.
-            value: Value to paint, 1-255.
+            value: Value to fill with, 1-255.
         """
         corners = outline * self._scale
         middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
@@ -73,37 +73,37 @@ class Canvas:
         fixed = np.rint(corners * (1 << _SHIFT)).astype(np.int32)
         cv2.fillPoly(surface, [fixed], value, lineType=cv2.LINE_8, shift=_SHIFT)
 
-    def line(self, surface: Layer, points: Points, widths: Sequence[float] | Points, value: int = 255) -> None:
+    def draw_line(self, surface: Layer, points: Points, widths: Sequence[float] | Points, value: int = 255) -> None:
         """Draw a line whose width changes on the way.
 
         Args:
             surface: From :meth:`blank`; changed in place.
             points: (N, 2) points (x, y) in frame units.
             widths: N widths in frame units.
-            value: Value to paint, 1-255.
+            value: Value to fill with, 1-255.
         """
         fixed = np.rint((points * self._scale - 0.5) * (1 << _SHIFT)).astype(np.int32).tolist()
         thick = np.maximum(1, np.rint(np.asarray(widths) * self._scale[1])).astype(np.int32).tolist()
         for begin, end, thickness in zip(fixed, fixed[1:], thick, strict=False):
             cv2.line(surface, begin, end, value, thickness, cv2.LINE_8, _SHIFT)
 
-    def shrink(self, surface: Layer) -> Layer:
+    def downsample(self, surface: Layer) -> Layer:
         """Average a surface down to the image: uint8 (height, width), 0-255."""
         if self.factor == 1:
             return surface
         return np.asarray(cv2.resize(surface, self.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
-    def mask(self, surface: Layer) -> Layer:
-        """What is at least half covered by anything painted: uint8 {0, 1} (height, width)."""
-        painted = cv2.threshold(surface, 0, 255, cv2.THRESH_BINARY)[1]
-        return (self.shrink(np.asarray(painted, np.uint8)) > 127).astype(np.uint8)
+    def to_mask(self, surface: Layer) -> Layer:
+        """Where at least half of a pixel is covered: uint8 {0, 1} (height, width)."""
+        covered = cv2.threshold(surface, 0, 255, cv2.THRESH_BINARY)[1]
+        return (self.downsample(np.asarray(covered, np.uint8)) > 127).astype(np.uint8)
 
-    def coverage(self, outlines: Iterable[Points]) -> Layer:
-        """Paint polygons at full value: uint8 (height, width), 255 where fully covered."""
-        surface = self.blank()
+    def draw_coverage(self, outlines: Iterable[Points]) -> Layer:
+        """Draw polygons at full value: uint8 (height, width), 255 where fully covered."""
+        surface = self.create_surface()
         for outline in outlines:
-            self.polygon(surface, outline)
-        return self.shrink(surface)
+            self.fill_polygon(surface, outline)
+        return self.downsample(surface)
 
     def blur(self, layer: Layer, sigma: float) -> Layer:
         """Gaussian blur of a layer of the image's size.
@@ -120,10 +120,10 @@ class Canvas:
             small = (max(1, self.size[1] // reduction), max(1, self.size[0] // reduction))
             layer = np.asarray(cv2.resize(layer, small, interpolation=cv2.INTER_LINEAR_EXACT))
         blurred = np.asarray(cv2.GaussianBlur(layer, (0, 0), pixels / reduction, borderType=cv2.BORDER_REPLICATE))
-        return self._enlarge(blurred) if reduction > 1 else blurred
+        return self._upsample(blurred) if reduction > 1 else blurred
 
-    def texture(self, rng: np.random.Generator, cell: float) -> Field:
-        """Smooth noise.
+    def sample_texture(self, rng: np.random.Generator, cell: float) -> Field:
+        """Sample smooth noise.
 
         Args:
             rng: Source of randomness; the same state gives the same texture at every size.
@@ -137,40 +137,40 @@ class Canvas:
         if cell > 20:  # few cells: round off the diamonds of linear interpolation
             grid = np.asarray(cv2.resize(grid, (columns * 4, rows * 4), interpolation=cv2.INTER_LINEAR_EXACT))
             grid = np.asarray(cv2.GaussianBlur(grid, (0, 0), 2, borderType=cv2.BORDER_REPLICATE))
-        values: Field = self._enlarge(grid).astype(np.float32)
+        values: Field = self._upsample(grid).astype(np.float32)
         return (values - np.float32(32768)) * np.float32(1 / 32768)
 
-    def grid(self) -> tuple[Field, Field]:
+    def get_coordinates(self) -> tuple[Field, Field]:
         """Coordinates of the pixels' centres in frame units: x (1, width) and y (height, 1), float32."""
         height, width = self.size
         x = ((np.arange(width) + 0.5) * (FRAME[1] / width)).astype(np.float32)
         y = ((np.arange(height) + 0.5) * (FRAME[0] / height)).astype(np.float32)
         return x[None, :], y[:, None]
 
-    def hill(self, centre: npt.ArrayLike, radius: float, aspect: float = 1.0) -> Field:
-        """A smooth bump of height 1, like a Gaussian but made of exact arithmetic.
+    def compute_bump(self, centre: npt.ArrayLike, radius: float, aspect: float = 1.0) -> Field:
+        """Compute a smooth bump of height 1, like a Gaussian but in exact arithmetic.
 
         Args:
             centre: (x, y) in frame units.
             radius: Where it has fallen to a quarter, in frame units.
             aspect: Height over width.
         """
-        x, y = self.grid()
+        x, y = self.get_coordinates()
         cx, cy = (float(v) for v in np.asarray(centre))
         dx, dy = (x - np.float32(cx)) / np.float32(radius), (y - np.float32(cy)) / np.float32(radius * aspect)
         falloff = np.float32(1) + (dx * dx + dy * dy)
         return np.asarray(1 / (falloff * falloff), np.float32)
 
-    def pixels(self, point: npt.ArrayLike) -> tuple[float, float]:
-        """A point (x, y) in frame units as pixels of the image."""
+    def to_pixels(self, point: npt.ArrayLike) -> tuple[float, float]:
+        """Convert a point (x, y) in frame units to pixels of the image."""
         x, y = (float(v) for v in np.asarray(point))
         return x * self.size[1] / FRAME[1], y * self.size[0] / FRAME[0]
 
-    def _enlarge(self, layer: Layer) -> Layer:
+    def _upsample(self, layer: Layer) -> Layer:
         return np.asarray(cv2.resize(layer, self.size[::-1], interpolation=cv2.INTER_LINEAR_EXACT))
 
 
-def blob(
+def sample_outline(
     rng: np.random.Generator,
     centre: npt.ArrayLike,
     area: float,
@@ -179,7 +179,7 @@ def blob(
     angle: float | None = None,
     rough: float = 0.2,
 ) -> Points:
-    """An irregular closed outline of a given area.
+    """Sample an irregular closed outline of a given area.
 
     Args:
         rng: Source of randomness.
@@ -190,26 +190,26 @@ def blob(
         rough: Size of the irregularities relative to the radius.
 
     Returns:
-        (16, 2) corners in frame units; (64, 2) if it is so large that corners would show.
+        (16, 2) corners in frame units; (64, 2) if it is so large that corners would be visible.
     """
     turns = np.arange(16) * (2 * np.pi / 16)
     waves, phase = rng.uniform(-1, 1, 5), rng.uniform(0, 2 * np.pi, 5)
     radius = np.ones(16)
     for order, (wave, shift) in enumerate(zip(waves, phase, strict=True), start=2):
-        radius = radius + rough * wave / order**0.9 * stable(np.cos(order * turns + shift))
+        radius = radius + rough * wave / order**0.9 * round_off(np.cos(order * turns + shift))
     radius = np.maximum(radius, 0.25)
-    x, y = radius * stable(np.cos(turns)) * aspect**0.5, radius * stable(np.sin(turns)) / aspect**0.5
+    x, y = radius * round_off(np.cos(turns)) * aspect**0.5, radius * round_off(np.sin(turns)) / aspect**0.5
     tilt = float(rng.uniform(0, np.pi)) if angle is None else angle
-    cos, sin = float(stable(np.cos(tilt))), float(stable(np.sin(tilt)))
+    cos, sin = float(round_off(np.cos(tilt))), float(round_off(np.sin(tilt)))
     points = np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
     if area > 120:
-        points = rounded(points)
-    scale = (area / max(polygon_area(points), 1e-9)) ** 0.5
+        points = smooth_corners(points)
+    scale = (area / max(measure_area(points), 1e-9)) ** 0.5
     return np.asarray(np.round(np.asarray(centre, np.float64) + points * scale, 6), np.float64)
 
 
-def rounded(outline: Points) -> Points:
-    """Cut the corners of a closed outline twice (Chaikin), so that it looks smooth: (N, 2) to (4·N, 2)."""
+def smooth_corners(outline: Points) -> Points:
+    """Cut the corners of a closed outline twice (Chaikin), so that it is smooth: (N, 2) to (4·N, 2)."""
     for _ in range(2):
         following = np.roll(outline, -1, axis=0)
         pair = [0.75 * outline + 0.25 * following, 0.25 * outline + 0.75 * following]
@@ -217,7 +217,7 @@ def rounded(outline: Points) -> Points:
     return np.asarray(np.round(outline, 6), np.float64)
 
 
-def polygon_area(outline: Points) -> float:
+def measure_area(outline: Points) -> float:
     """Area of a polygon in square units of its corners' coordinates (shoelace formula)."""
     x, y = outline[:, 0].tolist(), outline[:, 1].tolist()
     twice = sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))

@@ -1,4 +1,4 @@
-"""The drawn data set: photographs that are drawn when they are asked for."""
+"""The synthetic data set: images that are drawn on access."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from fundus_lib.data.sample import LESIONS, Sample, Size
+from fundus_lib.data.synthetic.fundus import Fundus, draw
 from fundus_lib.data.synthetic.patient import JOINT_GRADES, Population
-from fundus_lib.data.synthetic.photograph import Fundus, draw
 from fundus_lib.errors import ArgumentError, UnknownNameError
 
 
@@ -28,14 +28,14 @@ class SyntheticSample(Sample):
 
 
 class SyntheticFundus(Dataset[Sample]):
-    """Fundus photographs drawn by the program, each when it is asked for.
+    """Synthetic fundus images, each drawn on access.
 
     Number, size and place of the lesions follow the statistics of IDRiD; the grades follow from the lesions by the
-    clinical rules. Each image depends on the seed and its own number alone.
+    clinical rules. Each image depends on the seed and its index alone.
 
     Args:
         n: Number of images.
-        size: (height, width) in pixels; the same number is the same eye at every size.
+        size: (height, width) in pixels; the same index is the same eye at every size.
         seed: Another seed gives other eyes.
         population: `"segmentation"`: as in IDRiD's part A, moderate to proliferative disease, always with
             microaneurysms and hard exudates. `"grading"`: as in part B, one third healthy.
@@ -65,7 +65,7 @@ class SyntheticFundus(Dataset[Sample]):
         if n < 1 or min(size) < 32:
             raise ArgumentError(
                 "SyntheticFundus",
-                "too small to draw",
+                "the data set is empty or the images are too small",
                 found=f"n={n}, size={size}",
                 expected="n of 1 or more, height and width of 32 pixels or more",
                 remedy="give a larger n or size",
@@ -81,7 +81,7 @@ class SyntheticFundus(Dataset[Sample]):
         if isinstance(lesions, str) or not set(lesions) <= set(LESIONS) or len(set(lesions)) < len(lesions):
             raise UnknownNameError(
                 "lesions",
-                "these are not lesions that are drawn",
+                "these are not lesions of the data set",
                 found=repr(lesions),
                 expected=f"a tuple of names among {', '.join(LESIONS)}, each at most once",
                 remedy='write for instance lesions=("EX",)',
@@ -93,7 +93,7 @@ class SyntheticFundus(Dataset[Sample]):
         return self.n
 
     def draw(self, index: int) -> Fundus:
-        """Image `index` with all that is known of it: lesion by lesion, vessels, look-alikes, landmarks.
+        """Draw image `index` with its ground truth: lesions, vessels, distractors, landmarks.
 
         Raises:
             IndexError: There is no such image.

@@ -1,4 +1,4 @@
-"""The files of IDRiD, with the peculiarities that a loader meets: one-bit palette masks, spreadsheet CSVs."""
+"""The files of IDRiD, with the peculiarities that a loader must handle: one-bit palette masks, spreadsheet CSVs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Row = tuple[str, int, int]
 def write_palette_tif(path: Path, mask: Layer) -> None:
     """Write a mask as nearly all of IDRiD's are: TIFF, one bit per pixel, uncompressed, palette black and red.
 
-    Pillow writes no palette of one bit, so the file is put together here (TIFF 6.0, section 5).
+    Pillow cannot write a one-bit palette, so the file is composed here (TIFF 6.0, section 5).
 
     Args:
-        path: Where to.
+        path: File to write.
         mask: uint8 {0, 1} (height, width).
     """
     height, width = mask.shape
@@ -56,9 +56,9 @@ def write_grades(path: Path, rows: Sequence[Row], *, empty_columns: int) -> None
     """Write a grading CSV: a header with a trailing blank, CRLF, names without suffix, empty columns.
 
     Args:
-        path: Where to.
+        path: File to write.
         rows: (name, grade of retinopathy, risk of macular edema).
-        empty_columns: How many empty columns follow.
+        empty_columns: Number of empty columns that follow.
     """
     tail = "," * empty_columns
     lines = [f"Image name,Retinopathy grade,Risk of macular edema {tail}"]
@@ -70,9 +70,9 @@ def write_centres(path: Path, rows: Sequence[Row], *, blank_rows: int) -> None:
     """Write a localisation CSV: 45 empty columns, and blank rows at the end.
 
     Args:
-        path: Where to.
+        path: File to write.
         rows: (name, x, y).
-        blank_rows: How many rows without anything follow.
+        blank_rows: Number of blank rows that follow.
     """
     tail = "," * 45
     lines = [f"Image No,X- Coordinate,Y - Coordinate{tail}"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fundus_lib.data.synthetic.canvas import Points, polygon_area
+from fundus_lib.data.synthetic.canvas import Points, measure_area
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Lesion:
     """One lesion, or one pathological vessel.
 
     Attributes:
-        kind: A mask's name (MA, HE, EX, SE), or what no mask shows: NV new vessels, VH vitreous haemorrhage, IRMA
+        kind: A mask's name (MA, HE, EX, SE), or a kind without a mask: NV new vessels, VH vitreous haemorrhage, IRMA
             intraretinal microvascular abnormality, VB venous beading.
         form: Its form, for instance "dot", "blot", "flame" or "preretinal" for HE.
         centre: (x, y) in frame units.
@@ -37,7 +37,7 @@ class Lesion:
     @property
     def area(self) -> float:
         """Sum of the outlines' areas in square frame units; overlaps count twice."""
-        return sum(polygon_area(o) for o in self.outlines)
+        return sum(measure_area(o) for o in self.outlines)
 
 
 def quadrant(point: Points, fovea: Points) -> int:
@@ -86,14 +86,14 @@ def edema_risk(lesions: Iterable[Lesion], fovea: Points, diameter: float) -> int
     Returns:
         0 without hard exudates, 2 if one lies within one disc diameter of the fovea, else 1.
     """
-    distances = [distance_to(lesion, fovea) for lesion in lesions if lesion.kind == "EX"]
+    distances = [measure_distance(lesion, fovea) for lesion in lesions if lesion.kind == "EX"]
     if not distances:
         return 0
     return 2 if min(distances) <= diameter else 1
 
 
-def distance_to(lesion: Lesion, point: Points) -> float:
-    """Distance from a point to the nearest part of a lesion, 0 inside, in the units of both."""
+def measure_distance(lesion: Lesion, point: Points) -> float:
+    """Measure the distance from a point to the nearest part of a lesion, 0 inside, in the units of both."""
     target = (float(point[0]), float(point[1]))
     signed = (cv2.pointPolygonTest(o.astype(np.float32)[:, None], target, True) for o in lesion.outlines)
     return max(0.0, -max(signed))

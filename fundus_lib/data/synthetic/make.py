@@ -17,16 +17,16 @@ from fundus_lib.data import layout
 from fundus_lib.data.inventory import write_manifest
 from fundus_lib.data.sample import Size
 from fundus_lib.data.synthetic.files import Row, write_centres, write_grades
-from fundus_lib.data.synthetic.patient import Population, wanted_grades
+from fundus_lib.data.synthetic.patient import Population, choose_grades
 from fundus_lib.data.synthetic.workers import Fact, Job, draw_files
 from fundus_lib.errors import ArgumentError
 
-_OVERLAP_SHARE = {("train", "train"): 42 / 54, ("test", "train"): 15 / 27, ("train", "test"): 3 / 54}
+_OVERLAP_FRACTION = {("train", "train"): 42 / 54, ("test", "train"): 15 / 27, ("train", "test"): 3 / 54}
 
 
 @dataclass
 class _Slot:
-    """One photograph of the grading part: which drawing it shows, and where its label departs from the grades."""
+    """One image of the grading part: the synthetic image it shows, and where its label differs from the grades."""
 
     split: str
     name: str
@@ -46,14 +46,14 @@ def make_idrid(
     workers: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Draw a data set in IDRiD's layout, with its quirks, duplicates, contradictory labels and overlap between parts.
+    """Create a synthetic data set in IDRiD's layout, with its quirks, duplicates, contradictory labels and overlaps.
 
-    The folder appears when all is drawn; an interrupted run leaves nothing behind that looks finished.
+    The folder appears when it is complete; an interrupted run leaves no folder behind.
 
     Args:
-        root: The folder to make; it will hold `A. Segmentation`, `B. Disease Grading`, `C. Localization` and
+        root: The folder to create; it will hold `A. Segmentation`, `B. Disease Grading`, `C. Localization` and
             `manifest.json`.
-        size: (height, width) of the photographs in pixels.
+        size: (height, width) of the images in pixels.
         seed: Another seed gives other eyes.
         segmentation: Number of training and test images with masks.
         grading: Number of training and test images with grades.
@@ -73,12 +73,12 @@ def make_idrid(
             "the folder is not empty",
             found=layout.describe_folder(target),
             expected="no such folder, or an empty one",
-            remedy="delete it or name another one",
+            remedy="delete it or choose another one",
         )
     if min(*segmentation, *grading) < 1 or min(size) < 32:
         raise ArgumentError(
             "make_idrid",
-            "too small to draw",
+            "the data set is empty or the images are too small",
             found=f"size={size}, segmentation={segmentation}, grading={grading}",
             expected="at least one image per split, and 32 pixels or more",
             remedy="give larger numbers",
@@ -115,17 +115,17 @@ def _fill(
     (root / layout.grades_file("train")).parent.mkdir(parents=True)
     masked = [("train" if i < segmentation[0] else "test", f"IDRiD_{i + 1:02d}") for i in range(sum(segmentation))]
     slots, overlap, duplicates = _plan_grading(seed, masked, grading)
-    drawings: dict[tuple[Population, int], list[str]] = {}
+    images: dict[tuple[Population, int], list[str]] = {}
     for i, (split, name) in enumerate(masked):
-        drawings.setdefault(("segmentation", i), []).append(f"{layout.image_folder('segmentation', split)}/{name}.jpg")
+        images.setdefault(("segmentation", i), []).append(f"{layout.image_folder('segmentation', split)}/{name}.jpg")
     for slot in slots:
         path = f"{layout.image_folder('grading', slot.split)}/{slot.name}.jpg"
-        drawings.setdefault((slot.population, slot.index), []).append(path)
+        images.setdefault((slot.population, slot.index), []).append(path)
     jobs = [
-        Job(population, index, paths, *_masks_of(population, masked, index))
-        for (population, index), paths in drawings.items()
+        Job(population, index, paths, *_list_masks(population, masked, index))
+        for (population, index), paths in images.items()
     ]
-    with tqdm(total=len(jobs), desc="drawing fundi", unit="image", disable=not progress) as bar:
+    with tqdm(total=len(jobs), desc="synthetic images", unit="image", disable=not progress) as bar:
         facts = draw_files(root, size, seed, jobs, workers or os.cpu_count() or 1, bar.update)
     _write_labels(root, slots, facts, sum(grading))
     write_manifest(
@@ -141,8 +141,8 @@ def _fill(
     )
 
 
-def _masks_of(population: Population, masked: Sequence[tuple[str, str]], index: int) -> tuple[dict[str, str], bool]:
-    """Where the masks of a drawing go, and whether its exudates go to the one odd file."""
+def _list_masks(population: Population, masked: Sequence[tuple[str, str]], index: int) -> tuple[dict[str, str], bool]:
+    """List the files of an image's masks, and whether its exudates are written as the one RGBA file."""
     if population == "grading":
         return {}, False
     split, name = masked[index]
@@ -153,19 +153,19 @@ def _masks_of(population: Population, masked: Sequence[tuple[str, str]], index: 
 def _plan_grading(
     seed: int, masked: Sequence[tuple[str, str]], grading: tuple[int, int]
 ) -> tuple[list[_Slot], list[dict[str, str]], list[dict[str, str]]]:
-    """Which drawing each photograph of the grading part shows, which are also in the other part, which come twice."""
+    """Assign an image to each slot of the grading part; choose overlaps with the other part and duplicates."""
     rng = np.random.default_rng([seed, 0x706C])
     slots = []
     for split, count, start in (("train", grading[0], 0), ("test", grading[1], grading[0])):
         slots += [_Slot(split, f"IDRiD_{i + 1:03d}", "grading", start + i) for i in range(count)]
-    wanted = [wanted_grades(seed, slot.index, "grading") for slot in slots]
+    wanted = [choose_grades(seed, slot.index, "grading") for slot in slots]
     free = [int(k) for k in rng.permutation(len(slots))]
     overlap: list[dict[str, str]] = []
-    for (split, grading_split), share in _OVERLAP_SHARE.items():
+    for (split, grading_split), fraction in _OVERLAP_FRACTION.items():
         own = [i for i, (s, _) in enumerate(masked) if s == split]
         used = {row["segmentation"] for row in overlap}
-        for i in [i for i in own if masked[i][1] not in used][: max(1, int(share * len(own) + 0.5))]:
-            grades = wanted_grades(seed, i, "segmentation")
+        for i in [i for i in own if masked[i][1] not in used][: max(1, int(fraction * len(own) + 0.5))]:
+            grades = choose_grades(seed, i, "segmentation")
             room = [k for k in free if slots[k].split == grading_split]
             if len(room) <= 2:
                 break
@@ -198,14 +198,14 @@ def _plan_grading(
         dr, dme = wanted[first]
         labels = "the same"
         if two.dr_off or two.dme_off:
-            labels = f"DR {dr} and {_other(dr, 4)}" if two.dr_off else f"DME {dme} and {_other(dme, 2)}"
+            labels = f"DR {dr} and {_shift_grade(dr, 4)}" if two.dr_off else f"DME {dme} and {_shift_grade(dme, 2)}"
         pair = {"first_split": one.split, "first": one.name, "second_split": two.split, "second": two.name}
         duplicates.append({**pair, "labels": labels})
     return slots, overlap, duplicates
 
 
-def _other(grade: int, highest: int) -> int:
-    """The neighbouring grade that a second reader gave."""
+def _shift_grade(grade: int, highest: int) -> int:
+    """Shift a grade to the neighbouring one, as of a second reader."""
     return grade + 1 if grade < highest else grade - 1
 
 
@@ -217,8 +217,8 @@ def _write_labels(root: Path, slots: Sequence[_Slot], facts: dict[tuple[Populati
         for slot in slots:
             if slot.split == split:
                 fact = facts[slot.population, slot.index]
-                dr = _other(fact.dr, 4) if slot.dr_off else fact.dr
-                dme = _other(fact.dme, 2) if slot.dme_off else fact.dme
+                dr = _shift_grade(fact.dr, 4) if slot.dr_off else fact.dr
+                dme = _shift_grade(fact.dme, 2) if slot.dme_off else fact.dme
                 grades.append((slot.name, dr, dme))
                 discs.append((slot.name, round(fact.disc[0]), round(fact.disc[1])))
                 foveas.append((slot.name, round(fact.fovea[0]), round(fact.fovea[1])))

@@ -1,4 +1,4 @@
-"""One patient's eye: which grade it should have, and lesions that give exactly that grade."""
+"""One patient's eye: its target grades, and lesions that give exactly these."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from typing import Literal
 
 import numpy as np
 
-from fundus_lib.data.synthetic import lesions as draw
 from fundus_lib.data.synthetic.anatomy import Eye, sample_eye
-from fundus_lib.data.synthetic.exudates import hard_exudates
+from fundus_lib.data.synthetic.exudates import sample_hard_exudates
 from fundus_lib.data.synthetic.grades import Lesion, edema_risk, retinopathy_grade
-from fundus_lib.data.synthetic.proliferative import bead_veins, new_vessels, shunt_vessels, vitreous_haemorrhage
+from fundus_lib.data.synthetic.lesions import (
+    sample_hemorrhages,
+    sample_lognormal,
+    sample_microaneurysms,
+    sample_preretinal_hemorrhage,
+    sample_soft_exudates,
+)
+from fundus_lib.data.synthetic.proliferative import (
+    bead_veins,
+    sample_new_vessels,
+    sample_shunt_vessels,
+    sample_vitreous_hemorrhage,
+)
 from fundus_lib.data.synthetic.vessels import Vessel, grow_vessels
 
 Population = Literal["segmentation", "grading"]
@@ -32,7 +43,7 @@ JOINT_GRADES: dict[str, dict[tuple[int, int], int]] = {
     },
     "segmentation": {(2, 1): 4, (2, 2): 33, (3, 2): 14, (4, 2): 9},
 }
-"""How many photographs have which grades (retinopathy, macular edema): the 516 of IDRiD's grading part, and the 60
+"""Numbers of images by grades (retinopathy, macular edema): the 516 of IDRiD's grading part, and the 60
 of its segmentation part that are in both (one, graded 0 for edema although it has exudates, is counted as 1)."""
 
 
@@ -55,13 +66,13 @@ class Patient:
     dme: int
 
 
-def wanted_grades(seed: int, index: int, population: Population) -> tuple[int, int]:
-    """The grades that image `index` should get: any stretch of indices has nearly the population's distribution.
+def choose_grades(seed: int, index: int, population: Population) -> tuple[int, int]:
+    """Choose the target grades of an image: any range of indices has nearly the population's distribution.
 
     Args:
         seed: Seed of the data set.
-        index: Number of the image.
-        population: Whose distribution.
+        index: Index of the image.
+        population: Population whose distribution is used.
 
     Returns:
         (retinopathy, macular edema).
@@ -77,7 +88,7 @@ def wanted_grades(seed: int, index: int, population: Population) -> tuple[int, i
 
 
 def sample_patient(rng: np.random.Generator, grades: tuple[int, int], population: Population) -> Patient:
-    """Draw a patient with given grades.
+    """Sample a patient with given grades.
 
     Args:
         rng: Source of randomness.
@@ -85,7 +96,7 @@ def sample_patient(rng: np.random.Generator, grades: tuple[int, int], population
         population: `"segmentation"` patients have more lesions, always microaneurysms and hard exudates.
 
     Returns:
-        The patient, whose grades are computed from what was drawn.
+        The patient, whose grades are computed from the lesions.
     """
     dr, dme = grades
     eye = sample_eye(rng)
@@ -95,52 +106,52 @@ def sample_patient(rng: np.random.Generator, grades: tuple[int, int], population
     severe = population == "segmentation" or dr >= 3
     if dr > 0:
         median = 34.0 if severe else (4.0 if dr == 1 else 14.0)
-        count = int(draw.lognormal(rng, median, 0.95 if dr > 1 else 0.6, 3 if severe else 1, 150))
-        lesions += draw.microaneurysms(rng, eye, vessels, count)
+        count = int(sample_lognormal(rng, median, 0.95 if dr > 1 else 0.6, 3 if severe else 1, 150))
+        lesions += sample_microaneurysms(rng, eye, vessels, count)
         if not lesions:
-            lesions += draw.microaneurysms(rng, eye, vessels, 20)[:1]
+            lesions += sample_microaneurysms(rng, eye, vessels, 20)[:1]
     if dme > 0:
-        count = int(draw.lognormal(rng, 130.0 if severe else 40.0, 1.15, 6, 800))
-        lesions += hard_exudates(rng, eye, count, dme, richness=(count / 105) ** 0.5)
+        count = int(sample_lognormal(rng, 130.0 if severe else 40.0, 1.15, 6, 800))
+        lesions += sample_hard_exudates(rng, eye, count, dme, richness=(count / 105) ** 0.5)
     if dr >= 2:
         if population == "grading" or rng.random() < 0.985:
-            found: list[Lesion] = []
-            while not found:
-                count = int(draw.lognormal(rng, 20.0 if severe else 7.0, 0.8, 1, 80))
-                scale = draw.lognormal(rng, 1.1 if severe else 0.7, 0.75, 0.2, 6)
-                found = draw.haemorrhages(rng, eye, count, scale=scale)
-            lesions += found
+            hemorrhages: list[Lesion] = []
+            while not hemorrhages:
+                count = int(sample_lognormal(rng, 20.0 if severe else 7.0, 0.8, 1, 80))
+                scale = sample_lognormal(rng, 1.1 if severe else 0.7, 0.75, 0.2, 6)
+                hemorrhages = sample_hemorrhages(rng, eye, count, scale=scale)
+            lesions += hemorrhages
         if rng.random() < (0.5 if severe else 0.15):
-            lesions += draw.soft_exudates(rng, eye, 1 + int(rng.poisson(2.8)))
+            lesions += sample_soft_exudates(rng, eye, 1 + int(rng.poisson(2.8)))
     if dr == 3:
-        vessels, lesions = _severe(rng, eye, vessels, lesions)
+        vessels, lesions = _add_severe_signs(rng, eye, vessels, lesions)
     if dr == 4:
-        lesions += _proliferative(rng, eye)
+        lesions += _sample_proliferative_signs(rng, eye)
     return Patient(
         eye, vessels, lesions, retinopathy_grade(lesions, eye.fovea), edema_risk(lesions, eye.fovea, eye.diameter)
     )
 
 
-def _severe(
+def _add_severe_signs(
     rng: np.random.Generator, eye: Eye, vessels: list[Vessel], lesions: list[Lesion]
 ) -> tuple[list[Vessel], list[Lesion]]:
-    """One of the three criteria of the 4-2-1 rule; many haemorrhages already meet it now and then."""
+    """Add one of the three criteria of the 4-2-1 rule, unless the haemorrhages meet it; sometimes also then."""
     if rng.random() < 0.5:
         vessels, beading = bead_veins(rng, eye, vessels)
         lesions = lesions + beading
     if retinopathy_grade(lesions, eye.fovea) < 3 or rng.random() < 0.4:
-        lesions = lesions + [shunt_vessels(rng, eye) for _ in range(int(rng.integers(1, 4)))]
+        lesions = lesions + [sample_shunt_vessels(rng, eye) for _ in range(int(rng.integers(1, 4)))]
     return vessels, lesions
 
 
-def _proliferative(rng: np.random.Generator, eye: Eye) -> list[Lesion]:
+def _sample_proliferative_signs(rng: np.random.Generator, eye: Eye) -> list[Lesion]:
     signs = []
     if rng.random() < 0.4:
-        signs.append(new_vessels(rng, eye, on_disc=True))
+        signs.append(sample_new_vessels(rng, eye, on_disc=True))
     if rng.random() < 0.6 or not signs:
-        signs += [new_vessels(rng, eye, on_disc=False) for _ in range(int(rng.integers(1, 4)))]
+        signs += [sample_new_vessels(rng, eye, on_disc=False) for _ in range(int(rng.integers(1, 4)))]
     if rng.random() < 0.12:
-        signs.append(draw.preretinal(rng, eye))
+        signs.append(sample_preretinal_hemorrhage(rng, eye))
     if rng.random() < 0.15:
-        signs.append(vitreous_haemorrhage(rng, eye))
+        signs.append(sample_vitreous_hemorrhage(rng, eye))
     return signs

@@ -1,7 +1,7 @@
 """Drawing many files in several processes.
 
-They are started as programs of their own (this module, with `python -m`), not by `multiprocessing`: a fork of a process
-in which OpenCV has threads can hang, and a spawn needs `if __name__ == "__main__"` in the reader's script.
+The processes are started as separate programs (this module, with `python -m`), not by `multiprocessing`: a fork of a
+process in which OpenCV has threads can hang, and a spawn needs `if __name__ == "__main__"` in the reader's script.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import cv2
 
 from fundus_lib.data.sample import Size
 from fundus_lib.data.synthetic.files import write_palette_tif, write_rgba_tif
+from fundus_lib.data.synthetic.fundus import draw
 from fundus_lib.data.synthetic.patient import Population
-from fundus_lib.data.synthetic.photograph import draw
 
 
 @dataclass(frozen=True)
 class Job:
-    """One drawing and the files that show it.
+    """One synthetic image and its files.
 
     Attributes:
-        population: Of what kind the patients are.
-        index: Number of the drawing.
-        photographs: Paths of its JPEG files, relative to the root.
+        population: Population of patients.
+        index: Index of the image.
+        images: Paths of its JPEG files, relative to the root.
         masks: From lesion, or OD, to the path of its mask.
         odd: Write the exudates' mask as RGBA instead of one bit per pixel.
     """
 
     population: Population
     index: int
-    photographs: list[str]
+    images: list[str]
     masks: dict[str, str]
     odd: bool = False
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What the label files say of a drawing: grades, and centres (x, y) in pixels."""
+    """The labels of an image: grades, and centres (x, y) in pixels."""
 
     dr: int
     dme: int
@@ -61,59 +61,59 @@ def draw_files(
     """Draw all jobs.
 
     Args:
-        root: Where the files go; their folders exist.
+        root: Root of the files; their folders exist.
         size: (height, width) in pixels.
         seed: Seed of the data set.
-        jobs: What to draw.
-        processes: How many processes share the work.
-        done: Called after each drawing.
+        jobs: Images to draw.
+        processes: Number of processes.
+        done: Called after each image.
 
     Returns:
-        What the label files say, by population and number.
+        The labels by population and index.
 
     Raises:
-        OSError: A process failed; the message holds what it said last.
+        OSError: A process failed; the message contains the end of its stderr.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    shares = [list(jobs[k::processes]) for k in range(min(processes, len(jobs)))]
+    parts = [list(jobs[k::processes]) for k in range(min(processes, len(jobs)))]
     command = [sys.executable, "-m", __name__]
     pipe = subprocess.PIPE
     running = [
-        subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) for _ in shares
+        subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe) for _ in parts
     ]
 
-    def follow(process: subprocess.Popen[str], share: list[Job]) -> Facts:
+    def follow(process: subprocess.Popen[str], part: list[Job]) -> Facts:
         assert process.stdin and process.stdout and process.stderr
-        order = {"root": str(root), "size": size, "seed": seed, "jobs": [asdict(job) for job in share]}
-        process.stdin.write(json.dumps(order))
+        request = {"root": str(root), "size": size, "seed": seed, "jobs": [asdict(job) for job in part]}
+        process.stdin.write(json.dumps(request))
         process.stdin.close()
         facts: Facts = {}
-        for job, line in zip(share, process.stdout, strict=False):
+        for job, line in zip(part, process.stdout, strict=False):
             dr, dme, disc, fovea = json.loads(line)
             facts[job.population, job.index] = Fact(dr, dme, tuple(disc), tuple(fovea))
             done()
-        if process.wait() or len(facts) < len(share):
-            raise OSError(f"a process that draws fundi stopped:\n{process.stderr.read()[-2000:]}")
+        if process.wait() or len(facts) < len(part):
+            raise OSError(f"a process that draws synthetic images stopped:\n{process.stderr.read()[-2000:]}")
         return facts
 
-    with ThreadPoolExecutor(len(shares)) as threads:
+    with ThreadPoolExecutor(len(parts)) as threads:
         try:
-            found = list(threads.map(follow, running, shares))
+            found = list(threads.map(follow, running, parts))
         finally:
             for process in running:
                 process.kill()
     return {key: fact for facts in found for key, fact in facts.items()}
 
 
-def _work() -> None:
-    """Draw the jobs that stdin names; say after each, in one line of JSON, what the label files need."""
+def _draw_jobs() -> None:
+    """Draw the jobs in stdin; after each, write its labels as one line of JSON to stdout."""
     cv2.setNumThreads(1)
-    order = json.load(sys.stdin)
-    root, size = Path(order["root"]), (int(order["size"][0]), int(order["size"][1]))
-    for values in order["jobs"]:
+    request = json.load(sys.stdin)
+    root, size = Path(request["root"]), (int(request["size"][0]), int(request["size"][1]))
+    for values in request["jobs"]:
         job = Job(**values)
-        fundus = draw(order["seed"], job.index, size, job.population)
-        for path in job.photographs:
+        fundus = draw(request["seed"], job.index, size, job.population)
+        for path in job.images:
             (root / path).write_bytes(fundus.jpeg)
         masks = {**fundus.masks, "OD": fundus.optic_disc_mask}
         for kind, path in job.masks.items():
@@ -124,4 +124,4 @@ def _work() -> None:
 
 
 if __name__ == "__main__":
-    _work()
+    _draw_jobs()

@@ -1,4 +1,4 @@
-"""One drawn photograph: an eye by number, with masks, grades and landmarks."""
+"""One synthetic image: an eye by its index, with masks, grades and landmarks."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 from fundus_lib.data.sample import LESIONS, Size
 from fundus_lib.data.synthetic import camera, retina
 from fundus_lib.data.synthetic.canvas import FRAME, Canvas, Layer
+from fundus_lib.data.synthetic.distractors import sample_distractors
 from fundus_lib.data.synthetic.grades import Lesion
-from fundus_lib.data.synthetic.look_alikes import sample_look_alikes
-from fundus_lib.data.synthetic.patient import Patient, Population, sample_patient, wanted_grades
-from fundus_lib.data.synthetic.vessels import vessel_layers
+from fundus_lib.data.synthetic.patient import Patient, Population, choose_grades, sample_patient
+from fundus_lib.data.synthetic.vessels import draw_vessels
 
 
 @dataclass(frozen=True)
 class Fundus:
-    """A drawn photograph with everything that is known of it.
+    """A synthetic image with its ground truth.
 
     Attributes:
         image: uint8 (H, W, 3), RGB, after JPEG compression.
-        jpeg: The same photograph as JPEG file.
+        jpeg: The same image as JPEG file.
         masks: From lesion (MA, HE, EX, SE; only those that the eye has) to uint8 {0, 1} (H, W).
         optic_disc_mask: uint8 {0, 1} (H, W).
         vessels: uint8 {0, 1} (H, W).
-        look_alikes: Where something resembles a lesion and is none: uint8 {0, 1} (H, W).
+        distractors: Where something resembles a lesion but is none: uint8 {0, 1} (H, W).
         optic_disc: Centre (x, y) of the optic disc in pixels.
         disc_diameter: Its diameter in pixels of the image's height.
         fovea: (x, y) in pixels.
         side: "left" or "right" eye.
         dr: Grade of retinopathy, 0-4; follows from `lesions`.
         dme: Risk of macular edema, 0-2; follows from `lesions`.
-        lesions: All lesions, in units of a 1440×960 frame, those that no mask shows included.
+        lesions: All lesions, in units of a 1440×960 frame, including kinds without a mask.
     """
 
     image: Layer
@@ -40,7 +40,7 @@ class Fundus:
     masks: dict[str, Layer]
     optic_disc_mask: Layer
     vessels: Layer
-    look_alikes: Layer
+    distractors: Layer
     optic_disc: tuple[float, float]
     disc_diameter: float
     fovea: tuple[float, float]
@@ -50,34 +50,34 @@ class Fundus:
     lesions: tuple[Lesion, ...]
 
 
-def patient(seed: int, index: int, population: Population) -> Patient:
-    """Eye, vessels, lesions and grades of image `index`, without painting."""
+def create_patient(seed: int, index: int, population: Population) -> Patient:
+    """Create eye, vessels, lesions and grades of image `index`, without drawing it."""
     rng = np.random.default_rng([seed, index])
-    return sample_patient(rng, wanted_grades(seed, index, population), population)
+    return sample_patient(rng, choose_grades(seed, index, population), population)
 
 
-def lesion_masks(seed: int, index: int, size: Size, population: Population) -> dict[str, Layer]:
-    """The lesion masks of image `index` alone, several times as fast as :func:`draw`.
+def draw_lesion_masks(seed: int, index: int, size: Size, population: Population) -> dict[str, Layer]:
+    """Draw the lesion masks of image `index` alone, several times as fast as :func:`draw`.
 
     Args:
         seed: Seed of the data set.
-        index: Number of the image.
+        index: Index of the image.
         size: (height, width) in pixels.
-        population: Of what kind the patients are.
+        population: Population of patients.
 
     Returns:
         From lesion (only those that the eye has) to uint8 {0, 1} (height, width).
     """
-    canvas, subject = Canvas(size), patient(seed, index, population)
-    view = camera.field_of_view(np.random.default_rng([seed, index, 2]), canvas, subject.eye) > 127
+    canvas, subject = Canvas(size), create_patient(seed, index, population)
+    view = camera.draw_field_of_view(np.random.default_rng([seed, index, 2]), canvas, subject.eye) > 127
     masks = {}
     for kind in LESIONS:
         outlines = [outline for lesion in subject.lesions if lesion.kind == kind for outline in lesion.outlines]
         if outlines:
-            surface = canvas.blank()
+            surface = canvas.create_surface()
             for outline in outlines:
-                canvas.polygon(surface, outline)
-            masks[kind] = canvas.mask(surface) * view
+                canvas.fill_polygon(surface, outline)
+            masks[kind] = canvas.to_mask(surface) * view
     return masks
 
 
@@ -86,32 +86,32 @@ def draw(seed: int, index: int, size: Size, population: Population = "segmentati
 
     Args:
         seed: Seed of the data set.
-        index: Number of the image.
+        index: Index of the image.
         size: (height, width) in pixels.
-        population: Of what kind the patients are.
+        population: Population of patients.
     """
-    subject = patient(seed, index, population)
+    subject = create_patient(seed, index, population)
     eye, canvas = subject.eye, Canvas(size)
     rng = np.random.default_rng([seed, index, 1])
     by_kind = {kind: [le for le in subject.lesions if le.kind == kind] for kind in LESIONS}
-    painting, bluish = retina.Painting(canvas, eye.rgb), retina.blue_share(eye)
+    painting, bluish = retina.Painting(canvas, eye.rgb), retina.compute_blue_fraction(eye)
     retina.paint_background(rng, painting, eye)
     disc = retina.paint_disc(rng, painting, eye)
-    marks = sample_look_alikes(rng, eye, subject.vessels, subject.dr)
-    beneath = retina.paint_look_alikes(painting, [m for m in marks if not m.above])
+    distractors = sample_distractors(rng, eye, subject.vessels, subject.dr)
+    beneath = retina.paint_distractors(painting, [m for m in distractors if not m.above])
     surfaces = {"EX": retina.paint_exudates(rng, painting, eye, by_kind["EX"])}
-    arteries, veins, vessels = vessel_layers(canvas, subject.vessels)
+    arteries, veins, vessels = draw_vessels(canvas, subject.vessels)
     retina.paint_vessels(painting, eye, arteries, veins, float(rng.uniform(0.7, 1.15)))
     surfaces["MA"] = retina.paint_blood(rng, painting, by_kind["MA"], 1.0, (0.09, 0.40, 0.36 * bluish))
     surfaces["HE"] = retina.paint_blood(rng, painting, by_kind["HE"], 2.2, (0.14, 0.44, 0.40 * bluish))
     surfaces["SE"] = retina.paint_soft(rng, painting, eye, by_kind["SE"])
     retina.paint_proliferation(painting, subject.lesions)
-    above = retina.paint_look_alikes(painting, [m for m in marks if m.above])
+    above = retina.paint_distractors(painting, [m for m in distractors if m.above])
     camera.illuminate(rng, painting, eye)
-    view = camera.field_of_view(np.random.default_rng([seed, index, 2]), canvas, eye)
+    view = camera.draw_field_of_view(np.random.default_rng([seed, index, 2]), canvas, eye)
     jpeg = camera.encode_jpeg(camera.expose(rng, painting, view, eye, [seed, index, 3]))
     inside = (view > 127).astype(np.uint8)
-    masks = {kind: canvas.mask(s) * inside for kind in LESIONS if (s := surfaces[kind]) is not None}
+    masks = {kind: canvas.to_mask(s) * inside for kind in LESIONS if (s := surfaces[kind]) is not None}
     return Fundus(
         camera.decode_jpeg(jpeg),
         jpeg,
@@ -119,9 +119,9 @@ def draw(seed: int, index: int, size: Size, population: Population = "segmentati
         disc * inside,
         vessels * inside,
         (beneath | above) * inside,
-        canvas.pixels(eye.disc),
+        canvas.to_pixels(eye.disc),
         eye.diameter * size[0] / FRAME[0],
-        canvas.pixels(eye.fovea),
+        canvas.to_pixels(eye.fovea),
         "left" if eye.temporal > 0 else "right",
         subject.dr,
         subject.dme,

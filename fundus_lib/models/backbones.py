@@ -1,4 +1,4 @@
-"""The trunks that graders stand on: ResNets, VGG19 and EfficientNet-Lite0 without their classifiers."""
+"""Backbones of the graders: ResNets, VGG19 and EfficientNet-Lite0 without their classifiers."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from torch import nn
 from torchvision import models
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.grades import GRADES as GRADES
+from fundus_lib.grades import GRADES
 from fundus_lib.models.efficientnet import CHANNELS, EfficientNetLite0
-from fundus_lib.models.imagenet import imagenet_weights
+from fundus_lib.models.imagenet import load_imagenet_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RESNETS = ("resnet18", "resnet34")
-"""The trunks that are made of a stem and four layers of residual blocks, each ending in 512 channels."""
+"""The backbones that are made of a stem and four layers of residual blocks, each ending in 512 channels."""
 
-TRUNKS = (*RESNETS, "efficientnetlite0")
-"""The trunks that end in a map."""
+BACKBONES = (*RESNETS, "efficientnetlite0")
+"""The backbones whose output is a feature map."""
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
-"""The parts of a ResNet, in order: they divide height and width by 4, 4, 8, 16 and 32."""
+"""The parts of a ResNet, in order: their output strides are 4, 4, 8, 16 and 32."""
 
 
-def resnet_stages(where: str, backbone: str, pretrained: bool = False) -> dict[str, nn.Sequential]:
+def build_resnet_stages(where: str, backbone: str, pretrained: bool = False) -> dict[str, nn.Sequential]:
     """A ResNet of basic blocks as its five :data:`STAGES`; together (B, 3, H, W) to (B, 512, H/32, W/32).
 
     Args:
-        where: Name of the model that asks, for messages.
+        where: Name of the model, for messages.
         backbone: One of :data:`RESNETS`.
-        pretrained: Start from torchvision's weights of ImageNet.
+        pretrained: Start from torchvision's ImageNet weights.
 
     Raises:
-        ArgumentError: There is no such trunk.
+        ArgumentError: There is no such backbone.
         WeightsError: ``pretrained``, and the weights cannot be had.
     """
     check_backbone(where, backbone, RESNETS)
     network = models.get_model(backbone, weights=None)
     if pretrained:
-        network.load_state_dict(imagenet_weights(models.get_model_weights(backbone).IMAGENET1K_V1))
+        network.load_state_dict(load_imagenet_weights(models.get_model_weights(backbone).IMAGENET1K_V1))
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
     return {"stem": stem} | {name: getattr(network, name) for name in STAGES[1:]}
 
 
-def trunk(where: str, backbone: str, pretrained: bool = False) -> tuple[nn.Module, int]:
-    """A trunk, (B, 3, H, W) to (B, C, H/32, W/32), and its C.
+def build_backbone(where: str, backbone: str, pretrained: bool = False) -> tuple[nn.Module, int]:
+    """A backbone, (B, 3, H, W) to (B, C, H/32, W/32), and its C.
 
     Args:
-        where: Name of the model that asks, for messages.
-        backbone: One of :data:`TRUNKS`.
+        where: Name of the model, for messages.
+        backbone: One of :data:`BACKBONES`.
         pretrained: Start from ImageNet.
 
     Raises:
-        ArgumentError: There is no such trunk.
+        ArgumentError: There is no such backbone.
         WeightsError: ``pretrained``, and the weights cannot be had.
-        MissingPackageError: A package that it is made of is not installed.
+        MissingPackageError: A package that holds its layers is not installed.
     """
-    check_backbone(where, backbone, TRUNKS)
+    check_backbone(where, backbone, BACKBONES)
     if backbone == "efficientnetlite0":
         return EfficientNetLite0(pretrained), CHANNELS
-    return nn.Sequential(*resnet_stages(where, backbone, pretrained).values()), 512
+    return nn.Sequential(*build_resnet_stages(where, backbone, pretrained).values()), 512
 
 
 class VGG19(nn.Module):
@@ -70,7 +70,7 @@ class VGG19(nn.Module):
     Args:
         width: Channels of the first convolutions; 64 is VGG19.
         hidden: Size of the two hidden layers; 4096 is VGG19.
-        pretrained: Start from torchvision's weights of ImageNet (width 64, hidden 4096).
+        pretrained: Start from torchvision's ImageNet weights (width 64, hidden 4096).
 
     Raises:
         ArgumentError: ``pretrained`` with another width or size.
@@ -102,14 +102,14 @@ class VGG19(nn.Module):
                     expected="width=64, hidden=4096",
                     remedy="use those, or pretrained=False",
                 )
-            theirs = imagenet_weights(models.VGG19_Weights.IMAGENET1K_V1)
+            theirs = load_imagenet_weights(models.VGG19_Weights.IMAGENET1K_V1)
             self.load_state_dict({name: theirs[name] for name in self.state_dict()})
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, hidden).
 
         Raises:
-            ArgumentError: Height or width is below 32: nothing would be left after five poolings.
+            ArgumentError: Height or width is below 32: five poolings would leave no pixel.
         """
         height, width = images.shape[-2:]
         if min(height, width) < 32:
@@ -125,7 +125,7 @@ class VGG19(nn.Module):
 
 
 def check_backbone(where: str, backbone: str, known: tuple[str, ...]) -> None:
-    """Refuse a trunk that a model does not know.
+    """Refuse a backbone that a model does not have.
 
     Raises:
         ArgumentError: It is not among them.
@@ -133,7 +133,7 @@ def check_backbone(where: str, backbone: str, known: tuple[str, ...]) -> None:
     if backbone not in known:
         raise ArgumentError(
             where,
-            "there is no such trunk",
+            "there is no such backbone",
             found=f"backbone={backbone!r}",
             expected=", ".join(map(repr, known)),
             remedy="choose one of these",
