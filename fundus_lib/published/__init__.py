@@ -1,7 +1,8 @@
 """The tables of the five papers, digit by digit, and audits: identities that their numbers must obey.
 
-Every table is a CSV beside this file, with caption, metrics, units and quoted rows in `tables.json`. What is printed is
-data; whether it can be true is computed: each law is tested with exact intervals for the printed digits.
+Every table is a CSV beside this file, `PAPER_NUMBER.csv`; captions, units and quoted rows are in `PAPER_tables.json`,
+and what the paper says of its tables is in `PAPER_claims.py`. What is printed is data; whether it can be true is
+computed: each law is tested with exact intervals for the printed digits.
 """
 
 from fundus_lib.published.audits import Check, audit, summary

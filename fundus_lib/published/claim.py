@@ -98,9 +98,9 @@ def check_significant(paper: str, number: int, row: str, columns: list[str], lev
     cells = table(paper, number, text=True)
     found = []
     for column in columns:
-        ours = count_of(str(cells.loc[row, column]), n, "cut")
+        ours = count_of(str(cells.loc[row, column]), n, "truncated")
         for other, text in cells[column].items():
-            theirs = None if other == row or text == "-" else count_of(text, n, "cut")
+            theirs = None if other == row or text == "-" else count_of(text, n, "truncated")
             if ours is None or theirs is None or ours <= theirs:
                 continue
             if (p := best_case_p(ours, theirs)) > level:
@@ -109,7 +109,7 @@ def check_significant(paper: str, number: int, row: str, columns: list[str], lev
 
 
 def check_beyond_chance(paper: str, number: int, pairs: list[tuple[str, str]], columns: list[str]) -> list[str]:
-    """Cells in which a method is worse, or better by no more than the spread over the runs explains (Welch, 5 %).
+    """Cells in which a method is worse, or better by no more than the deviation over the runs explains (Welch, 5 %).
 
     What was rounded away is taken in favour of the method: the larger gain, the smaller deviations.
     """
