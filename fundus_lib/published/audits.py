@@ -209,9 +209,9 @@ def summary() -> pd.DataFrame:
     Returns:
         One line per paper and one for all, with the columns tables, rows (printed), checked (rows with at least one
         law), checks (laws times rows), broken (rows that break a law that always holds), truncated (rows that obey it
-        only if digits were truncated instead of rounded), not_pooled (rows that pooled counts cannot have given), no_count
-        (accuracies that are no count out of any set that the paper names), no_area (areas that cannot lie under the
-        curve that they are said to lie under).
+        only if digits were truncated instead of rounded), not_pooled (rows that pooled counts cannot have given),
+        no_count (accuracies that are no count out of any set that the paper names), no_area (areas that cannot lie
+        under the curve that they are said to lie under).
     """
     import pandas as pd
 

@@ -113,8 +113,8 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
     as_it_is = recipe("1/sunet", "sunet")
     said = deviations("sunet", "1/sunet", save(tmp_path, as_it_is))
     assert [text for text in said if "unsaid" not in text] == [
-        "photographs that training and test sets share, and contradictory twins, left out",
-        f"a share of {as_it_is.validation} of the training images chooses the epoch instead of training",
+        "images that training and test sets share, and contradictory twins, left out",
+        f"a fraction of {as_it_is.validation} of the training images chooses the epoch instead of training",
     ]
     assert f"squares of {as_it_is.side} pixels (unsaid)" in said and not any("instead of None" in text for text in said)
     small = deviations("sunet", "1/sunet", save(tmp_path, recipe("small/sunet", "sunet")))
@@ -123,7 +123,7 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
     } - {*said}
     with_leaks = deviations("sunet", "1/sunet", save(tmp_path, recipe("beyond/leaks", "sunet")))
     assert {*said} - {*with_leaks} == {
-        "photographs that training and test sets share, and contradictory twins, left out"
+        "images that training and test sets share, and contradictory twins, left out"
     }
     control = deviations("sunet", "1/dr_dme", save(tmp_path, recipe("beyond/dr_dme_alternating", "sunet")))
     assert {*control} - {*said} == {
