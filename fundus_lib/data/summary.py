@@ -26,7 +26,6 @@ from fundus_lib.data.graded_lesions import graded_lesions
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import fingerprint
-from fundus_lib.data.readings import readings
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS, Sample
 from fundus_lib.data.stats import TABLE1_SIZE, components, lesion_statistics, open_all
 from fundus_lib.errors import UnknownNameError
@@ -84,7 +83,6 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         - `exudates_by_photograph`: for each photograph that has exudates, in order of split and name, its exudate
           `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the share `small_below` of
           the photograph (`SMALL_EXUDATE`); `train`, how many of the photographs are for training, which come first;
-        - `table1`: dual_branch's Table 1 by every reading of its words, the rows of `readings.readings`;
         - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255;
         - `graded_lesions`: the columns of `graded_lesions.graded_lesions` at 960×1440, by name; None for no exudate;
         - `square_survival`: by lesion, `sides` and `share`, see `square_survivors`;
@@ -110,13 +108,14 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         "test_lesion_share": float(np.mean([mask.any(axis=0).mean() for mask in test])),
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
-        **for_dual_branch(root),
-        **for_sunet(root),
+        **summarise_exudates(root),
+        "mean_colour": mean_colours(root),
+        **summarise_graded(root),
     }
 
 
-def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: `exudates` to `mean_colour`."""
+def summarise_exudates(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` on single hard exudates: `exudates` and `exudates_by_photograph`."""
     parts = components(*open_all(root, lesions=("EX",)))
     areas, number = np.unique(parts.pixels.to_numpy(), return_counts=True)
     parts["small_pixels"] = parts.pixels.where(parts.area < SMALL_EXUDATE, 0)
@@ -132,16 +131,16 @@ def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
             "train": int((sums.index.get_level_values("split") == "train").sum()),
             **{key: sums[key].tolist() for key in sums.columns},
         },
-        "table1": [
-            {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
-            for row in readings(root).to_dict("records")
-        ],
-        "mean_colour": {split: _mean_colour(root, split) for split in ("train", "test")},
     }
 
 
-def for_sunet(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of grades and of what a grader sees: the last three keys."""
+def mean_colours(root: str | PathLike[str]) -> dict[str, list[float]]:
+    """The part `mean_colour` of `summarise`: by split, the mean of red, green and blue over all pixels, 0-255."""
+    return {split: _mean_colour(root, split) for split in ("train", "test")}
+
+
+def summarise_graded(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` on lesions beside grades and in squares about the field of view: its last three keys."""
     table = graded_lesions(root).map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
     columns = table.astype(object).where(table.notna(), None).to_dict("list")
     edge = float(f"{np.mean([_edge(data[i]) for data in open_all(root, lesions=()) for i in range(len(data))]):.6g}")

@@ -122,9 +122,7 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
         *small
     } - {*said}
     with_leaks = deviations("sunet", "1/sunet", save(tmp_path, recipe("beyond/leaks", "sunet")))
-    assert {*said} - {*with_leaks} == {
-        "images that training and test sets share, and contradictory twins, left out"
-    }
+    assert {*said} - {*with_leaks} == {"images that training and test sets share, and contradictory twins, left out"}
     control = deviations("sunet", "1/dr_dme", save(tmp_path, recipe("beyond/dr_dme_alternating", "sunet")))
     assert {*control} - {*said} == {
         "with the layers of the lesion regulariser",
