@@ -7,7 +7,7 @@ computed: each law is tested with exact intervals for the printed digits.
 
 from fundus_lib.published.audits import Check, audit, summary
 from fundus_lib.published.cards import Card
-from fundus_lib.published.claim import claims
+from fundus_lib.published.claims import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
 from fundus_lib.published.laws import Law, aupr_band, region_ceiling, roc_floor
