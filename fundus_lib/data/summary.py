@@ -1,7 +1,7 @@
 """What a copy of IDRiD is like, in numbers; and these numbers as measured on the real files.
 
-The measured numbers let a page made from drawn photographs show the real distributions beside its own. They hold no
-pixel of a photograph. `fundus data stats DIR --json FILE` makes them.
+The measured numbers let a page made from synthetic images show the real distributions beside its own. They hold no
+pixel of an image. `fundus data stats DIR --json FILE` makes them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SQUARE_SIDES = (1024, 512, 256, 128)
 """Sides in pixels of the squares about the field of view in which the survival of lesions is measured."""
 
 SMALL_EXUDATE = 2e-5
-"""Share of a photograph below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
+"""Fraction of an image below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
 
 
 def measured(name: str = "IDRiD") -> dict[str, Any]:
@@ -72,21 +72,21 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
 
         - `fingerprint`: that of the segmentation part which was measured;
         - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
-        - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a share of the image;
-        - `pixels_in_small_exudates`: share of the hard exudates' pixels in components up to the 90th percentile;
-        - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest photographs;
-        - `test_lesion_share`: share of all pixels of the test set that belong to a lesion of any of the four kinds;
+        - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a fraction of the image;
+        - `pixels_in_small_exudates`: fraction of the hard exudates' pixels in components up to the 90th percentile;
+        - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest images;
+        - `test_lesion_share`: fraction of all pixels of the test set that belong to a lesion of any of the four kinds;
         - `grades`: by split, counts of retinopathy (5 rows) by edema (3 columns);
         - `survival`: by lesion, `rows` and `share`, see `survivors`;
         - `exudates`: every hard exudate of both sets at 960×1440: `pixels`, the areas that there are, and `components`,
-          how many have each; `image_pixels`, the pixels of a photograph;
-        - `exudates_by_photograph`: for each photograph that has exudates, in order of split and name, its exudate
-          `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the share `small_below` of
-          the photograph (`SMALL_EXUDATE`); `train`, how many of the photographs are for training, which come first;
+          how many have each; `image_pixels`, the pixels of an image;
+        - `exudates_by_photograph`: for each image that has exudates, in order of split and name, its exudate
+          `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the fraction `small_below`
+          of the image (`SMALL_EXUDATE`); `train`, how many of the images are for training, which come first;
         - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255;
         - `graded_lesions`: the columns of `graded_lesions.graded_lesions` at 960×1440, by name; None for no exudate;
         - `square_survival`: by lesion, `sides` and `share`, see `square_survivors`;
-        - `square_edge`: mean edge of the square about the field of view, as a share of the photograph's height.
+        - `square_edge`: mean edge of the square about the field of view, as a fraction of the image's height.
 
     Raises:
         FundusError: As `IDRiDSegmentation` and `IDRiDGrading`.
@@ -160,32 +160,32 @@ def _mean_colour(root: str | PathLike[str], split: str) -> list[float]:
 
 
 def grade_table(graded: IDRiDGrading) -> NDArray[np.int64]:
-    """How many photographs have which grades: (5, 3), retinopathy by risk of macular edema."""
+    """How many images have which grades: (5, 3), retinopathy by risk of macular edema."""
     table = np.zeros((len(DR_GRADES), len(DME_GRADES)), np.int64)
     np.add.at(table, (graded.dr, graded.dme), 1)
     return table
 
 
 def survivors(mask: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, int]:
-    """How many lesions of a mask are left when it is shrunk.
+    """How many lesions of a mask are left when it is downsampled.
 
-    A lesion, that is an 8-connected component, is left if a pixel of the shrunk mask, enlarged again, meets it.
+    A lesion, that is an 8-connected component, is left if a pixel of the downsampled mask, upsampled again, meets it.
 
     Args:
         mask: uint8 {0, 1} (H, W).
-        size: (height, width) to shrink to, by area averaging as in `images.resize_mask`.
+        size: (height, width) to downsample to, by area averaging as in `images.resize_mask`.
 
     Returns:
         Those left, and all.
     """
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    enlarged = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    left = np.unique(labels[enlarged > 0])
+    upsampled = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    left = np.unique(labels[upsampled > 0])
     return int(np.count_nonzero(left)), count - 1
 
 
 def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
-    """By lesion, the share of the lesions of all photographs that is left at each of `SURVIVAL_ROWS`."""
+    """By lesion, the fraction of the lesions of all images that is left at each of `SURVIVAL_ROWS`."""
     found: dict[str, dict[str, list[float]]] = {}
     for lesion in LESIONS:
         datasets = [IDRiDSegmentation(root, split, lesions=(lesion,)) for split in ("train", "test")]
@@ -207,11 +207,11 @@ def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
 def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list[tuple[int, int]]:
     """How many lesions of each kind are left in the square about the field of view, see `FieldSquare`.
 
-    A lesion is left as in `survivors`: if a pixel of the square, on the photograph where it came from, meets it.
+    A lesion is left as in `survivors`: if a pixel of the square, on the image where it came from, meets it.
 
     Args:
         mask: uint8 {0, 1} (L, H, W), at full size.
-        shrunk: The same photograph with the same lesions at `FieldSquare(side).source_size`.
+        shrunk: The same image with the same lesions at `FieldSquare(side).source_size`.
         side: Of the square.
 
     Returns:
@@ -225,13 +225,13 @@ def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list
         kept = np.zeros((height, width), np.uint8)
         kept.flat[square["places"][0][seen > 0].numpy()] = 1
         count, labels = cv2.connectedComponents(channel, connectivity=8)
-        enlarged = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        found.append((int(np.count_nonzero(np.unique(labels[enlarged > 0]))), count - 1))
+        upsampled = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        found.append((int(np.count_nonzero(np.unique(labels[upsampled > 0]))), count - 1))
     return found
 
 
 def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
-    """By lesion, the share of the lesions of all photographs that is left in squares of `SQUARE_SIDES`."""
+    """By lesion, the fraction of the lesions of all images that is left in squares of `SQUARE_SIDES`."""
     full = open_all(root, size=None)
     sizes = [FieldSquare(side).source_size for side in SQUARE_SIDES]
     small = [tuple(IDRiDSegmentation(root, s, size=size, cache=False) for s in ("train", "test")) for size in sizes]
