@@ -1,8 +1,8 @@
-"""Photographs that have masks and grades: what their lesions say of their grades.
+"""Images that have masks and grades: which grades follow from their lesions.
 
-IDRiD publishes masks and grades in two parts that share 60 photographs. On those the rules by which grades are said to
-follow from lesions can be tried: the ICDR scale for retinopathy, and for macular edema the distance of the nearest hard
-exudate from the fovea (Porwal et al., Data 3(3):25, 2018).
+IDRiD publishes masks and grades in two parts that share 60 images. On those the rules by which grades follow from
+lesions can be tested: the ICDR scale for retinopathy, and for macular edema the distance of the nearest hard exudate
+from the fovea (Porwal et al., Data 3(3):25, 2018).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fundus_lib.errors import ArgumentError
 
 
 def graded_lesions(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.DataFrame:
-    """Count and measure the lesions of every photograph that has masks and grades, and grade it by the rules.
+    """Count and measure the lesions of every image that has masks and grades, and grade it by the rules.
 
     Lesions are 8-connected components. New vessels, venous beading and abnormal vessels have no masks, so the rule for
     retinopathy can give 3 only for haemorrhages, and never 4.
@@ -36,13 +36,13 @@ def graded_lesions(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.Da
         size: (height, width) at which masks are measured.
 
     Returns:
-        One row for each photograph of `splits.overlap`, in its order, with the columns
+        One row for each image of `splits.overlap`, in its order, with the columns
 
         - segmentation_split, segmentation, grading_split, grading: where it is, and its names there;
         - dr, dme: the grades of the label file;
-        - MA, HE, EX, SE: the number of lesions; MA_area, … SE_area: the share of the photograph that they cover;
+        - MA, HE, EX, SE: the number of lesions; MA_area, … SE_area: the fraction of the image that they cover;
         - HE_quadrant_0, … 3: haemorrhages by quadrant about the fovea, see `synthetic.grades.quadrant`;
-        - disc_diameter: that of a circle with the area of the optic disc's mask, as a share of the photograph's height;
+        - disc_diameter: that of a circle with the area of the optic disc's mask, as a fraction of the image's height;
         - exudate_distance: from the centre of the fovea to the nearest exudate pixel, in disc diameters; NaN if there
           is none;
         - dr_by_rule, dme_by_rule: the grades that follow from these by the rules.
@@ -54,9 +54,9 @@ def graded_lesions(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.Da
     graded = {split: IDRiDGrading(root, split, size=size) for split in SPLITS}
 
     def measure(place: dict[str, str]) -> dict[str, Any]:
-        pictures, grades = masked[place["segmentation_split"]], graded[place["grading_split"]]
+        images, grades = masked[place["segmentation_split"]], graded[place["grading_split"]]
         index = grades.names.index(place["grading"])
-        mask = pictures.mask(pictures.names.index(place["segmentation"]))
+        mask = images.mask(images.names.index(place["segmentation"]))
         known = {"dr": int(grades.dr[index]), "dme": int(grades.dme[index])}
         return place | known | measure_lesions(mask, grades.centres(index)[1])
 
@@ -68,7 +68,7 @@ def graded_lesions(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.Da
 
 
 def measure_lesions(mask: NDArray[np.uint8], fovea: tuple[float, float]) -> dict[str, float]:
-    """The numbers of one photograph in `graded_lesions`.
+    """The numbers of one image in `graded_lesions`.
 
     Args:
         mask: uint8 {0, 1} (5, H, W): the four lesions in the order of `LESIONS`, then the optic disc.

@@ -1,7 +1,7 @@
 """What a copy of IDRiD is like, in numbers; and these numbers as measured on the real files.
 
-The measured numbers let a page made from drawn photographs show the real distributions beside its own. They hold no
-pixel of a photograph. `fundus data stats DIR --json FILE` makes them.
+The measured numbers let a page made from synthetic images show the real distributions beside its own. They hold no
+pixel of an image. `fundus data stats DIR --json FILE` makes them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from fundus_lib.data.graded_lesions import graded_lesions
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import fingerprint
-from fundus_lib.data.readings import readings
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS, Sample
 from fundus_lib.data.stats import TABLE1_SIZE, components, lesion_statistics, open_all
 from fundus_lib.errors import UnknownNameError
@@ -38,7 +37,7 @@ SQUARE_SIDES = (1024, 512, 256, 128)
 """Sides in pixels of the squares about the field of view in which the survival of lesions is measured."""
 
 SMALL_EXUDATE = 2e-5
-"""Share of a photograph below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
+"""Fraction of an image below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
 
 
 def measured(name: str = "IDRiD") -> dict[str, Any]:
@@ -73,22 +72,21 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
 
         - `fingerprint`: that of the segmentation part which was measured;
         - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
-        - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a share of the image;
-        - `pixels_in_small_exudates`: share of the hard exudates' pixels in components up to the 90th percentile;
-        - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest photographs;
-        - `test_lesion_share`: share of all pixels of the test set that belong to a lesion of any of the four kinds;
+        - `area_percentiles`: by lesion, percentiles 0, 1, …, 100 of the area of a component as a fraction of the image;
+        - `pixels_in_small_exudates`: fraction of the hard exudates' pixels in components up to the 90th percentile;
+        - `test_exudates_cumulated`: percent of the test set's exudate pixels in its 1, 2, … richest images;
+        - `test_lesion_share`: fraction of all pixels of the test set that belong to a lesion of any of the four kinds;
         - `grades`: by split, counts of retinopathy (5 rows) by edema (3 columns);
         - `survival`: by lesion, `rows` and `share`, see `survivors`;
         - `exudates`: every hard exudate of both sets at 960×1440: `pixels`, the areas that there are, and `components`,
-          how many have each; `image_pixels`, the pixels of a photograph;
-        - `exudates_by_photograph`: for each photograph that has exudates, in order of split and name, its exudate
-          `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the share `small_below` of
-          the photograph (`SMALL_EXUDATE`); `train`, how many of the photographs are for training, which come first;
-        - `table1`: dual_branch's Table 1 by every reading of its words, the rows of `readings.readings`;
+          how many have each; `image_pixels`, the pixels of an image;
+        - `exudates_by_photograph`: for each image that has exudates, in order of split and name, its exudate
+          `pixels` at that size, and `small_pixels`, how many of them lie in exudates below the fraction `small_below`
+          of the image (`SMALL_EXUDATE`); `train`, how many of the images are for training, which come first;
         - `mean_colour`: by split, the mean of red, green and blue over all pixels, black border included, 0-255;
         - `graded_lesions`: the columns of `graded_lesions.graded_lesions` at 960×1440, by name; None for no exudate;
         - `square_survival`: by lesion, `sides` and `share`, see `square_survivors`;
-        - `square_edge`: mean edge of the square about the field of view, as a share of the photograph's height.
+        - `square_edge`: mean edge of the square about the field of view, as a fraction of the image's height.
 
     Raises:
         FundusError: As `IDRiDSegmentation` and `IDRiDGrading`.
@@ -110,13 +108,14 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         "test_lesion_share": float(np.mean([mask.any(axis=0).mean() for mask in test])),
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
-        **for_dual_branch(root),
-        **for_sunet(root),
+        **summarise_exudates(root),
+        "mean_colour": mean_colours(root),
+        **summarise_graded(root),
     }
 
 
-def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of dual_branch's Table 1 and of its input: `exudates` to `mean_colour`."""
+def summarise_exudates(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` on single hard exudates: `exudates` and `exudates_by_photograph`."""
     parts = components(*open_all(root, lesions=("EX",)))
     areas, number = np.unique(parts.pixels.to_numpy(), return_counts=True)
     parts["small_pixels"] = parts.pixels.where(parts.area < SMALL_EXUDATE, 0)
@@ -132,16 +131,16 @@ def for_dual_branch(root: str | PathLike[str]) -> dict[str, Any]:
             "train": int((sums.index.get_level_values("split") == "train").sum()),
             **{key: sums[key].tolist() for key in sums.columns},
         },
-        "table1": [
-            {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in row.items()}
-            for row in readings(root).to_dict("records")
-        ],
-        "mean_colour": {split: _mean_colour(root, split) for split in ("train", "test")},
     }
 
 
-def for_sunet(root: str | PathLike[str]) -> dict[str, Any]:
-    """The part of `summarise` that speaks of grades and of what a grader sees: the last three keys."""
+def mean_colours(root: str | PathLike[str]) -> dict[str, list[float]]:
+    """The part `mean_colour` of `summarise`: by split, the mean of red, green and blue over all pixels, 0-255."""
+    return {split: _mean_colour(root, split) for split in ("train", "test")}
+
+
+def summarise_graded(root: str | PathLike[str]) -> dict[str, Any]:
+    """The part of `summarise` on lesions beside grades and in squares about the field of view: its last three keys."""
     table = graded_lesions(root).map(lambda value: float(f"{value:.6g}") if isinstance(value, float) else value)
     columns = table.astype(object).where(table.notna(), None).to_dict("list")
     edge = float(f"{np.mean([_edge(data[i]) for data in open_all(root, lesions=()) for i in range(len(data))]):.6g}")
@@ -161,32 +160,32 @@ def _mean_colour(root: str | PathLike[str], split: str) -> list[float]:
 
 
 def grade_table(graded: IDRiDGrading) -> NDArray[np.int64]:
-    """How many photographs have which grades: (5, 3), retinopathy by risk of macular edema."""
+    """How many images have which grades: (5, 3), retinopathy by risk of macular edema."""
     table = np.zeros((len(DR_GRADES), len(DME_GRADES)), np.int64)
     np.add.at(table, (graded.dr, graded.dme), 1)
     return table
 
 
 def survivors(mask: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, int]:
-    """How many lesions of a mask are left when it is shrunk.
+    """How many lesions of a mask are left when it is downsampled.
 
-    A lesion, that is an 8-connected component, is left if a pixel of the shrunk mask, enlarged again, meets it.
+    A lesion, that is an 8-connected component, is left if a pixel of the downsampled mask, upsampled again, meets it.
 
     Args:
         mask: uint8 {0, 1} (H, W).
-        size: (height, width) to shrink to, by area averaging as in `images.resize_mask`.
+        size: (height, width) to downsample to, by area averaging as in `images.resize_mask`.
 
     Returns:
         Those left, and all.
     """
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    enlarged = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    left = np.unique(labels[enlarged > 0])
+    upsampled = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    left = np.unique(labels[upsampled > 0])
     return int(np.count_nonzero(left)), count - 1
 
 
 def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
-    """By lesion, the share of the lesions of all photographs that is left at each of `SURVIVAL_ROWS`."""
+    """By lesion, the fraction of the lesions of all images that is left at each of `SURVIVAL_ROWS`."""
     found: dict[str, dict[str, list[float]]] = {}
     for lesion in LESIONS:
         datasets = [IDRiDSegmentation(root, split, lesions=(lesion,)) for split in ("train", "test")]
@@ -208,11 +207,11 @@ def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
 def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list[tuple[int, int]]:
     """How many lesions of each kind are left in the square about the field of view, see `FieldSquare`.
 
-    A lesion is left as in `survivors`: if a pixel of the square, on the photograph where it came from, meets it.
+    A lesion is left as in `survivors`: if a pixel of the square, on the image where it came from, meets it.
 
     Args:
         mask: uint8 {0, 1} (L, H, W), at full size.
-        shrunk: The same photograph with the same lesions at `FieldSquare(side).source_size`.
+        shrunk: The same image with the same lesions at `FieldSquare(side).source_size`.
         side: Of the square.
 
     Returns:
@@ -226,13 +225,13 @@ def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list
         kept = np.zeros((height, width), np.uint8)
         kept.flat[square["places"][0][seen > 0].numpy()] = 1
         count, labels = cv2.connectedComponents(channel, connectivity=8)
-        enlarged = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        found.append((int(np.count_nonzero(np.unique(labels[enlarged > 0]))), count - 1))
+        upsampled = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        found.append((int(np.count_nonzero(np.unique(labels[upsampled > 0]))), count - 1))
     return found
 
 
 def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
-    """By lesion, the share of the lesions of all photographs that is left in squares of `SQUARE_SIDES`."""
+    """By lesion, the fraction of the lesions of all images that is left in squares of `SQUARE_SIDES`."""
     full = open_all(root, size=None)
     sizes = [FieldSquare(side).source_size for side in SQUARE_SIDES]
     small = [tuple(IDRiDSegmentation(root, s, size=size, cache=False) for s in ("train", "test")) for size in sizes]

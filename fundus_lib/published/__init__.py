@@ -1,12 +1,13 @@
 """The tables of the five papers, digit by digit, and audits: identities that their numbers must obey.
 
-Every table is a CSV beside this file, with caption, metrics, units and quoted rows in `tables.json`. What is printed is
-data; whether it can be true is computed: each law is tested with exact intervals for the printed digits.
+Every table is a CSV beside this file, `PAPER_NUMBER.csv`; captions, units and quoted rows are in `PAPER_tables.json`,
+and what the paper says of its tables is in `PAPER_claims.py`. What is printed is data; whether it can be true is
+computed: each law is tested with exact intervals for the printed digits.
 """
 
 from fundus_lib.published.audits import Check, audit, summary
 from fundus_lib.published.cards import Card
-from fundus_lib.published.claim import claims
+from fundus_lib.published.claims import claims
 from fundus_lib.published.digits import Interval, count_of, denominators, interval
 from fundus_lib.published.inference import best_case_p, implied_spread, welch_p
 from fundus_lib.published.laws import Law, aupr_band, region_ceiling, roc_floor

@@ -14,21 +14,6 @@ if TYPE_CHECKING:
 
     Found = Iterator[tuple[Row, str, list[tuple[str, dict[Reading, Interval]]]]]
 
-_DUAL = ("PSPNet + DSM", "Deeplabv3+DSM", "HED + DSM")
-_OURS = ("PSPNet + DSM (Ours)", "Deeplabv3 + DSM (Ours)", "HED + DSM (Ours)")
-SAME: tuple[tuple[str, int, str, int, str], ...] = (
-    ("dual_branch", 2, "0.5", 3, "Dual PSPNet + DSM"),
-    *(("dual_branch", 3, f"Dual {a}", 5, f"Dual {b}") for a, b in zip(_DUAL, _OURS, strict=True)),
-    *(("dual_branch", 4, f"Dual {a}", 6, f"Dual {b}") for a, b in zip(_DUAL, (*_OURS[:2], "HED + DSM"), strict=True)),
-    ("sunet", 1, "SUNet", 2, "SUNet"),
-    ("pldmlt", 1, "segmentation: Ours", 3, "L_S + L_C + Upd-Net + Weight"),
-)
-"""(paper, table, row, table, row): one system on one data set, so the numbers must agree."""
-
-BEST: tuple[tuple[str, int, str, int, str], ...] = (("hecl", 1, "Ours", 2, "UNet++ w/ Proposed"),)
-"""(paper, table, row, table, row): the best run, and mean and deviation of all runs of the same system."""
-
-
 ANYWHERE = Interval(Fraction(0), Fraction(10**6))
 """Any number will do."""
 
@@ -38,13 +23,12 @@ NOWHERE = Interval(Fraction(2), Fraction(2))
 
 def between_rows(rows: list[Row]) -> Found:
     """The tests on one paper's rows: the row, the law, and (column, interval for each reading) to test."""
-    named = {(row.known.paper, row.known.number, row.label): row for row in rows}
-    for paper, first, row, second, other in SAME:
-        if (paper, first, row) in named and (paper, second, other) in named:
-            yield from _same(named[paper, first, row], named[paper, second, other])
-    for paper, first, row, second, other in BEST:
-        if (paper, first, row) in named and (paper, second, other) in named:
-            yield from _best(named[paper, first, row], named[paper, second, other])
+    named = {(row.known.number, row.label): row for row in rows}
+    for row in rows:
+        if row.label in row.known.same_as:
+            yield from _same(named[row.known.same_as[row.label]], row)
+        if row.label in row.known.best_of:
+            yield from _best(row, named[row.known.best_of[row.label]])
     yield from _coinciding(rows)
 
 
@@ -61,20 +45,20 @@ def _best(best: Row, mean: Row) -> Found:
     for column in best.texts:
         allowed = {}
         for r in get_args(Reading):
-            middle, spread = mean.read(column, r), mean.read(f"{column}_sd", r)
-            allowed[r] = Interval(middle.low, middle.high + reach * spread.high)
+            middle, deviation = mean.read(column, r), mean.read(f"{column}_sd", r)
+            allowed[r] = Interval(middle.low, middle.high + reach * deviation.high)
         tests.append((column, allowed))
     yield best, f"best of the {mean.known.runs} runs in Table {mean.known.number}", tests
 
 
 def _coinciding(rows: list[Row]) -> Found:
-    """Is there a row further up, of another system, with the same digits in all shared columns, at least three?"""
-    same = {frozenset([(p, a, r), (p, b, s)]) for p, a, r, b, s in SAME}
+    """Look for a row further up, of another system, with the same digits in all shared columns, at least three."""
+    same = {frozenset([(row.known.number, row.label), row.known.same_as.get(row.label)]) for row in rows}
     for place, row in enumerate(rows):
         compared, twin = False, None
         for other in rows[:place]:
             shared = [column for column in row.texts if column in other.texts]
-            pair = frozenset((x.known.paper, x.known.number, x.label) for x in (row, other))
+            pair = frozenset((x.known.number, x.label) for x in (row, other))
             if len(shared) >= 3 and pair not in same:
                 compared = True
                 twin = other if all(row.texts[c] == other.texts[c] for c in shared) else twin

@@ -16,9 +16,9 @@ from fundus_lib.published.printed import PAPERS, TableInfo, info, table, tables
 if TYPE_CHECKING:
     import pandas as pd
 
-Verdict = Literal["holds", "cut", "broken"]
-"""`holds`: some values that round to the printed digits obey the law. `cut`: none do, but some that were cut off after
-the last digit. `broken`: none at all."""
+Verdict = Literal["holds", "truncated", "broken"]
+"""`holds`: some values that round to the printed digits obey the law. `truncated`: none do, but some that were
+truncated after the last digit. `broken`: none at all."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Row:
         def bad(reading: Reading) -> list[tuple[str, dict[Reading, Interval]]]:
             return [test for test in tests if not self.read(test[0], reading).meets(test[1][reading])]
 
-        verdict: Verdict = "holds" if not bad("rounded") else "cut" if not bad("cut") else "broken"
-        shown = bad("cut") or bad("rounded") or tests
+        verdict: Verdict = "holds" if not bad("rounded") else "truncated" if not bad("truncated") else "broken"
+        shown = bad("truncated") or bad("rounded") or tests
         return Check(
             self.known.paper,
             self.known.number,
@@ -208,10 +208,10 @@ def summary() -> pd.DataFrame:
 
     Returns:
         One line per paper and one for all, with the columns tables, rows (printed), checked (rows with at least one
-        law), checks (laws times rows), broken (rows that break a law that always holds), cut (rows that obey it only
-        if digits were cut off instead of rounded), not_pooled (rows that pooled counts cannot have given), no_count
-        (accuracies that are no count out of any set that the paper names), no_area (areas that cannot lie under the
-        curve that they are said to lie under).
+        law), checks (laws times rows), broken (rows that break a law that always holds), truncated (rows that obey it
+        only if digits were truncated instead of rounded), not_pooled (rows that pooled counts cannot have given),
+        no_count (accuracies that are no count out of any set that the paper names), no_area (areas that cannot lie
+        under the curve that they are said to lie under).
     """
     import pandas as pd
 
@@ -230,7 +230,7 @@ def summary() -> pd.DataFrame:
                 "checked": own.line.nunique(),
                 "checks": len(own),
                 "broken": len(always),
-                "cut": len(set(own[(own.verdict == "cut") & (own.kind == "always")].line) - always),
+                "truncated": len(set(own[(own.verdict == "truncated") & (own.kind == "always")].line) - always),
                 "not_pooled": broken[broken.kind == "pooled"].line.nunique(),
                 "no_count": broken[broken.kind == "count"].line.nunique(),
                 "no_area": broken[broken.kind == "area"].line.nunique(),

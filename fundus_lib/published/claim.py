@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from fundus_lib.published.digits import count_of, interval
 from fundus_lib.published.inference import best_case_p, welch_p
-from fundus_lib.published.printed import PAPERS, info, table
-
-if TYPE_CHECKING:
-    import pandas as pd
+from fundus_lib.published.printed import info, table
 
 Against = Callable[[], list[str]]
 
@@ -26,19 +22,17 @@ class Claim:
     """A statement of a paper about numbers that it prints.
 
     Attributes:
-        paper: Name of the paper.
-        place: Where it stands.
+        place: Where it stands in the paper.
         says: What it says, in our words.
         against: Finds what speaks against it; an empty list if nothing does.
     """
 
-    paper: str
     place: str
     says: str
     against: Against
 
 
-def better(
+def check_ahead(
     paper: str, ours: tuple[int, str], others: list[tuple[int, str]], columns: list[str], margin: float = 0
 ) -> list[str]:
     """Cells in which a system is not ahead of another, whatever was rounded away.
@@ -66,42 +60,42 @@ def better(
     return found
 
 
-def cell(paper: str, number: int, row: str, column: str) -> str:
+def read_cell(paper: str, number: int, row: str, column: str) -> str:
     """One cell, as printed."""
     return str(table(paper, number, text=True).loc[row, column])
 
 
-def rows_of(paper: str, number: int, *without: str) -> list[tuple[int, str]]:
+def list_rows(paper: str, number: int, *without: str) -> list[tuple[int, str]]:
     """(table, row) of all rows of a table but those named."""
     return [(number, row) for row in table(paper, number).index if row not in without]
 
 
-def differ(printed: str, expected: str) -> list[str]:
+def check_equal(printed: str, expected: str) -> list[str]:
     """A sentence if two printed numbers are not the same."""
     return [] if printed == expected else [f"{printed}, the text has {expected}"]
 
 
-def adds_up(parts: tuple[int, ...], total: int) -> list[str]:
+def check_sum(parts: tuple[int, ...], total: int) -> list[str]:
     """A sentence if the parts do not give the total."""
     return [] if sum(parts) == total else [f"{' + '.join(map(str, parts))} = {sum(parts)}, not {total}"]
 
 
-def about(text_a: str, text_b: str, low: float, high: float) -> list[str]:
+def check_difference(text_a: str, text_b: str, low: float, high: float) -> list[str]:
     """A sentence if a difference of two printed numbers cannot lie between two bounds."""
     a, b = interval(text_a), interval(text_b)
     least, most = float(a.low - b.high), float(a.high - b.low)
     return [] if least <= high and most >= low else [f"{text_a} − {text_b} is between {least:.4f} and {most:.4f}"]
 
 
-def insignificant(paper: str, number: int, row: str, columns: list[str], level: float = 0.05) -> list[str]:
+def check_significant(paper: str, number: int, row: str, columns: list[str], level: float = 0.05) -> list[str]:
     """Rows that a system cannot be significantly ahead of, however its right answers are spread over the images."""
     n = info(paper, number).n or 0
     cells = table(paper, number, text=True)
     found = []
     for column in columns:
-        ours = count_of(str(cells.loc[row, column]), n, "cut")
+        ours = count_of(str(cells.loc[row, column]), n, "truncated")
         for other, text in cells[column].items():
-            theirs = None if other == row or text == "-" else count_of(text, n, "cut")
+            theirs = None if other == row or text == "-" else count_of(text, n, "truncated")
             if ours is None or theirs is None or ours <= theirs:
                 continue
             if (p := best_case_p(ours, theirs)) > level:
@@ -109,8 +103,8 @@ def insignificant(paper: str, number: int, row: str, columns: list[str], level: 
     return found
 
 
-def within_chance(paper: str, number: int, pairs: list[tuple[str, str]], columns: list[str]) -> list[str]:
-    """Cells in which a method is worse, or better by no more than the spread over the runs explains (Welch, 5 %).
+def check_beyond_chance(paper: str, number: int, pairs: list[tuple[str, str]], columns: list[str]) -> list[str]:
+    """Cells in which a method is worse, or better by no more than the deviation over the runs explains (Welch, 5 %).
 
     What was rounded away is taken in favour of the method: the larger gain, the smaller deviations.
     """
@@ -126,30 +120,3 @@ def within_chance(paper: str, number: int, pairs: list[tuple[str, str]], columns
                 digits = f"from {cells[column][plain]} to {cells[column][ours]}"
                 found.append(f"{column} of {plain} {way} {digits} (p = {p:.2g})")
     return found
-
-
-def claims(paper: str | None = None) -> pd.DataFrame:
-    """Every claim that was checked, and what speaks against it.
-
-    Args:
-        paper: Only this paper.
-
-    Returns:
-        Columns paper, place, says, holds (whether the printed digits allow it), against (what contradicts, or empty).
-
-    Raises:
-        UnknownNameError: There is no such paper.
-    """
-    import pandas as pd
-
-    from fundus_lib.published.said_on_grading import ON_GRADING
-    from fundus_lib.published.said_on_segmentation import ON_SEGMENTATION
-
-    if paper is not None:
-        info(paper, 1)
-    lines = []
-    for claim in sorted((*ON_SEGMENTATION, *ON_GRADING), key=lambda claim: PAPERS.index(claim.paper)):
-        if paper in (None, claim.paper):
-            against = claim.against()
-            lines.append([claim.paper, claim.place, claim.says, not against, "; ".join(against)])
-    return pd.DataFrame(lines, columns=["paper", "place", "says", "holds", "against"])

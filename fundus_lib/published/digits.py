@@ -14,8 +14,8 @@ from typing import Literal
 
 from fundus_lib.errors import ArgumentError
 
-Reading = Literal["rounded", "cut"]
-"""How digits are taken: `rounded` to the nearest last digit, or perhaps merely `cut` off after it."""
+Reading = Literal["rounded", "truncated"]
+"""How digits are taken: `rounded` to the nearest last digit, or perhaps merely `truncated` after it."""
 
 _NUMBER = re.compile(r"(\d+)(?:\.(\d*))?(?:e([+-]?\d+))?|\.(\d+)")
 
@@ -47,8 +47,8 @@ def interval(printed: str, reading: Reading = "rounded", unit: Fraction = Fracti
     Args:
         printed: Digits as printed; `0.70` says more than `0.7`.
         reading: `rounded` takes half a last digit on both sides, ends included, because a half is rounded up by some
-            programs and to the even digit by others. `cut` also allows that the digits beyond were dropped, so it
-            reaches a whole last digit upwards.
+            programs and to the even digit by others. `truncated` also allows that the digits beyond were dropped, so
+            it reaches a whole last digit upwards.
         unit: What one printed unit is worth: 1/100 for percent.
 
     Returns:
@@ -58,16 +58,16 @@ def interval(printed: str, reading: Reading = "rounded", unit: Fraction = Fracti
         ArgumentError: The text is no number, or the reading unknown.
 
     Example:
-        >>> print(interval("0.61"), "|", interval("0.61", "cut"))
+        >>> print(interval("0.61"), "|", interval("0.61", "truncated"))
         0.605 to 0.615 | 0.605 to 0.62
     """
     match = _NUMBER.fullmatch(printed.strip())
-    if match is None or reading not in ("rounded", "cut"):
+    if match is None or reading not in ("rounded", "truncated"):
         raise ArgumentError(
             "printed",
             "this is not a printed number, or not a way to read one",
             found=f"{printed!r}, read as {reading!r}",
-            expected="digits such as '0.70', '57' or '1.1e-4', 'rounded' or 'cut'",
+            expected="digits such as '0.70', '57' or '1.1e-4', 'rounded' or 'truncated'",
             remedy="pass the digits as text, as they are printed",
         )
     decimals = len(match[2] or match[4] or "") - int(match[3] or 0)

@@ -99,7 +99,7 @@ def region_ceiling(f1: Fraction, sigma: Fraction) -> Fraction:
 
     Args:
         f1: Pixel F1, in [0, 1].
-        sigma: Share of overlap, in (0, 1].
+        sigma: Fraction of overlap, in (0, 1].
     """
     if not f1:
         return Fraction(0)
@@ -113,7 +113,7 @@ def roc_floor(recall: Fraction, f1: Fraction) -> Fraction:
 
     The curve rises from (0, 0) through (FPR, R) to (1, 1), so at least R (1 - FPR) lies below it. With PPV from F1 and
     R, there are R (1/PPV - 1) = 2R/F1 - 1 - R false alarms for one lesion pixel, and FPR is smaller still if less than
-    half of the image is lesion.
+    half of the image are lesion pixels.
     """
     return recall * (1 - max(Fraction(0), 2 * recall / f1 - 1 - recall)) if f1 else Fraction(0)
 

@@ -1,4 +1,4 @@
-"""The tables themselves: one CSV each, typed with the digits that are printed, and what is known about each."""
+"""The tables themselves: one CSV each, typed with the digits as printed, and what is known about each."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ METRICS: dict[str, str] = {
     "dr": "DR accuracy",
     "dme": "DME accuracy",
     "ratio": "background pixels for one exudate pixel",
-    "size_large": "share of the image",
-    "size_small": "share of the image",
+    "size_large": "fraction of the image",
+    "size_small": "fraction of the image",
 }
 """What each column measures. Columns `f_0.2` to `f_0.8` are region scores F_σ; `…_sd` is the deviation over runs."""
 
@@ -62,6 +62,8 @@ class TableInfo:
         quoted: Row → where its numbers come from, for rows that the authors did not compute with their own predictions.
         bold: Cells (row, column) known to be printed bold.
         second: Cells known to be underlined as second best.
+        same_as: Row → (table, row) further up of the same system on the same data set: their numbers must agree.
+        best_of: Row → (table, row) with mean and deviation of all runs of the system of which it is the best run.
         uncertain: What the recognition of the text leaves open.
     """
 
@@ -79,6 +81,8 @@ class TableInfo:
     quoted: dict[str, str] = field(default_factory=dict)
     bold: tuple[tuple[str, str], ...] = ()
     second: tuple[tuple[str, str], ...] = ()
+    same_as: dict[str, tuple[int, str]] = field(default_factory=dict)
+    best_of: dict[str, tuple[int, str]] = field(default_factory=dict)
     uncertain: tuple[str, ...] = ()
 
     @property
@@ -95,17 +99,18 @@ class TableInfo:
 
 @cache
 def _infos() -> dict[tuple[str, int], TableInfo]:
-    raw: dict[str, dict[str, Any]] = json.loads(
-        (resources.files("fundus_lib.published") / "tables.json").read_text("utf-8")
-    )
     infos = {}
-    for key, values in raw.items():
-        paper, number = key.split("/")
-        for name in ("bold", "second"):
-            values[name] = tuple((row, column) for row, column in values.get(name, ()))
-        for name in ("label", "named", "uncertain"):
-            values[name] = tuple(values.get(name, ()))
-        infos[paper, int(number)] = TableInfo(paper, int(number), **values)
+    for paper in PAPERS:
+        file = resources.files("fundus_lib.published") / f"{paper}_tables.json"
+        raw: dict[str, dict[str, Any]] = json.loads(file.read_text("utf-8"))
+        for number, values in raw.items():
+            for name in ("bold", "second"):
+                values[name] = tuple((row, column) for row, column in values.get(name, ()))
+            for name in ("label", "named", "uncertain"):
+                values[name] = tuple(values.get(name, ()))
+            for name in ("same_as", "best_of"):
+                values[name] = {row: (place, other) for row, (place, other) in values.get(name, {}).items()}
+            infos[paper, int(number)] = TableInfo(paper, int(number), **values)
     return infos
 
 

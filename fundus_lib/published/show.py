@@ -1,4 +1,4 @@
-"""Printed tables on the page: a sign on every cell that breaks a law, and every row in one picture."""
+"""Printed tables on the page: a sign on every cell that breaks a law, and every row in one figure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sign:
 SIGNS: dict[str, Sign] = {
     "broken": Sign("✗", "#D55E00", "contradicts another number of the paper"),
     "area": Sign("◇", "#009E73", "is no area under a curve through the scores beside it"),
-    "cut": Sign("≈", "#E69F00", "can only be if digits were cut off instead of rounded"),
+    "truncated": Sign("≈", "#E69F00", "can only be if digits were truncated instead of rounded"),
     "count": Sign("?", "#CC79A7", "is no count out of any set that the paper names, nor out of a fifth"),
     "pooled": Sign("≠", "#56B4E9", "cannot come from counts pooled over all images"),
 }
@@ -45,7 +45,7 @@ def mark(check: Check) -> str | None:
         return None
     if check.kind == "always":
         return check.verdict
-    return check.kind if check.verdict == "broken" else "cut"
+    return check.kind if check.verdict == "broken" else "truncated"
 
 
 def _style(background: str = "") -> str:
@@ -166,6 +166,7 @@ def overview() -> Figure:
     from matplotlib.patches import Rectangle
 
     figure, axis = plt.subplots(figsize=(8.5, 2.5))
+    widest = 0.0
     for y, paper in enumerate(PAPERS):
         x = 0.0
         for known in (t for t in tables() if t.paper == paper):
@@ -177,7 +178,13 @@ def overview() -> Figure:
                 axis.text(x + 0.4, y, SIGNS[key].sign if key else "", ha="center", va="center", fontsize=8)
                 x += 1
             x += 0.4  # a gap between tables
-    axis.set(xlim=(-0.3, 45), ylim=(4.6, -0.6), xticks=[], title="Every printed row; gaps separate tables")
+        widest = max(widest, x)
+    axis.set(
+        xlim=(-0.3, widest + 0.6),
+        ylim=(len(PAPERS) - 0.4, -0.6),
+        xticks=[],
+        title="Every printed row; gaps separate tables",
+    )
     axis.set_yticks(range(len(PAPERS)), PAPERS)
     axis.grid(visible=False)
     for side in ("left", "bottom"):

@@ -17,7 +17,6 @@ from fundus_lib.data.shrink import shrink
 
 pytestmark = pytest.mark.real_data
 TABLE1 = (960, 1440)
-DUAL_BRANCH = ("exudates", "exudates_by_photograph", "table1", "mean_colour")
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +219,12 @@ def test_share_of_the_test_set_that_is_lesion(published):
     assert summary.measured("IDRiD")["test_lesion_share"] == pytest.approx(share, rel=1e-12)
 
 
-def test_part_of_the_summary_for_dual_branch(published):
-    """What the chapter on its data shows beside the drawn photographs is what the files give."""
+def test_exudates_and_colours_of_the_summary(published):
+    """What pages show beside the synthetic images is what the files give."""
     measured = summary.measured("IDRiD")
-    assert {key: measured[key] for key in DUAL_BRANCH} == summary.for_dual_branch(published)
+    exudates = summary.summarise_exudates(published)
+    assert {key: measured[key] for key in exudates} == exudates
+    assert measured["mean_colour"] == summary.mean_colours(published)
     exudates, row = measured["exudates"], measured["lesions"]["EX"]
     pixels = np.repeat(exudates["pixels"], exudates["components"])
     areas = pixels / exudates["image_pixels"]
@@ -234,11 +235,11 @@ def test_part_of_the_summary_for_dual_branch(published):
     assert sum(single["small_pixels"]) == pixels[areas < single["small_below"]].sum()
 
 
-def test_part_of_the_summary_for_sunet(published):
+def test_grades_and_squares_of_the_summary(published):
     """Lesions beside grades, and what is left of lesions in the grader's square: as measured, and as one can check."""
     measured = summary.measured("IDRiD")
     assert {key: measured[key] for key in ("graded_lesions", "square_survival", "square_edge")} == json.loads(
-        json.dumps(summary.for_sunet(published))
+        json.dumps(summary.summarise_graded(published))
     )
     table = pd.DataFrame(measured["graded_lesions"])
     assert table[splits.OVERLAP_COLUMNS].equals(splits.overlap()[splits.OVERLAP_COLUMNS])
@@ -249,21 +250,6 @@ def test_part_of_the_summary_for_sunet(published):
     assert (table.dr_by_rule == 2).all()
     assert table.filter(like="quadrant").min(axis=1).max() == 16  # severe would take more than 20 in each
     assert 1.15 < measured["square_edge"] < 1.25  # in photograph heights; the field is cut off above and below
-
-
-def test_one_reading_of_table_1_gives_its_digits():
-    """All photographs, masks shrunk to the nearest pixel, 8-connected, digits cut off; by rounding there is none."""
-
-    def cut(value, digit):  # e.g. 1.107e-4 to tenths of 1e-4
-        return int(value / digit + 1e-9)
-
-    fits, rounded = [], []
-    for row in summary.measured("IDRiD")["table1"]:
-        values = [(row["ratio"], 1), (row["p90"], 1e-5), (row["p10"], 1e-7)]
-        key = (row["images"], row["shrinking"], row["connectivity"])
-        fits += [key] * ([cut(*value) for value in values] == [110, 11, 50])
-        rounded += [key] * ([round(value / digit) for value, digit in values] == [110, 11, 50])
-    assert (fits, rounded) == ([("all", "nearest", 8)], [])
 
 
 def test_dropping_the_leaks(idrid_root):

@@ -30,9 +30,9 @@ def test_a_lesion_is_left_if_a_pixel_of_the_square_meets_it():
 
 
 def test_the_square_itself_drops_lesions_of_one_pixel():
-    """The field of view is 300 wide, so a square of 64 takes 64 of 75 columns of a photograph of 64 rows."""
+    """The field of view is 300 wide, so a square of 64 takes 64 of 75 columns of an image of 64 rows."""
     mask = np.zeros((1, *FULL), np.uint8)
-    for column in range(72, 312, 8):  # a pixel in every other column of the shrunk photograph
+    for column in range(72, 312, 8):  # a pixel in every other column of the shrunk image
         mask[0, 120:124, column : column + 4] = 1
     left, total = square_survivors(mask, shrunk(mask, 64), 64)[0]
     assert total == 30

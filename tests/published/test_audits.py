@@ -18,8 +18,8 @@ BROKEN = {
     ("pldmlt", 3, "L_S + L_C + Upd-Net + Weight", "as in Table 1, segmentation: Ours", "miou"),
     ("sunet", 1, "SUNet", "accuracy is k/103", "dr"),
 }
-# hold only if digits were cut off instead of rounded
-CUT = {
+# hold only if digits were truncated instead of rounded
+TRUNCATED = {
     ("pldmlt", 2, "segmentation: UNet", "IoU within its band", "miou"),
     ("pldmlt", 2, "segmentation: UNet", "IoU from F1", "miou"),
     ("pldmlt", 2, "segmentation: Ours", "IoU from F1", "miou"),
@@ -66,8 +66,8 @@ def test_laws_that_always_hold(audit: pd.DataFrame) -> None:
     assert found_in(audit[(audit.verdict == "broken") & (audit.kind == "always")]) == BROKEN
 
 
-def test_cut_digits(audit: pd.DataFrame) -> None:
-    assert found_in(audit[audit.verdict == "cut"]) == CUT
+def test_truncated_digits(audit: pd.DataFrame) -> None:
+    assert found_in(audit[audit.verdict == "truncated"]) == TRUNCATED
 
 
 def test_rows_that_are_not_pooled(audit: pd.DataFrame) -> None:
@@ -98,7 +98,7 @@ def test_summary() -> None:
         "checked",
         "checks",
         "broken",
-        "cut",
+        "truncated",
         "not_pooled",
         "no_count",
         "no_area",

@@ -7,7 +7,7 @@ import pytest
 from fundus_lib import published
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.published import best_case_p, welch_p
-from fundus_lib.published.claim import about, better, within_chance
+from fundus_lib.published.claim import check_ahead, check_beyond_chance, check_difference
 
 # the claims that the printed digits contradict, and how many of them do
 CONTRADICTED = {
@@ -45,18 +45,19 @@ def test_contradicted_claims() -> None:
 def test_with_the_corrected_row_the_claim_holds() -> None:
     rivals = [(5, row) for row in ("Deeplabv3+", "DNL + CBCE", "DNL + Dice", "SPNet + CBCE", "SPNet + Dice")]
     columns = ["iou", "f1", "aupr", "f_0.2", "f_0.35", "f_0.5", "f_0.65", "f_0.8"]
-    assert better("dual_branch", (3, "Dual PSPNet + DSM"), rivals, columns) == []
+    assert check_ahead("dual_branch", (3, "Dual PSPNet + DSM"), rivals, columns) == []
 
 
 def test_equal_digits_decide_nothing() -> None:
-    assert better("sunet", (1, "SUNet"), [(1, "DME+LR")], ["dme"]) == []
-    assert better("sunet", (1, "DME"), [(1, "SUNet")], ["dme"]) == ["dme: SUNet 0.8155 against 0.7961"]
-    assert better("sunet", (1, "SUNet"), [(1, "DME")], ["dme"], margin=0.0196) == ["dme: DME 0.7961 against 0.8155"]
+    assert check_ahead("sunet", (1, "SUNet"), [(1, "DME+LR")], ["dme"]) == []
+    assert check_ahead("sunet", (1, "DME"), [(1, "SUNet")], ["dme"]) == ["dme: SUNet 0.8155 against 0.7961"]
+    behind = ["dme: DME 0.7961 against 0.8155"]
+    assert check_ahead("sunet", (1, "SUNet"), [(1, "DME")], ["dme"], margin=0.0196) == behind
 
 
 def test_a_difference_of_printed_numbers_is_an_interval() -> None:
-    assert about("0.61", "0.52", 0.095, 0.1) == []
-    assert about("0.61", "0.52", 0.101, 0.2) == ["0.61 − 0.52 is between 0.0800 and 0.1000"]
+    assert check_difference("0.61", "0.52", 0.095, 0.1) == []
+    assert check_difference("0.61", "0.52", 0.101, 0.2) == ["0.61 − 0.52 is between 0.0800 and 0.1000"]
 
 
 @pytest.mark.parametrize("both", [0, 10, 40])
@@ -91,7 +92,7 @@ def test_welch_needs_runs() -> None:
 
 
 def test_clear_gains_are_not_called_chance() -> None:
-    assert within_chance("hecl", 2, [("U-Net", "U-Net w/ Proposed")], ["iou", "f1", "recall"]) == []
+    assert check_beyond_chance("hecl", 2, [("U-Net", "U-Net w/ Proposed")], ["iou", "f1", "recall"]) == []
 
 
 def test_unknown_paper() -> None:

@@ -31,7 +31,7 @@ def test_what_was_rounded_lies_inside(value: Fraction, digits: int) -> None:
 @given(VALUES, DIGITS)
 def test_what_was_cut_lies_inside(value: Fraction, digits: int) -> None:
     for rounding in (ROUND_DOWN, ROUND_HALF_UP):
-        found = interval(printed(value, digits, rounding), "cut")
+        found = interval(printed(value, digits, rounding), "truncated")
         assert found.low <= value <= found.high
 
 
@@ -66,12 +66,12 @@ def test_every_count_is_found_again(n: int, data: st.DataObject, digits: int) ->
     text = printed(Fraction(k, n), digits)
     found = count_of(text, n)
     assert found is not None and found <= k and Fraction(k - found, n) <= Fraction(1, 10**digits)
-    assert count_of(printed(Fraction(k, n), digits, ROUND_DOWN), n, "cut") is not None
+    assert count_of(printed(Fraction(k, n), digits, ROUND_DOWN), n, "truncated") is not None
 
 
 def test_counts() -> None:
     assert [count_of(text, 103) for text in ("0.6117", "0.6116", "0.6505", "0.6506")] == [63, None, 67, None]
-    assert [count_of(text, 103, "cut") for text in ("0.6116", "0.6506")] == [63, None]
+    assert [count_of(text, 103, "truncated") for text in ("0.6116", "0.6506")] == [63, None]
     assert count_of("1.0", 7) == 7 and count_of("0.0", 7) == 0
     with pytest.raises(ArgumentError):
         count_of("0.5", 0)

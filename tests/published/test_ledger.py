@@ -5,13 +5,13 @@ import re
 from importlib import import_module
 
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.published import ledger, ledger_summary, show_ledger, table, tables
 from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations
 from fundus_lib.recipes import PAPERS, recipes
+from helpers.records import RECORD
 
 MODULE = import_module("fundus_lib.published.ledger")  # whose name in the package is the function's
 METRICS = {"EX_sensitivity": 0.7, "EX_iou": 0.6, "EX_aupr": 0.9, "EX_aupr_11": 0.8, "EX_region_f1_0.35": 0.95}
@@ -113,8 +113,8 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
     as_it_is = recipe("1/sunet", "sunet")
     said = deviations("sunet", "1/sunet", save(tmp_path, as_it_is))
     assert [text for text in said if "unsaid" not in text] == [
-        "photographs that training and test sets share, and contradictory twins, left out",
-        f"a share of {as_it_is.validation} of the training images chooses the epoch instead of training",
+        "images that training and test sets share, and contradictory twins, left out",
+        f"a fraction of {as_it_is.validation} of the training images chooses the epoch instead of training",
     ]
     assert f"squares of {as_it_is.side} pixels (unsaid)" in said and not any("instead of None" in text for text in said)
     small = deviations("sunet", "1/sunet", save(tmp_path, recipe("small/sunet", "sunet")))
@@ -122,9 +122,7 @@ def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
         *small
     } - {*said}
     with_leaks = deviations("sunet", "1/sunet", save(tmp_path, recipe("beyond/leaks", "sunet")))
-    assert {*said} - {*with_leaks} == {
-        "photographs that training and test sets share, and contradictory twins, left out"
-    }
+    assert {*said} - {*with_leaks} == {"images that training and test sets share, and contradictory twins, left out"}
     control = deviations("sunet", "1/dr_dme", save(tmp_path, recipe("beyond/dr_dme_alternating", "sunet")))
     assert {*control} - {*said} == {
         "with the layers of the lesion regulariser",

@@ -1,7 +1,8 @@
-"""Table 1 of dual_branch by every reading of its words: which photographs, which masks, percentiles of what.
+"""Table 1 of dual_branch by every reading of its words: which images, which masks, percentiles of what.
 
-The paper says neither how the masks were shrunk nor what touches what, and of what its percentiles are taken it says
-two things. Each choice moves the numbers, so the printed digits tell something about the choice.
+The paper states neither how the masks were resized nor which pixels are connected, and it states two things about what
+its percentiles are taken over. Each choice changes the numbers, so the printed digits are evidence about the choice.
+`measured` has the numbers of the real files, without a pixel of any image.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import resources
 from os import PathLike
 
 import cv2
@@ -24,18 +26,18 @@ from fundus_lib.data.stats import TABLE1_SIZE, component_areas
 
 SHRINKING = ("nearest", "linear", "area", "none")
 """How a mask gets its size: the nearest pixel of the large one; its neighbours' mean, at least one half; the mean over
-the area, at least one half (as this library shrinks masks, `images.resize_mask`); or not at all."""
+the area, at least one half (as this library resizes masks, `fundus_lib.data.images.resize_mask`); or not at all."""
 
 CONNECTIVITY = (8, 4)
 """Whether two pixels that touch at a corner belong together (8), or only those that share an edge (4)."""
 
 IMAGES = ("all", "train", "test")
-"""Whose photographs: both sets of the segmentation part, or one."""
+"""Which images: both sets of the segmentation part, or one."""
 
 
 @dataclass(frozen=True)
 class _Exudates:
-    """The exudates of one photograph under one reading: their areas in pixels, and the pixels of the photograph."""
+    """The exudates of one image under one reading: their areas in pixels, and the pixels of the image."""
 
     areas: NDArray[np.int64]
     total: int
@@ -54,30 +56,40 @@ def readings(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.DataFram
         One row for each of `IMAGES`, `SHRINKING` and `CONNECTIVITY` (the first three columns), with
 
         - components: how many exudates there are;
-        - ratio: background to exudate pixels, all photographs pooled;
-        - ratio_of_images: the mean of the photographs' own ratios, over those that have exudates;
-        - p90, p10: percentiles of the area of an exudate as a share of the photograph, over **exudates**;
+        - ratio: background to exudate pixels, all images pooled;
+        - ratio_of_images: the mean of the images' own ratios, over those that have exudates;
+        - p90, p10: percentiles of the area of an exudate as a fraction of the image, over **exudates**;
         - p90_of_pixels, p10_of_pixels: the same over exudate **pixels**, see `pixel_percentile`;
-        - p90_of_images, p10_of_images: the mean of the photographs' own percentiles over exudates.
+        - p90_of_images, p10_of_images: the mean of the images' own percentiles over exudates.
 
     Raises:
         FundusError: As `IDRiDSegmentation`.
+
+    Example:
+        >>> table = readings("data/IDRiD")  # doctest: +SKIP
+        >>> table.to_csv("dual_branch_readings.csv", index=False, float_format="%.6g")  # doctest: +SKIP
     """
     jobs = [(data, i) for data in _open(root) for i in range(len(data))]
-    measured: dict[tuple[str, str, int], list[_Exudates]] = {}
+    by_reading: dict[tuple[str, str, int], list[_Exudates]] = {}
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda job: _of_image(job[0].mask(job[1])[0], size), jobs)
         for (data, _), image in zip(jobs, tqdm(found, "exudates", len(jobs), unit="image"), strict=True):
             for (how, connectivity), exudates in image.items():
-                measured.setdefault((data.split, how, connectivity), []).append(exudates)
+                by_reading.setdefault((data.split, how, connectivity), []).append(exudates)
     rows = []
     for images in IMAGES:
         for how in SHRINKING:
             for connectivity in CONNECTIVITY:
-                of = [e for split in _splits(images) for e in measured[split, how, connectivity]]
+                of = [e for split in _splits(images) for e in by_reading[split, how, connectivity]]
                 reading = {"images": images, "shrinking": how, "connectivity": connectivity}
                 rows.append(reading | _row(of))
     return pd.DataFrame(rows)
+
+
+def measured() -> pd.DataFrame:
+    """The table of `readings` as measured on the published files of IDRiD, to six digits."""
+    with (resources.files("fundus_lib.published") / "dual_branch_readings.csv").open(encoding="utf-8") as file:
+        return pd.read_csv(file)
 
 
 def pixel_percentile(areas: ArrayLike, percent: float) -> float:
@@ -126,16 +138,16 @@ def _of_image(mask: Pixels, size: Size) -> dict[tuple[str, int], _Exudates]:
 
 
 def _row(images: Sequence[_Exudates]) -> dict[str, float]:
-    """The statistics of the exudates of some photographs; NaN where there is none."""
+    """The statistics of the exudates of some images; NaN where there is none."""
     having = [e for e in images if len(e.areas)]
     total, lesion = sum(e.total for e in images), sum(int(e.areas.sum()) for e in images)
     row: dict[str, float] = {"components": sum(len(e.areas) for e in images)}
     row["ratio"] = total / lesion - 1 if having else np.nan
     row["ratio_of_images"] = float(np.mean([e.total / e.areas.sum() - 1 for e in having])) if having else np.nan
-    shares = [e.areas / e.total for e in having]
-    pooled = np.concatenate([np.empty(0), *shares])
+    fractions = [e.areas / e.total for e in having]
+    pooled = np.concatenate([np.empty(0), *fractions])
     for q in (90, 10):
         row[f"p{q}"] = float(np.percentile(pooled, q)) if having else np.nan
         row[f"p{q}_of_pixels"] = pixel_percentile(pooled, q) if having else np.nan
-        row[f"p{q}_of_images"] = float(np.mean([np.percentile(share, q) for share in shares])) if having else np.nan
+        row[f"p{q}_of_images"] = float(np.mean([np.percentile(areas, q) for areas in fractions])) if having else np.nan
     return row
