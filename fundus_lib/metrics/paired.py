@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
-from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import binomtest
 from torch import Tensor
 
 from fundus_lib.errors import ArgumentError
@@ -94,12 +93,12 @@ def mcnemar(only_a: int, only_b: int) -> float:
         only_b: Images that only B got right.
 
     Returns:
-        Twice the chance of at most min(only_a, only_b) heads in only_a + only_b throws of a coin, and 1 at most.
+        The p-value of `only_a` heads in `only_a + only_b` throws of a fair coin (`scipy.stats.binomtest`); 1 for no
+        throw.
 
     Raises:
         ArgumentError: A number is negative.
     """
-    only_a, only_b = index(only_a), index(only_b)  # numpy's integers would overflow from 2**63 on
     if min(only_a, only_b) < 0:
         raise ArgumentError(
             "mcnemar",
@@ -109,5 +108,4 @@ def mcnemar(only_a: int, only_b: int) -> float:
             remedy="count the images that one got right and the other wrong",
         )
     throws = only_a + only_b
-    rare = sum(comb(throws, heads) for heads in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * rare / (1 << throws))
+    return float(binomtest(only_a, throws).pvalue) if throws else 1.0
