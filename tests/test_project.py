@@ -39,7 +39,8 @@ def test_every_direct_dependency_is_pinned_at_what_is_installed() -> None:
 
 def test_every_import_of_the_library_is_a_declared_dependency() -> None:
     declared = {re.split(r"[<>=\[; ]", r)[0].lower() for r in PROJECT["dependencies"]}
-    module_of = {"cv2": "opencv-python-headless", "pil": "pillow", "cycler": "matplotlib"}  # cycler is a part of it
+    # cycler is a part of matplotlib
+    module_of = {"cv2": "opencv-python-headless", "pil": "pillow", "cycler": "matplotlib", "sklearn": "scikit-learn"}
     found = set()
     for path in (ROOT / "fundus_lib").rglob("*.py"):
         found |= set(re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.M))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import comb
-from operator import index
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import binomtest
 from torch import Tensor
 
 from fundus_lib.checks import check_shapes
@@ -95,12 +94,12 @@ def mcnemar(only_a: int, only_b: int) -> float:
         only_b: Images that only B predicts correctly.
 
     Returns:
-        Twice the probability of at most min(only_a, only_b) heads in only_a + only_b coin tosses, and 1 at most.
+        The p-value of `only_a` heads in `only_a + only_b` throws of a fair coin (`scipy.stats.binomtest`); 1 for no
+        throw.
 
     Raises:
         ArgumentError: A number is negative.
     """
-    only_a, only_b = index(only_a), index(only_b)  # numpy's integers would overflow from 2**63 on
     if min(only_a, only_b) < 0:
         raise ArgumentError(
             "mcnemar",
@@ -109,6 +108,5 @@ def mcnemar(only_a: int, only_b: int) -> float:
             expected="0 or more",
             remedy="count the images that one predicts correctly and the other does not",
         )
-    tosses = only_a + only_b
-    rare = sum(comb(tosses, heads) for heads in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * rare / (1 << tosses))
+    throws = only_a + only_b
+    return float(binomtest(only_a, throws).pvalue) if throws else 1.0

@@ -82,7 +82,7 @@ def test_memory(benchmark):
 def in_own_process(way, side):
     """What this file prints when it is run: MiB that a step adds at its peak, with nothing held back."""
     command = [sys.executable, Path(__file__), way, str(side)]
-    exact = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
+    exact = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "PYTHONPATH": os.pathsep.join(sys.path)}  # and helpers
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=exact).stdout)
 
 

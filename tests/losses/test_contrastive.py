@@ -59,25 +59,25 @@ def test_by_hand_what_the_paper_prints_and_what_its_code_calls():
     assert NTXentLoss()(apart, labels).item() == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_with_equally_many_positives_supcon_is_the_larger_and_with_one_they_agree(seed):
-    features = torch.randn(12, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    labels = torch.arange(12) % 2
-    assert SupConLoss()(features, labels) > max(NTXentLoss()(features, labels), math.log(5))
-    pairs = torch.arange(12) % 6
-    assert SupConLoss()(features, pairs).item() == pytest.approx(NTXentLoss()(features, pairs).item())
+def test_with_equally_many_positives_supcon_is_the_larger_and_with_one_they_agree():
+    for seed in range(20):
+        features = torch.randn(12, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        labels = torch.arange(12) % 2
+        assert SupConLoss()(features, labels) > max(NTXentLoss()(features, labels), math.log(5))
+        pairs = torch.arange(12) % 6
+        assert SupConLoss()(features, pairs).item() == pytest.approx(NTXentLoss()(features, pairs).item())
 
 
 @pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss()])
-@pytest.mark.parametrize("labels", [[0], [1, 1, 1], [0, 1, 2], [False, True]])
-def test_nothing_to_contrast_gives_zero_without_gradient(loss, labels):
-    features = torch.randn(len(labels), 4, requires_grad=True)
-    value = loss(features, torch.tensor(labels))
-    (gradient,) = torch.autograd.grad(value, features, create_graph=True)
-    assert value.item() == 0
-    assert torch.equal(gradient, torch.zeros_like(gradient))
-    gradient.square().sum().backward()  # and so on, for training through a training step
-    assert not features.grad.any()
+def test_nothing_to_contrast_gives_zero_without_gradient(loss):
+    for labels in ([0], [1, 1, 1], [0, 1, 2], [False, True]):
+        features = torch.randn(len(labels), 4, requires_grad=True)
+        value = loss(features, torch.tensor(labels))
+        (gradient,) = torch.autograd.grad(value, features, create_graph=True)
+        assert value.item() == 0
+        assert torch.equal(gradient, torch.zeros_like(gradient))
+        gradient.square().sum().backward()  # and so on, for training through a training step
+        assert not features.grad.any()
 
 
 @pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss()])

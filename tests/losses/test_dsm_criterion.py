@@ -50,12 +50,12 @@ def test_schedule():
         assert [branch_weights(epoch / epochs, "equation") for epoch in range(epochs)] == [w[::-1] for w in weights]
 
 
-@pytest.mark.parametrize("progress", [-0.01, 1.01, math.nan, math.inf])
-def test_progress_is_a_fraction(progress):
-    with pytest.raises(ArgumentError, match="progress"):
-        branch_weights(progress)
-    with pytest.raises(ArgumentError, match="progress"):
-        DualBranchCriterion()({"large_logits": NOTHING, "small_logits": NOTHING}, {"mask": MASK}, progress)
+def test_progress_is_a_share():
+    for progress in (-0.01, 1.01, math.nan, math.inf):
+        with pytest.raises(ArgumentError, match="progress"):
+            branch_weights(progress)
+        with pytest.raises(ArgumentError, match="progress"):
+            DualBranchCriterion()({"large_logits": NOTHING, "small_logits": NOTHING}, {"mask": MASK}, progress)
 
 
 def test_one_network_with_an_auxiliary_head():
@@ -155,8 +155,7 @@ def test_class_balanced_rows():
     assert dual(both, {"mask": MASK}, 0.6)["total"].item() == pytest.approx(1.4 * main)
 
 
-@pytest.mark.parametrize("small", ["rebalanceddice", "sampleddice"])
-@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(("base", "small"), [*((base, "rebalanceddice") for base in BASES), (BASES[0], "sampleddice")])
 def test_two_branches_train_on_images_of_their_own(base, small):
     """Twenty steps: the loss falls, and each branch learns from its own images alone."""
     torch.manual_seed(0)
@@ -209,19 +208,19 @@ def test_gradients_reach_everything_with_the_weight_that_is_due():
         assert [key for key, gradient in gradients.items() if not gradient.any()] == [f"{silent}_logits"]
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
-def test_narrow_types_and_extremes(dtype):
-    for scale in (1.0, 1e4):
-        torch.manual_seed(0)
-        keys = [f"{branch}_{key}" for branch in ("large", "small") for key in ("logits", "aux")]
-        output = {key: (scale * torch.randn(2, 1, 6, 5)).to(dtype).requires_grad_() for key in keys}
-        mask = (torch.rand(2, 1, 6, 5) < 0.3).to(torch.uint8)
-        parts = DualBranchCriterion()(output, {"mask": mask}, 0.5)
-        assert {value.dtype for value in parts.values()} == {torch.float32}
-        exact = DualBranchCriterion()({key: x.detach().double() for key, x in output.items()}, {"mask": mask}, 0.5)
-        assert values(parts) == pytest.approx(values(exact), rel=1e-5)
-        parts["total"].backward()
-        assert all(x.grad.isfinite().all() for x in output.values())
+def test_narrow_types_and_extremes():
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        for scale in (1.0, 1e4):
+            torch.manual_seed(0)
+            keys = [f"{branch}_{key}" for branch in ("large", "small") for key in ("logits", "aux")]
+            output = {key: (scale * torch.randn(2, 1, 6, 5)).to(dtype).requires_grad_() for key in keys}
+            mask = (torch.rand(2, 1, 6, 5) < 0.3).to(torch.uint8)
+            parts = DualBranchCriterion()(output, {"mask": mask}, 0.5)
+            assert {value.dtype for value in parts.values()} == {torch.float32}
+            exact = DualBranchCriterion()({key: x.detach().double() for key, x in output.items()}, {"mask": mask}, 0.5)
+            assert values(parts) == pytest.approx(values(exact), rel=1e-5)
+            parts["total"].backward()
+            assert all(x.grad.isfinite().all() for x in output.values())
 
 
 def test_what_is_missing_or_impossible_is_named():

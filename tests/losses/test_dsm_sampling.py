@@ -38,8 +38,7 @@ def numbers(logits, target, p, smooth):
     return n, positive, k, d, s, excess, math.sqrt((2 - d) ** 2 * k * v_pos + d**2 * (n - k) * v_neg) / s
 
 
-@pytest.mark.parametrize("p", SHARES)
-@pytest.mark.parametrize("smooth", [1e-3, 1.0])
+@pytest.mark.parametrize(("p", "smooth"), [(0.25, 1e-3), (0.5, 1.0), (0.75, 1e-3), (None, 1.0)])
 def test_closed_form_is_the_mean_of_the_samples(p, smooth):
     logits, target = photograph()
     repeats = 20_000
@@ -53,7 +52,7 @@ def test_closed_form_is_the_mean_of_the_samples(p, smooth):
     assert abs(sampled - (closed - excess)) < error
 
 
-@pytest.mark.parametrize("p", SHARES)
+@pytest.mark.parametrize("p", [0.25, None])
 def test_closed_form_has_the_mean_gradient_of_the_samples(p):
     """A pixel sampled c times has c times a gradient; c is binomial, and the gradient once sampled nearly the same."""
     logits, target = photograph(16, 20, lesion=12)
@@ -137,11 +136,11 @@ def test_what_the_closed_form_neglects_is_below_what_is_documented():
             assert excess < deviation / 1000
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_with_the_channels_own_fraction_it_is_dice(seed):
-    logits, target = photograph(lesion=3 + seed, seed=seed)
-    same = RebalancedDiceLoss((3 + seed + 0.5) / target.numel(), smooth=2.0)
-    assert same(logits, target).item() == pytest.approx(DiceLoss(2.0)(logits, target).item(), rel=1e-12)
+def test_with_the_share_of_the_map_it_is_dice():
+    for seed in range(20):
+        logits, target = photograph(lesion=3 + seed, seed=seed)
+        same = RebalancedDiceLoss((3 + seed + 0.5) / target.numel(), smooth=2.0)
+        assert same(logits, target).item() == pytest.approx(DiceLoss(2.0)(logits, target).item(), rel=1e-12)
 
 
 def test_the_size_of_a_lesion_never_enters():
