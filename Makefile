@@ -6,7 +6,7 @@
 #   make execute             runs the notebooks whose source or library has changed and stores their outputs
 #   make lab                 JupyterLab
 #   make records             lists our recorded runs
-#   make benchmarks          times ours against the usual alternative
+#   make benchmarks          times ours in pairs with the usual alternative
 #   make address             carries the repository's address from pyproject.toml to badges and Colab cells
 #   make clean               removes what was built, not .venv
 
@@ -69,7 +69,8 @@ records: $(READY)
 	$(BIN)/fundus records
 
 benchmarks: $(READY)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --dist=no
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --dist=no --benchmark-timer=time.process_time \
+		--benchmark-columns=min,median,max,rounds
 
 address: $(READY)
 	$(BIN)/python tools/notebooks.py address

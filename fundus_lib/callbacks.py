@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from fundus_lib.provenance import commit
@@ -102,6 +104,40 @@ class Best(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint ended."""
         self.epoch, self.highest, self.weights = (state_dict[name] for name in ("epoch", "highest", "weights"))
+
+
+class Saver(ModelCheckpoint):
+    """Writes a checkpoint after an epoch; where epochs are shorter than `SECONDS_BETWEEN`, not after each of them.
+
+    The first epoch, the last one, and that after which a run stops are always written.
+
+    Args:
+        path: The file.
+    """
+
+    SECONDS_BETWEEN = 20.0
+    """A checkpoint holds the weights up to five times (two moments, two best epochs): on a GPU, writing one takes
+    longer than a short epoch."""
+
+    def __init__(self, path: Path):
+        super().__init__(
+            path.parent,
+            filename=path.stem,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self._written = float("-inf")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write, if it is time."""
+        last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        late = trainer.strategy.reduce_boolean_decision(
+            time.monotonic() - self._written > self.SECONDS_BETWEEN, all=False
+        )
+        if last or late:
+            super().on_train_epoch_end(trainer, pl_module)
+            self._written = time.monotonic()
 
 
 class Deadline(L.Callback):

@@ -71,9 +71,12 @@ def _version(package: str) -> str | None:
 def commit() -> dict[str, str | bool | None]:
     """`commit` and `dirty` of the library.
 
-    Outside a git checkout, where only an export of the repository travels, the commit is that of `FUNDUS_COMMIT`, whose
-    files nobody has compared (`dirty` is None); both are None where it is not set.
+    Where only an export of the repository travels, `FUNDUS_COMMIT` says which commit it is of; nobody has compared its
+    files, so that `dirty` is None. Both are None outside a git checkout where it is not set.
     """
+    named = os.environ.get("FUNDUS_COMMIT")
+    if named:
+        return {"commit": named, "dirty": None}
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -86,4 +89,4 @@ def commit() -> dict[str, str | bool | None]:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError):
-        return {"commit": os.environ.get("FUNDUS_COMMIT") or None, "dirty": None}
+        return {"commit": None, "dirty": None}

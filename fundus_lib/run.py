@@ -16,10 +16,10 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fundus_lib import records
-from fundus_lib.callbacks import Best, Curve, Deadline
+from fundus_lib.callbacks import Best, Curve, Deadline, Saver
 from fundus_lib.checkpoints import save_model
 from fundus_lib.data.epochs import EpochsModule
 from fundus_lib.devices import check_precision, choose_device
@@ -170,14 +170,11 @@ def _train(
         for parameter_name, parameter in task.model.named_parameters():
             parameter.requires_grad_(parameter_name.startswith(stage.trainable))
         best = _best(stage, curve)
-        checkpoint = ModelCheckpoint(
-            folder, filename=path.stem, every_n_epochs=1, save_on_train_epoch_end=True, enable_version_counter=False
-        )
         bars = [TQDMProgressBar(refresh_rate=10)] if settings["enable_progress_bar"] else []
         trainer = L.Trainer(
             max_epochs=stage.epochs,
             gradient_clip_val=task.clip,
-            callbacks=[curve, *best, deadline, checkpoint, *bars],
+            callbacks=[curve, *best, deadline, Saver(path), *bars],
             **settings,
         )
         batches = EpochsModule(stage.images, stage.batches, stage.load, batch=stage.batch, first=before[0])

@@ -63,9 +63,8 @@ class Crops(Dataset[dict[str, Tensor]]):
     @cached_property
     def lesion_pixels(self) -> list[tuple[int, list[Tensor]]]:
         """Number of each image with lesions, with flat indices of the pixels of each of its lesions, on the CPU."""
-        found = [
-            [torch.nonzero(lesion.flatten())[:, 0] for lesion in mask.cpu() if lesion.any()] for mask in self.masks
-        ]  # type: ignore[union-attr]
+        masks = (mask.cpu() for mask in self.masks if mask is not None)
+        found = [[torch.nonzero(lesion.flatten())[:, 0] for lesion in mask if lesion.any()] for mask in masks]
         return [(number, lesions) for number, lesions in enumerate(found) if lesions]
 
     def __len__(self) -> int:

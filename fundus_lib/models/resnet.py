@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck
 
 from fundus_lib.errors import ArgumentError, WeightsError
@@ -149,10 +150,31 @@ def convolution(
 ) -> list[nn.Module]:
     """Convolution that keeps the size (divided by the stride), batch normalisation, ReLU or leaky ReLU."""
     padding = dilation * (kernel // 2)
-    layer = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, dilation, bias=False)
+    make = AtrousConv2d if dilation > 1 else nn.Conv2d
+    layer = make(channels_in, channels_out, kernel, stride, padding, dilation, bias=False)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     activation = nn.LeakyReLU(leak, inplace=True) if leak else nn.ReLU(inplace=True)
     return [layer, nn.BatchNorm2d(channels_out), activation]
+
+
+class AtrousConv2d(nn.Conv2d):
+    """A convolution that keeps the size and omits the rows and columns of its kernel that only meet padding.
+
+    Where a feature map is no higher than the dilation rate, two of the three rows of a 3×3 kernel multiply zeros alone;
+    likewise for columns. The weight is :class:`torch.nn.Conv2d`'s, and so is the result, up to rounding. Kernels are
+    odd and the padding is dilation · (kernel // 2).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, C', h/stride, w/stride)."""
+        height, width = (
+            min(kernel // 2, (size - 1) // rate)
+            for kernel, rate, size in zip(self.kernel_size, self.dilation, x.shape[-2:], strict=True)
+        )
+        row, column = (kernel // 2 for kernel in self.kernel_size)
+        weight = self.weight[:, :, row - height : row + height + 1, column - width : column + width + 1]
+        padding = height * self.dilation[0], width * self.dilation[1]
+        return F.conv2d(x, weight, self.bias, self.stride, padding, self.dilation)
 
 
 def auxiliary_head(lesions: int, width: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fundus_lib.data.field_of_view import field_of_view
-from fundus_lib.explain import mass_inside, upsample
+from fundus_lib.explain import measure_inside, upsample
 from fundus_lib.grades import GRADES
 from fundus_lib.metrics import average_precision, grading_report
 from fundus_lib.metrics.classes import confusion_matrix
@@ -108,10 +108,10 @@ class Grades:
         for name, own in compute_class_maps(task, images).items():
             chosen: Tensor = own[np.arange(len(own)), output[name].argmax(1)]  # (N, h, w)
             large = upsample(chosen, (lesions.shape[1], lesions.shape[2]))
-            inside = [mass_inside(*parts) for parts in zip(large, lesions, fields, strict=True)]
+            inside = [measure_inside(*parts) for parts in zip(large, lesions, fields, strict=True)]
             scores[f"{name}_cam_inside"] = float(np.nanmean(inside)) if not np.isnan(inside).all() else float("nan")
         flat = np.ones(lesions.shape[1:], np.float32)
-        inside = [mass_inside(flat, *parts) for parts in zip(lesions, fields, strict=True)]
+        inside = [measure_inside(flat, *parts) for parts in zip(lesions, fields, strict=True)]
         return scores | {"lesion_share": float(np.mean(inside))}
 
 
@@ -141,7 +141,7 @@ def compute_class_maps(task: FundusTask, images: ImageSet) -> dict[str, Tensor]:
         rows = slice(start * BATCH, (start + 1) * BATCH)
         device = task.device
         x = task.prepare(torch.stack(images.images[rows]).to(device), images.statistics[rows].to(device))
-        return {name: value.float().cpu() for name, value in task.model.class_maps(x).items()}  # type: ignore[operator,union-attr]
+        return {name: value.float().cpu() for name, value in task.model.compute_class_maps(x).items()}  # type: ignore[operator,union-attr]
 
     found = _join(share_out(task.model, -(-len(images) // BATCH), compute))
     task.train(training)

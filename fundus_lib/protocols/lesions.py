@@ -25,7 +25,7 @@ from fundus_lib.metrics import (
     region_counts,
 )
 from fundus_lib.metrics.threshold_counts import ThresholdCounts
-from fundus_lib.models.dualbranch import mean_of_logits, mean_of_probabilities
+from fundus_lib.models.dualbranch import average_logits, average_probabilities
 from fundus_lib.processes import gather_all, process_rank, share_buffers, share_out
 from fundus_lib.protocols.base import Scores
 
@@ -349,9 +349,9 @@ def name_predictions(output: Mapping[str, Tensor], combine: str = "logits") -> d
         large, small = output["large_logits"], output["small_logits"]
         found |= {"large branch": large, "small branch": small}
         if combine == "logits":
-            found["mean of probabilities"] = mean_of_probabilities(large, small)
+            found["mean of probabilities"] = average_probabilities(large, small)
         else:
-            found["mean of logits"] = mean_of_logits(large, small)
+            found["mean of logits"] = average_logits(large, small)
     return found
 
 

@@ -19,7 +19,7 @@ from fundus_lib.data.inventory import title
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models import create_model
-from fundus_lib.models.imagenet import COLOURS
+from fundus_lib.models.imagenet import MEAN_STD
 from fundus_lib.protocols.lesions import AtFullSize
 from fundus_lib.tasks.base import Data, FundusTask
 
@@ -50,7 +50,7 @@ class Task(FundusTask):
             recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
         )
         self.criterion: nn.Module = (DualBranchCriterion if recipe.dual else SingleBranchCriterion)(**recipe.criterion)
-        self.statistics = COLOURS.clone()
+        self.statistics = MEAN_STD.clone()
         self.prefixes = ("large_", "small_") if recipe.dual else ("",)
 
     @property
@@ -166,7 +166,7 @@ def group_parameters(model: nn.Module, rate: float, decay: float) -> list[dict[s
 def measure_channels(recipe: DualBranchRecipe, training: ImageSet) -> Tensor:
     """What images are normalised by, mean and divisor of each channel, (2, 3)."""
     if recipe.normalise_by == "imagenet":
-        return COLOURS.clone()
+        return MEAN_STD.clone()
     mean = training.mean_colour()
     return torch.stack([mean, torch.ones(3) if recipe.normalise_by == "mean" else training.deviation(mean)])
 

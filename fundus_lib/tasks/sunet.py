@@ -21,9 +21,9 @@ from fundus_lib.data.inventory import title
 from fundus_lib.data.splits import grading_leaks, overlap, segmentation_leaks
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
-from fundus_lib.losses import SUNetCriterion, inverse_frequency
+from fundus_lib.losses import SUNetCriterion, compute_class_weights
 from fundus_lib.models import create_model
-from fundus_lib.models.imagenet import COLOURS, LITE_COLOURS
+from fundus_lib.models.imagenet import LITE_MEAN_STD, MEAN_STD
 from fundus_lib.protocols.grades import Grades
 from fundus_lib.tasks.base import Data, FundusTask
 
@@ -52,7 +52,7 @@ class Task(FundusTask):
         self._weigh({})
         self.segments = recipe.regulariser and bool(self.criterion.factors["lesions"])
         if recipe.imagenet:
-            self.statistics = (LITE_COLOURS if settings.get("backbone") == "efficientnetlite0" else COLOURS).clone()
+            self.statistics = (LITE_MEAN_STD if settings.get("backbone") == "efficientnetlite0" else MEAN_STD).clone()
 
     @property
     def choose_by(self) -> str:
@@ -68,7 +68,7 @@ class Task(FundusTask):
         criterion = dict(self.recipe.criterion)
         if criterion.get("form") == "weighted":
             criterion["weights"] = {
-                name: inverse_frequency(grades.get(name, torch.tensor([], dtype=torch.long)), count)
+                name: compute_class_weights(grades.get(name, torch.tensor([], dtype=torch.long)), count)
                 for name, count in GRADES.items()
             }
         self.criterion = SUNetCriterion(**criterion)
@@ -165,7 +165,7 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
     square = FieldSquare(recipe.side)
     leaks = tuple(grading_leaks(root, "train")["name"])
     exclude = {"train": () if recipe.leaks else leaks, "test": ()}
-    size = square.source_size
+    size = square.read_size
     graded, test = (
         _read(root, IDRiDGrading(root, split, size=size, transform=square, exclude=exclude[split]), count)
         for split, count in zip(SPLITS, (recipe.train_images, None if recipe.fold else recipe.test_images), strict=True)
@@ -192,7 +192,12 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
     synthetic = None
     if recipe.pretraining_epochs:
         synthetic = ImageSet.synthetic(
-            recipe.pretraining_images, size, recipe.seed, population="grading", lesions=recipe.lesions, transform=square
+            recipe.pretraining_images,
+            square.source_size,
+            recipe.seed,
+            population="grading",
+            lesions=recipe.lesions,
+            transform=square,
         )
     return Data(training, validation, test, synthetic, test_masks)
 

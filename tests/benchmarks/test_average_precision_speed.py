@@ -25,10 +25,8 @@ from fundus_lib.metrics import average_precision, average_precision_stream
 PIXELS, PREVALENCE = 40_000_000, 0.009
 SHIFTS = {"separated": 8, "overlapping": 2, "chance": 0}
 MAPS, HEIGHT, WIDTH = 27, 2848, 4288
-TARGET = 10
-
-fastest = {}
-"""Kind of scores to our shortest time, filled by the tests in their order."""
+SPEED = 10
+"""Times as fast as scikit-learn, at least."""
 
 
 def pixels(kind, count, seed=0):
@@ -51,14 +49,6 @@ class Photographs:
             yield tuple(values.reshape(self.size) for values in pixels("overlapping", np.prod(self.size), seed))
 
 
-@pytest.fixture(autouse=True)
-def one_core():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def count(benchmark):
     return 100_000 if benchmark.disabled else PIXELS
@@ -66,22 +56,16 @@ def count(benchmark):
 
 @pytest.mark.benchmark(group="exact average precision, 40 M pixels")
 @pytest.mark.parametrize("kind", SHIFTS)
-def test_ours(benchmark, kind, count):
-    area = benchmark.pedantic(average_precision, pixels(kind, count), rounds=5, warmup_rounds=1)
-    assert 0 < area <= 1
-    if not benchmark.disabled:
-        fastest[kind] = benchmark.stats.stats.min
-
-
-@pytest.mark.benchmark(group="exact average precision, 40 M pixels")
-@pytest.mark.parametrize("kind", SHIFTS)
-def test_scikit_learns(benchmark, kind, count):
+def test_average_precision(compare, kind, count):
     scores, target = pixels(kind, count)
-    area = benchmark.pedantic(average_precision_score, (target, scores), rounds=1)
-    assert area == pytest.approx(average_precision(scores, target), abs=1e-12)
-    if not benchmark.disabled and kind in fastest:
-        benchmark.extra_info["times_ours"] = benchmark.stats.stats.min / fastest[kind]
-        assert fastest[kind] * TARGET <= benchmark.stats.stats.min
+    areas = compare(
+        lambda: average_precision(scores, target),
+        {"scikit-learn's": lambda: average_precision_score(target, scores)},
+        at_most={"scikit-learn's": 1 / SPEED},
+        rounds=2,
+    )
+    assert 0 < areas["ours"] <= 1
+    assert areas["ours"] == pytest.approx(areas["scikit-learn's"], abs=1e-12)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")

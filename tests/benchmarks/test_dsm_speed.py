@@ -1,15 +1,15 @@
 """The dual-sampling modulated Dice loss without drawing pixels, against drawing them: forward and backward.
 
 Drawing is timed as it is usually written, with lists of indices (`nonzero`, `randint`), and as our `SampledDiceLoss`
-does it, which never waits for the device. Times are seconds of one core, without what else the machine does.
+does it, which never waits for the device.
 `pytest tests/benchmarks/test_dsm_speed.py --benchmark-only --dist=no`.
 """
 
+import functools
 import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,13 +21,8 @@ from helpers.plain import IndexTensors
 BATCH, HEIGHT, WIDTH = 2, 960, 1440
 LESION = 0.009
 """Share of exudate, as in IDRiD."""
-TARGET = 5
-
-pytestmark = pytest.mark.usefixtures("one_core")
-
-fastest = {}
-"""Term and way to the shortest time, filled by the tests in their order."""
-
+SPEED = 5
+"""Times as fast as with lists of indices the re-balanced term is, at least."""
 
 WAYS = {"closed": RebalancedDiceLoss(), "sampled": SampledDiceLoss(), "index tensors": IndexTensors()}
 
@@ -51,19 +46,15 @@ def step(way, branches, mask, both):
     return loss.item()
 
 
-@pytest.mark.benchmark(timer=time.process_time, warmup=False)
 @pytest.mark.parametrize("both", [False, True], ids=["re-balanced", "modulated"])
-@pytest.mark.parametrize("way", WAYS)
-def test_loss(benchmark, way, both):
+def test_loss(benchmark, compare, both):
     benchmark.group = f"{'modulated' if both else 're-balanced'} Dice, {BATCH}x{HEIGHT}x{WIDTH}, forward and backward"
     branches, mask = batch(20 if benchmark.disabled else 1)
-    value = benchmark.pedantic(step, (way, branches, mask, both), rounds=10, warmup_rounds=2)
-    assert value == pytest.approx(step("closed", branches, mask, both), abs=0.05 if benchmark.disabled else 5e-3)
-    if not benchmark.disabled:
-        fastest[way, both] = benchmark.stats.stats.min
-        if way == "index tensors" and ("closed", both) in fastest:
-            benchmark.extra_info["times_closed"] = fastest[way, both] / fastest["closed", both]
-            assert fastest["closed", False] * TARGET <= fastest[way, False]
+    steps = {way: functools.partial(step, way, branches, mask, both) for way in WAYS}
+    at_most = {} if both else {"index tensors": 1 / SPEED}
+    losses = compare(steps.pop("closed"), steps, at_most, rounds=10)
+    for way in steps:
+        assert losses[way] == pytest.approx(losses["ours"], abs=0.05 if benchmark.disabled else 5e-3)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")

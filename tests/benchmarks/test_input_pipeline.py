@@ -1,6 +1,6 @@
 """Reading a split from the array cache against decoding it each time, in the same run.
 
-Runs on IDRiD if it is there, else on the drawn data set, at 640×960. `make benchmarks`.
+Runs on IDRiD if it is there, else on the synthetic one, at 640×960. `make benchmarks`.
 """
 
 import os
@@ -26,13 +26,9 @@ def epoch(data):
 
 
 @pytest.mark.benchmark(group="read 8 images with 4 masks, 640x960")
-def test_from_the_cache(benchmark, root):
+def test_cache(compare, root):
     data = IDRiDSegmentation(root, "train", size=SIZE)
     data.prepare()
-    assert benchmark.pedantic(epoch, args=(data,), rounds=5, warmup_rounds=1) > 0
-
-
-@pytest.mark.benchmark(group="read 8 images with 4 masks, 640x960")
-def test_decoding_every_time(benchmark, root):
-    data = IDRiDSegmentation(root, "train", size=SIZE, cache=False)
-    assert benchmark.pedantic(epoch, args=(data,), rounds=3) > 0
+    decoding = IDRiDSegmentation(root, "train", size=SIZE, cache=False)
+    pixels = compare(lambda: epoch(data), {"decoding": lambda: epoch(decoding)}, {"decoding": 0.1}, rounds=4)
+    assert pixels["ours"] == pixels["decoding"] > 0

@@ -7,12 +7,14 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import ResNet50_Weights
 
 from fundus_lib.errors import ArgumentError, WeightsError
 from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import load_imagenet_weights
 from fundus_lib.models.pspnet import PyramidPooling, convolve_upsampled
+from fundus_lib.models.resnet import convolution
 
 
 def test_the_backbone_is_torchvisions_resnet50_with_all_blocks_of_a_stage_dilated(monkeypatch):
@@ -63,6 +65,23 @@ def test_pyramid_pooling_is_what_the_long_way_gives():
     upsampled = [F.interpolate(m(x), size=(11, 14), mode="bilinear", align_corners=True) for m in pyramid.means]
     expected = pyramid.finish(pyramid.mix(torch.cat([*upsampled, x], dim=1)))
     torch.testing.assert_close(pyramid(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "kept"), [((5, 5), 1), ((5, 12), 3), ((12, 5), 3), ((6, 9), 3), ((9, 9), 9)])
+def test_atrous_convolutions_omit_what_only_meets_padding(size, kept):
+    """A 3×3 kernel with a dilation rate of 6: the same values and gradients, fewer multiplications."""
+    ours = convolution(3, 4, dilation=6)[0]
+    usual = nn.Conv2d(3, 4, 3, padding=6, dilation=6, bias=False)
+    usual.load_state_dict(ours.state_dict())
+    x, results = torch.randn(2, 3, *size, requires_grad=True), []
+    for layer in (ours, usual):
+        with FlopCounterMode(display=False) as counted:
+            y = layer(x)
+        results.append((y, counted.get_total_flops(), *torch.autograd.grad(y.square().sum(), (x, layer.weight))))
+    (y, flops, *gradients), (expected, all_flops, *expected_gradients) = results
+    torch.testing.assert_close(y, expected)
+    torch.testing.assert_close(gradients, expected_gradients)
+    assert flops * 9 == all_flops * kept
 
 
 def test_the_receptive_field_of_the_atrous_pyramid_follows_its_rates():
