@@ -93,7 +93,9 @@ def statistics(
     typer.echo("ratio: background to lesion; p10, p90: of the area of a component, share of the photograph")
     typer.echo("dual_branch, Table 1, prints for the hard exudates of IDRiD at 1440x960: 110, 5.0e-6 and 1.1e-4")
     if plot is not None:
-        stats.plot_statistics(*datasets).savefig(plot)
+        from fundus_lib.viz.statistics import plot_statistics
+
+        plot_statistics(*datasets).savefig(plot)
         typer.echo(plot)
     if full is not None:
         full.write_text(json.dumps(summary.summarise(directory), indent=1) + "\n", encoding="utf-8")

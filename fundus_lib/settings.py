@@ -11,18 +11,15 @@ Recipes and models read none of them: what a run does is written in its recipe.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from importlib.metadata import metadata
 from pathlib import Path
-from typing import Literal, cast, get_args
 
-from fundus_lib.errors import ArgumentError, DatasetNotFoundError
-
-Profile = Literal["smoke", "paper"]
-
-DATASETS = ("IDRiD", "DDR", "DiaRetDB1")
-"""Names of the folders that `FUNDUS_DATA` may hold."""
+from fundus_lib.environment import DATASETS as DATASETS
+from fundus_lib.environment import Profile as Profile
+from fundus_lib.environment import cache_home as cache_home
+from fundus_lib.environment import data_home as data_home
+from fundus_lib.environment import profile as profile
 
 SYNTHETIC_SEED = 2018
 """Seed of the synthetic data set that stands in for IDRiD (the year in which IDRiD was published)."""
@@ -46,54 +43,6 @@ class Edition:
     root: Path
     real: bool
     note: str
-
-
-def profile() -> Profile:
-    """The profile named by `FUNDUS_PROFILE`, `"smoke"` if it is not set.
-
-    Raises:
-        ArgumentError: The variable holds neither `smoke` nor `paper`.
-    """
-    value = os.environ.get("FUNDUS_PROFILE") or "smoke"
-    for known in get_args(Profile):
-        if value == known:
-            return cast(Profile, known)
-    raise ArgumentError(
-        "FUNDUS_PROFILE",
-        "there is no such profile",
-        found=repr(value),
-        expected="'smoke' or 'paper'",
-        remedy="set the variable to one of the two, or unset it for 'smoke'",
-    )
-
-
-def data_home() -> Path | None:
-    """The folder named by `FUNDUS_DATA`, or None if the variable is not set.
-
-    Raises:
-        DatasetNotFoundError: The folder does not exist or holds none of the data sets.
-    """
-    value = os.environ.get("FUNDUS_DATA")
-    if not value:
-        return None
-    home = Path(value).expanduser()
-    if any((home / name).is_dir() for name in DATASETS):
-        return home
-    found = sorted(p.name for p in home.iterdir())[:8] if home.is_dir() else "no such folder"
-    raise DatasetNotFoundError(
-        home,
-        "FUNDUS_DATA names a folder without a data set",
-        found=found or "an empty folder",
-        expected=f"at least one folder among {', '.join(DATASETS)}",
-        remedy="name the folder that holds IDRiD/ (not IDRiD itself), or unset FUNDUS_DATA to use the synthetic data",
-    )
-
-
-def cache_home() -> Path:
-    """The folder for everything that can be computed again; made if it is not there."""
-    home = Path(os.environ.get("FUNDUS_CACHE") or Path.home() / ".cache" / "fundus").expanduser()
-    home.mkdir(parents=True, exist_ok=True)
-    return home
 
 
 def edition() -> Edition:

@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fundus_lib.atomic import write_atomically
+from fundus_lib.environment import cache_home
 from fundus_lib.errors import ArgumentError, MissingFileError
-from fundus_lib.settings import cache_home
 
 FORMAT = 2
 """To be raised when the same files would give other arrays."""

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fundus_lib.data.doctor import Report
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.images import image_size, read_image
 from fundus_lib.data.inventory import Inventory, files_in, hash_files, inventory
 from fundus_lib.data.layout import MASKS, PARTS, PUBLISHED_SIZE, SPLITS, image_folder, mask_folder
+from fundus_lib.data.report import Report
 from fundus_lib.data.sample import Size
 from fundus_lib.data.splits import duplicates, grading_leaks, overlap
 from fundus_lib.errors import FundusError, UnreadableImageError

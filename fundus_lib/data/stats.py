@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from fundus_lib.data.base import FundusDataset
 from fundus_lib.data.idrid import IDRiDSegmentation
-from fundus_lib.data.sample import LESION_NAMES, LESIONS, Size
+from fundus_lib.data.sample import LESIONS, Size
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 TABLE1_SIZE: Size = (960, 1440)
 """(height, width) at which dual_branch reports its Table 1."""
@@ -115,47 +115,6 @@ def table1(root: str | PathLike[str]) -> dict[str, float]:
     """
     row = lesion_statistics(*open_all(root, lesions=("EX",))).to_dict("index")["EX"]
     return {key: float(row[key]) for key in ("ratio", "p90", "p10")}
-
-
-def plot_statistics(*datasets: FundusDataset) -> Figure:
-    """Draw the statistics: the ratio of background to lesion, and the distribution of component areas, by lesion.
-
-    Args:
-        *datasets: As for `lesion_statistics`.
-
-    Returns:
-        A figure with two axes. Ticks mark the 10th and 90th percentile of each lesion's component areas.
-    """
-    from matplotlib.figure import Figure
-
-    from fundus_lib.viz.style import LESION_COLORS
-
-    per_lesion, parts = lesion_statistics(*datasets), components(*datasets)
-    names = [LESION_NAMES.get(str(le), str(le)) for le in per_lesion.index]
-    colours = [LESION_COLORS.get(str(le), "0.5") for le in per_lesion.index]
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-
-    bars = left.barh(names, per_lesion["ratio"], color=colours)
-    left.bar_label(bars, fmt="%.4g", padding=3)
-    left.set(xscale="log", xlabel="background pixels for each lesion pixel", title="How rare")
-    left.invert_yaxis()
-    left.set_xlim(1, 4 * np.nanmax([10, *per_lesion["ratio"]]))
-
-    bins = np.geomspace(parts.area.min(), parts.area.max() * 1.0001, 40) if len(parts) else 10
-    for lesion, name, colour in zip(per_lesion.index, names, colours, strict=True):
-        row = per_lesion.loc[lesion]
-        areas = parts.loc[parts.lesion == lesion, "area"]
-        weights = np.full(len(areas), 1 / max(len(areas), 1))
-        label = f"{name} ({len(areas)})"
-        right.hist(areas, bins=bins, weights=weights, histtype="step", color=colour, lw=1.8, label=label)
-        for share, mark in zip((row.p10, row.p90), PERCENTILES, strict=True):
-            right.axvline(share, color=colour, lw=1, ls=":" if mark < 50 else "--")
-    right.set(xscale="log", xlabel="area of a component, share of the image", ylabel="share of components")
-    right.set_title("How large (dotted: 10th percentile, dashed: 90th)")
-    right.set_ylim(top=1.3 * right.get_ylim()[1])  # room for the legend
-    right.legend(ncols=2, fontsize="small")
-    return figure
 
 
 def _measure(datasets: Sequence[FundusDataset]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from fundus_lib.data import IDRiDSegmentation, stats
+from fundus_lib.viz.statistics import plot_statistics
 from helpers import small_idrid as small
 
 TOTAL = small.SIZE[0] * small.SIZE[1]
@@ -61,7 +62,7 @@ def test_table1_is_the_row_of_hard_exudates(sets):
 
 
 def test_figure_shows_the_ratios_and_the_percentiles(sets):
-    figure = stats.plot_statistics(*sets)
+    figure = plot_statistics(*sets)
     assert isinstance(figure, Figure)
     left, right = figure.axes
     table = stats.lesion_statistics(*sets)
