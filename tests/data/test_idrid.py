@@ -6,7 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-import small_idrid as small
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -25,6 +24,7 @@ from fundus_lib.errors import (
     UnknownNameError,
     UnreadableImageError,
 )
+from helpers import small_idrid as small
 
 
 @pytest.fixture

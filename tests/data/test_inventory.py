@@ -5,10 +5,10 @@ import shutil
 from collections import Counter
 
 import pytest
-import small_idrid as small
 
 from fundus_lib.data import inventory, layout
 from fundus_lib.errors import ArgumentError, MissingFileError
+from helpers import small_idrid as small
 
 
 def test_published_list_is_complete():

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import small_idrid as small
 
 from fundus_lib.data import readings, stats, summary
 from fundus_lib.data.inventory import write_manifest
 from fundus_lib.tasks.segmentation import LESION_SIZES
+from helpers import small_idrid as small
 
 TOTAL = small.SIZE[0] * small.SIZE[1]
 HALF = (small.SIZE[0] // 2, small.SIZE[1] // 2)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import small_idrid as small
 
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits
 from fundus_lib.data.doctor import check
@@ -10,6 +9,7 @@ from fundus_lib.data.images import read_image
 from fundus_lib.data.inventory import read_manifest
 from fundus_lib.data.shrink import shrink
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError, MissingFileError, UnreadableImageError
+from helpers import small_idrid as small
 
 SMALL = (24, 36)
 

@@ -1,10 +1,10 @@
 """What leaks between IDRiD's parts and splits."""
 
 import pytest
-import small_idrid as small
 
 from fundus_lib.data import splits
 from fundus_lib.errors import ArgumentError, UnknownNameError
+from helpers import small_idrid as small
 
 OVERLAP = [
     {"segmentation_split": "test", "segmentation": "IDRiD_04", "grading_split": "train", "grading": "IDRiD_003"},

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import small_idrid as small
 from matplotlib.figure import Figure
 
 from fundus_lib.data import IDRiDSegmentation, stats
+from helpers import small_idrid as small
 
 TOTAL = small.SIZE[0] * small.SIZE[1]
 

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-import slow_losses as slow
 import torch
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import CategoricalFocalLoss, FocalLoss
+from helpers import slow_losses as slow
 
 
 def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -3,12 +3,12 @@
 import math
 
 import pytest
-import slow_losses as slow
 import torch
 from pytorch_metric_learning import losses as library
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import NTXentLoss, SupConLoss
+from helpers import slow_losses as slow
 
 
 def random_case(seed: int) -> tuple[torch.Tensor, torch.Tensor]:

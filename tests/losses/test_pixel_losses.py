@@ -2,7 +2,6 @@
 
 import pytest
 import segmentation_models_pytorch as smp
-import slow_losses as slow
 import torch
 from torch.nn import functional as F
 from torchvision.ops import sigmoid_focal_loss
@@ -16,6 +15,7 @@ from fundus_lib.losses import (
     RebalancedDiceLoss,
     WeightedCrossEntropy,
 )
+from helpers import slow_losses as slow
 
 POOLS = ("image", "batch")
 

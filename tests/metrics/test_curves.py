@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from random_cases import probabilities, random_case
 from sklearn import metrics as sk
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 
@@ -24,6 +23,7 @@ from fundus_lib.metrics import (
     threshold_counts,
     threshold_counts_stream,
 )
+from helpers.random_cases import probabilities, random_case
 
 
 def test_exact_areas_are_scikit_learns_on_random_cases():

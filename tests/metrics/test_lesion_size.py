@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 import pytest
-import slow_components as slow
 import torch
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import LesionRecall, lesion_recall
+from helpers import slow_components as slow
 
 
 def test_counts_are_a_flood_fills_on_random_cases():

@@ -7,11 +7,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from random_cases import random_case
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import PixelCounts, _inputs, average_precision, image_mean, pixel_counts
+from helpers.random_cases import random_case
 
 
 def slow_average_precision(scores, target):

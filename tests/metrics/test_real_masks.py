@@ -6,11 +6,11 @@ Predictions are made of the ground truth: too small, too large, and in the wrong
 import cv2
 import numpy as np
 import pytest
-import slow_components as slow
 from sklearn.metrics import average_precision_score
 
 from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.metrics import average_precision, lesion_recall, pixel_counts
+from helpers import slow_components as slow
 
 pytestmark = pytest.mark.real_data
 CASES = [("EX", 57), ("HE", 56), ("SE", 60), ("MA", 55)]

@@ -5,12 +5,12 @@ import math
 import cv2
 import numpy as np
 import pytest
-import slow_components as slow
 import torch
 
 from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import PixelCounts, pixel_counts, region_counts
+from helpers import slow_components as slow
 
 SIGMAS = ["0.2", "0.35", "0.5", "0.65", "0.8"]
 

@@ -6,9 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from random_cases import probabilities, random_case
 from torchmetrics import MetricCollection
-from two_processes import in_two_processes
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import (
@@ -21,6 +19,8 @@ from fundus_lib.metrics import (
     roc_auc,
     streaming,
 )
+from helpers.random_cases import probabilities, random_case
+from helpers.two_processes import in_two_processes
 
 
 def images(count=5):

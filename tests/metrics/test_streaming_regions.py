@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from torchmetrics import MetricCollection
-from two_processes import in_two_processes
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import (
@@ -17,6 +16,7 @@ from fundus_lib.metrics import (
     region_counts,
     streaming,
 )
+from helpers.two_processes import in_two_processes
 
 SIGMAS, EDGES = (0.2, 0.5, 0.8), (3, 10)
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from networks import SIDES, SMALL, count, count_parameters
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.models import create_model
 from fundus_lib.models.dualbranch import DualBranch
+from helpers.networks import SIDES, SMALL, count, count_parameters
 
 RATIOS = {  # dual_branch's claims: "almost 1.5×" and "1.9×" the parameters of one network
     ("pspnet", "code"): 1.535,

@@ -6,13 +6,13 @@ import matplotlib.cbook
 import numpy as np
 import pytest
 import torch
-from networks import count
 from PIL import Image
 
 from fundus_lib.errors import MissingPackageError, WeightsError
 from fundus_lib.models import create_model, efficientnet
 from fundus_lib.models.efficientnet import EfficientNetLite0
 from fundus_lib.models.imagenet import LITE_COLOURS
+from helpers.networks import count
 
 pytest.importorskip("timm")
 

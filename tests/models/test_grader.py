@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from networks import count, count_parameters
 from torch.nn import functional as F
 from torchvision import models
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
+from helpers.networks import count, count_parameters
 
 SPLITS = {"early": ["stem", "layer1"], "middle": ["stem", "layer1", "layer2"]}
 SPLITS["late"] = [*SPLITS["middle"], "layer3"]

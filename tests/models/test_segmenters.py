@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from networks import AUX, PARAMETERS, SIDES, SMALL, count_parameters
 from torch import nn
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
+from helpers.networks import AUX, PARAMETERS, SIDES, SMALL, count_parameters
 
 
 @pytest.mark.parametrize("name", SMALL)

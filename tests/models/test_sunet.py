@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from networks import count, count_parameters
 from torch.nn import functional as F
 from torchvision import models
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
 from fundus_lib.models.sunet import FeatureBlending, log_odds
+from helpers.networks import count, count_parameters
 
 ROWS = {  # of Table 1, and the parameters of each
     "dr": ({"diseases": ("dr",), "regulariser": False}, 25_614_405),

@@ -5,13 +5,13 @@ import re
 from importlib import import_module
 
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.published import ledger, ledger_summary, show_ledger, table, tables
 from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations
 from fundus_lib.recipes import PAPERS, recipes
+from helpers.records import RECORD
 
 MODULE = import_module("fundus_lib.published.ledger")  # whose name in the package is the function's
 METRICS = {"EX_sensitivity": 0.7, "EX_iou": 0.6, "EX_aupr": 0.9, "EX_aupr_11": 0.8, "EX_region_f1_0.35": 0.95}

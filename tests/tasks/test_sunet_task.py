@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_graded_images import photographs
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
@@ -17,6 +16,7 @@ from fundus_lib.recipes.sunet import CONTROL, MIXED, MIXED_CONTROL, plain, sunet
 from fundus_lib.tasks import sunet as sunet_task
 from fundus_lib.tasks.graded_batches import BatchesModule
 from fundus_lib.tasks.sunet import SUNetTask, experiment, turned
+from helpers.graded_images import photographs
 
 SMALL = {"backbone": "resnet18", "channels": 8}
 

@@ -5,6 +5,8 @@ from PIL import Image
 
 RETINA, EXUDATE = (150, 70, 40), (250, 240, 90)
 BOXES = {"train": ["wide", "tall", "healthy"], "valid": ["landscape"], "test": ["portrait", "black"]}
+NAMES = {"train": ["007-0004-000", "007-0007-000"], "valid": ["007-1774-100"], "test": ["20170323093305605"]}
+SIZES = {"007-0004-000": (40, 60), "007-0007-000": (50, 50), "007-1774-100": (40, 60), "20170323093305605": (30, 44)}
 LABEL = {"train": "label", "valid": "segmentation label", "test": "label"}
 
 
@@ -45,3 +47,33 @@ def write_all(root):
         for name in names:
             photograph, exudates = drawn(name)
             write(root, split, name, photograph, EX=exudates)
+
+
+def boxes(lesion, size):
+    """The mask of a lesion; soft exudates are absent, which in DDR is a black file."""
+    mask = np.zeros(size, np.uint8)
+    row = {"EX": 2, "HE": 8, "MA": 14}.get(lesion)
+    if row is not None:
+        mask[row : row + 4, 4:12] = 1
+    return mask
+
+
+def write_both_parts(root):
+    """Segmentation and grading, with photographs of several sizes and two in each split without masks."""
+    for split, names in NAMES.items():
+        folder = root / "lesion_segmentation" / split
+        (folder / "image").mkdir(parents=True)
+        for lesion in ("EX", "HE", "MA", "SE"):
+            (folder / LABEL[split] / lesion).mkdir(parents=True)
+            for name in names:
+                Image.fromarray(boxes(lesion, SIZES[name]) * 255).save(folder / LABEL[split] / lesion / f"{name}.tif")
+        grading = root / "DR_grading" / split
+        grading.mkdir(parents=True)
+        lines = []
+        for k, name in enumerate([*names, f"{split}-a", f"{split}-b"]):
+            picture = Image.fromarray(np.full((*SIZES.get(name, (20, 30)), 3), 40 * k, np.uint8))
+            picture.save(grading / f"{name}.jpg")
+            if name in names:
+                picture.save(folder / "image" / f"{name}.jpg")
+            lines.append(f"{name}.jpg {5 if name.endswith('-b') else k}")
+        grading.with_suffix(".txt").write_text("\n".join(lines) + "\n")
