@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.runs import here, run_and_kill, same_weights, start_together, without_clocks
 
 from fundus_lib import records
 from fundus_lib.checkpoints import load_model
@@ -17,6 +16,7 @@ from fundus_lib.grades import GRADES
 from fundus_lib.predict import predict
 from fundus_lib.recipes import Recipe, find, from_dict, recipes
 from fundus_lib.run_table import _known
+from helpers.runs import here, run_and_kill, same_weights, start_together, without_clocks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -200,7 +200,7 @@ def test_two_processes_train_together_and_share_out_the_test(finished, together)
     (model,) = out.glob("*/model.pt")
     made = create_experiment(kind.recipe, finished.root)
     scores = made.protocol.full(load_model(model).task)
-    assert scores.metrics == pytest.approx(record["metrics"], rel=1e-5, nan_ok=True)
+    assert scores.metrics == pytest.approx(record["metrics"], rel=1e-3, nan_ok=True)
     assert scores.predictions == record.get("predictions", {})
 
 

@@ -17,11 +17,6 @@ from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistic
 from fundus_lib.data.splits import train_val_split
 from fundus_lib.errors import ArgumentError
 
-SYNTHETIC_SEED = 1_000_000
-"""Added to the seed of synthetic training images. Synthetic data sets on disk have seeds below it, so that no seed of a
-run can give the images of a test set. (The runs recorded before used the seed itself for segmentation; all of them were
-tested on real images.)"""
-
 MaskReader = Callable[[], NDArray[np.uint8]]
 
 
@@ -110,13 +105,16 @@ class ImageSet:
         lesions: Sequence[str],
         transform: Callable[[Any], Any] | None = None,
     ) -> ImageSet:
-        """Synthetic images to train on, with masks and grades; no seed gives those of a synthetic data set on disk."""
-        from fundus_lib.data.synthetic import SyntheticFundus
+        """Synthetic images to train on, with masks and grades; no seed gives those of a synthetic data set on disk.
+
+        (The runs recorded before used the seed itself for segmentation; all of them were tested on real images.)
+        """
+        from fundus_lib.data.synthetic import FIRST_TRAINING_SEED, SyntheticFundus
 
         data = SyntheticFundus(
             count,
             size=size,
-            seed=SYNTHETIC_SEED + seed,
+            seed=FIRST_TRAINING_SEED + seed,
             population=population,  # type: ignore[arg-type]
             lesions=lesions,
             transform=transform,

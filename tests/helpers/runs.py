@@ -20,6 +20,7 @@ TOGETHER = '''
 import hashlib, json, sys, torch
 from pathlib import Path
 from fundus_lib.processes import process_rank
+from fundus_lib.protocols import grades
 from fundus_lib.protocols.grades import Grades
 from fundus_lib.protocols.lesions import AtFullSize, AtTrainingSize
 from fundus_lib.recipes import from_dict
@@ -27,6 +28,7 @@ from fundus_lib.run import run
 from fundus_lib.tasks.base import FundusTask
 
 torch.set_num_threads(1)
+grades.BATCH = 4  # so that both have a share of a few images
 tests = []
 
 def watch(protocol):
