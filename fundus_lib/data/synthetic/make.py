@@ -65,7 +65,7 @@ def make_idrid(
         The root.
 
     Raises:
-        ArgumentError: The folder exists and is not empty, a number or the size is too small, or the seed is out of range.
+        ArgumentError: The folder is not empty, a number or the size is too small, or the seed is out of range.
     """
     target = Path(root)
     if target.exists() and any(target.iterdir()):
