@@ -75,7 +75,7 @@ class ImageSet:
         samples = [data[index] for index in range(len(data))[:count]]
         images = [sample["image"].as_subclass(Tensor) for sample in samples]
         own = [sample["mask"].as_subclass(Tensor) if masks else None for sample in samples]
-        fields = [field_of_view(image.permute(1, 2, 0).numpy()) for image in images]  # (H, W) each
+        fields = [_find_field(image.permute(1, 2, 0).numpy()) for image in images]  # (H, W) each
         widths = [columns.stop - columns.start for _, columns in map(bounding_box, fields)]
         readers = [partial(full, n) if full else mask.numpy if mask is not None else None for n, mask in enumerate(own)]
         made = cls(
@@ -293,6 +293,14 @@ class ImageSet:
     def _content(self) -> str:
         parts = (*self.images, *(mask for mask in self.masks if mask is not None), self.dr, self.dme)
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()[:12]
+
+
+def _find_field(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The field of view; of a black image, as DDR has, the whole of it."""
+    try:
+        return field_of_view(image)
+    except ArgumentError:
+        return np.ones(image.shape[:2], np.uint8)
 
 
 def combine_fingerprints(content: str) -> str:
