@@ -193,3 +193,18 @@ def test_where_an_export_travels_the_commit_is_the_one_that_it_is_told(monkeypat
     for nothing in ("", None):
         monkeypatch.setenv("FUNDUS_COMMIT", nothing) if nothing is not None else monkeypatch.delenv("FUNDUS_COMMIT")
         assert provenance.commit() == {"commit": None, "dirty": None}
+
+
+def test_without_validation_images_the_last_epoch_counts_and_the_best_on_test_stands_beside_it(graded_root, tmp_path):
+    recipe = find("sunet", "sunet_mixed").smoke().replace(side=32, leaks=True, validation=0, precision="32")
+    record = here(recipe, graded_root, tmp_path)
+    scores = [point["test_joint_accuracy"] for point in record["curve"]]
+    assert record["selection"] == {
+        "by": "last epoch, since no validation score is a number",
+        "epoch": 2,
+        "best_on_test_epoch": scores.index(max(scores)) + 1,
+    }
+    assert record["metrics"]["joint_accuracy"] == record["variants"]["last epoch"]["joint_accuracy"] == scores[-1]
+    assert record["variants"]["best on test"]["joint_accuracy"] == max(scores)
+    assert "Weights of the last epoch" in record["protocol"]
+    assert record["test_images_in_training"], "with the leaks it is trained on test images, and says so"
