@@ -53,7 +53,7 @@ def test_the_task_learns_and_is_scored():
     assert after["EX_aupr"] > 0.95 > before["EX_aupr"]
     assert after["EX_prevalence"] == pytest.approx(float(torch.stack(SPOTS.masks).float().mean()))
     assert after["EX_aupr_image_mean"] > 0.9  # the image without lesion does not count
-    assert 0 < after["EX_iou"] < after["EX_f1"] <= 1
+    assert 0.7 < after["EX_iou"] <= after["EX_f1"] <= 1
 
 
 def test_the_loss_of_the_recipe_is_what_is_trained():
