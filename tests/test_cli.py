@@ -63,10 +63,13 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
 
 def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, synthetic_root: Path) -> None:
     from fundus_lib.checkpoints import save_model
+    from fundus_lib.experiment import create_task
     from fundus_lib.recipes import find
 
     recipe = find("sunet", "sunet").smoke()
-    save_model(tmp_path / "model.pt", recipe.task(), field_width=64, trained_on="nothing")
+    task = create_task(recipe)
+    task.field_width = float(recipe.side)
+    save_model(tmp_path / "model.pt", task, trained_on="nothing")
     photograph = next((synthetic_root / "B. Disease Grading").rglob("IDRiD_001.jpg"))
     options = ["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path / "p")]
     found = call(app, ["predict", str(photograph), *options])

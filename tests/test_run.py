@@ -1,20 +1,20 @@
-"""Runs: recipes, resuming after a kill, budgets, shards, several processes."""
+"""Runs: budgets, damaged checkpoints, shards, the choice of the epoch. What all kinds share is in test_contract."""
 
 import json
-from pathlib import Path
+import subprocess
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from fundus_lib import records
-from fundus_lib.errors import ArgumentError, CheckpointError, UnknownNameError
-from fundus_lib.losses import create_loss
-from fundus_lib.recipes import PAPERS, SegmentationRecipe, find, from_dict, recipes
-from fundus_lib.recipes.base import LATER
-from fundus_lib.run import _name, run
-from fundus_lib.run_table import _known, run_table
-from fundus_lib.tasks.arrays import CropsModule, read_arrays
-from helpers.runs import here, same_weights, start, start_and_kill
+from fundus_lib import provenance
+from fundus_lib.callbacks import Best, Curve
+from fundus_lib.errors import ArgumentError, CheckpointError, DatasetNotFoundError
+from fundus_lib.protocols.base import Scores
+from fundus_lib.recipes import SegmentationRecipe, find
+from fundus_lib.run import _test, run
+from fundus_lib.run_table import run_table
+from helpers.runs import here
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,7 +25,8 @@ TINY = SegmentationRecipe(
     size=(96, 144),
     train_images=3,
     test_images=2,
-    validation_images=1,
+    validation=1,
+    precision="32",
     model_args={"width": 4, "depth": 2},
     crop=32,
     colour_jitter=0.1,
@@ -46,99 +47,6 @@ def finished(one_thread, synthetic_root, tmp_path_factory):
     return out, here(TINY, synthetic_root, out)
 
 
-def test_every_recipe_survives_json_and_shrinks():
-    for paper in PAPERS:
-        rows = recipes(paper)
-        assert len({(r.table, r.row) for r in rows}) == len(rows)
-        for recipe in rows:
-            assert recipe.paper == paper
-            assert from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
-            assert recipe.smoke().epochs <= 2
-            assert recipe.smoke().digest != recipe.digest == from_dict(recipe.to_dict()).digest
-
-
-def test_a_setting_added_later_leaves_earlier_runs_known():
-    """Their file names hold digits of recipes that had no such setting, and an unfinished one is found by its name."""
-    paths = [Path(file) for file in records.load()["file"]]
-    assert len(paths) >= 5
-    for path in paths:
-        record = records.read(path)
-        recipe = from_dict(record["recipe"])
-        assert _name(recipe, record["trained_on_fingerprint"], record["dataset_fingerprint"]) == path.stem
-
-
-def test_a_record_from_before_a_setting_counts_as_done(finished, synthetic_root, tmp_path):
-    (path,) = finished[0].glob("*.json")
-    record = records.read(path)
-    for name in LATER:
-        del record["recipe"][name]
-    records.save(record, tmp_path / path.name)
-    assert _known(TINY, synthetic_root, tmp_path) == tmp_path / path.name
-    assert _known(TINY.replace(loss="dice"), synthetic_root, tmp_path) is None
-    assert _known(TINY.replace(loss_args={"a": 1}), synthetic_root, tmp_path) is None
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"crop": 1000},
-        {"batch": 0},
-        {"lesion_share": 1.5},
-        {"train_on": "SyntheticFundus", "train_images": None},
-        {"lesions": ()},
-    ],
-)
-def test_recipes_refuse_what_does_not_go_together(bad):
-    with pytest.raises(ArgumentError, match="do not go together"):
-        TINY.replace(**bad)
-
-
-def test_the_runners_of_a_race_differ_in_their_loss_alone():
-    tables = {table: recipes("losses", table) for table in ("race", "anywhere", "faster")}
-    for rows in tables.values():
-        assert len({row.replace(row="", loss="", loss_args={}).digest for row in rows}) == 1
-        for row in rows:
-            assert row.row == row.loss
-            assert isinstance(create_loss(row.loss, **row.loss_args), torch.nn.Module)
-    assert len(tables["race"]) == 6
-    same = {row.row: (row.loss, row.loss_args) for row in tables["race"]}
-    assert all(same[row.row] == (row.loss, row.loss_args) for rows in tables.values() for row in rows)
-
-
-def test_unknown_names_are_answered_with_those_that_exist():
-    with pytest.raises(UnknownNameError, match="first_segmenter"):
-        recipes("second_segmenter")
-    with pytest.raises(UnknownNameError, match="unet_512"):
-        find("first_segmenter", "unet_5")
-    with pytest.raises(ArgumentError, match="color"):
-        from_dict({**TINY.to_dict(), "color": 1})
-
-
-def test_a_run_leaves_a_model_and_a_record_that_says_everything(finished):
-    out, record = finished
-    (path,) = out.glob("*.json")
-    assert records.read(path) == json.loads(json.dumps(record))
-    assert from_dict(record["recipe"]) == TINY
-    assert (record["dataset"], record["images"], record["split"]) == ("synthetic", 2, "test")
-    assert [point["step"] for point in record["curve"]] == [6 * n for n in range(1, 9)]
-    assert all(0 <= point["validation_EX_aupr"] <= 1 for point in record["curve"])
-    assert record["metrics"]["EX_prevalence"] > 0
-    assert record["commit"] is None or len(record["commit"]) == 40
-    assert str(Path.home()) not in path.read_text() and str(out) not in path.read_text()
-    (folder,) = (p for p in out.iterdir() if p.is_dir())
-    assert sorted(p.name for p in folder.iterdir()) == ["model.pt"]
-
-
-def test_a_killed_run_goes_on_to_the_same_result(finished, synthetic_root, tmp_path):
-    whole, record = finished
-    start_and_kill(TINY, synthetic_root, tmp_path)
-    resumed = here(TINY, synthetic_root, tmp_path)
-    assert 1 <= resumed["resumed_from_epoch"] < TINY.epochs
-    assert same(resumed["metrics"], record["metrics"])
-    assert [p["loss"] for p in resumed["curve"]] == [p["loss"] for p in record["curve"]]
-    assert same_weights(whole, tmp_path)
-
-
 def test_time_that_runs_out_stops_a_run_which_goes_on_later(finished, synthetic_root, tmp_path):
     assert here(TINY, synthetic_root, tmp_path, minutes=0) is None
     assert not list(tmp_path.glob("*.json"))
@@ -155,29 +63,17 @@ def test_a_damaged_checkpoint_is_named(synthetic_root, tmp_path):
         here(TINY, synthetic_root, tmp_path)
 
 
-def test_two_processes_train_together(synthetic_root, tmp_path):
-    recipe = TINY.replace(epochs=1, steps=2, validation_images=0)
-    process = start(recipe, synthetic_root, tmp_path, devices=2)
-    assert process.wait(timeout=600) == 0
-    (path,) = tmp_path.glob("*.json")
-    record = records.read(path)
-    assert record["processes"] == 2
-    assert record["curve"][-1]["step"] == 2
-    # the loss is that of one process with the whole batch, but for batch normalisation over half of it
-    alone = here(recipe, synthetic_root, tmp_path / "alone")
-    assert record["curve"][0]["loss"] == pytest.approx(alone["curve"][0]["loss"], rel=0.2)
-
-
-def test_a_batch_that_cannot_be_shared_out_is_refused(synthetic_root, tmp_path):
-    with pytest.raises(ArgumentError, match="batch of 3"):
-        crops = CropsModule(TINY.replace(batch=3), read_arrays(TINY, synthetic_root)[0])
-        crops.trainer = type("Trainer", (), {"world_size": 2, "current_epoch": 0})()
-        crops.train_dataloader()
-
-
 def test_a_table_is_worked_through_once_and_in_shards(synthetic_root, tmp_path, capsys):
     def table(**settings):
-        settings = {"row": "unet", "seeds": 2, "smoke": True, "device": "cpu", "progress": False, **settings}
+        settings = {
+            "row": "unet",
+            "seeds": 2,
+            "smoke": True,
+            "device": "cpu",
+            "progress": False,
+            "precision": "32",
+            **settings,
+        }
         return [r["seed"] for r in run_table("first_segmenter", synthetic_root, tmp_path, **settings)]
 
     assert table(minutes=0) == []
@@ -187,8 +83,8 @@ def test_a_table_is_worked_through_once_and_in_shards(synthetic_root, tmp_path, 
     assert "done before" in capsys.readouterr().out
 
 
-def test_trained_on_drawn_fundi_alone(synthetic_root, tmp_path):
-    recipe = find("first_segmenter", "unet_512_synthetic").smoke()
+def test_trained_on_synthetic_images_alone(synthetic_root, tmp_path):
+    recipe = find("first_segmenter", "unet_512_synthetic").smoke().replace(precision="32")
     record = here(recipe, synthetic_root, tmp_path)
     assert record["trained_on"] == "SyntheticFundus"
 
@@ -199,14 +95,116 @@ def test_shards_and_seeds_out_of_range(settings, tmp_path):
         run_table("first_segmenter", tmp_path, tmp_path, **settings)
 
 
-@pytest.mark.parametrize("settings", [{"device": "abacus"}, {"precision": "64"}])
-def test_unknown_device_and_precision(settings, tmp_path):
-    with pytest.raises(ArgumentError, match=next(iter(settings.values()))):
-        run(TINY, tmp_path, tmp_path, **settings)
+def test_an_unknown_device(tmp_path):
+    with pytest.raises(ArgumentError, match="abacus"):
+        run(TINY, tmp_path, tmp_path, device="abacus")
 
 
-@pytest.mark.real_data
-def test_smoke_on_idrid(idrid_root, tmp_path):
-    record = run(find("first_segmenter", "unet").smoke(), idrid_root, tmp_path, device="cpu", progress=False)
-    assert record["dataset"] == record["trained_on"] == "IDRiD"
-    assert record["metrics"]["EX_prevalence"] > 0
+def test_the_first_of_equal_epochs_is_kept_and_nothing_for_scores_that_are_not_numbers():
+    class Fake:
+        def __init__(self, value):
+            self.model = torch.nn.Linear(1, 1)
+            torch.nn.init.constant_(self.model.weight, value)
+
+    curve = Curve(dict)
+    best = Best(curve, "score")
+    for epoch, score in enumerate([float("nan"), 0.5, 0.7, 0.7, 0.6], start=2):
+        curve.points.append({"epoch": epoch, "score": score})
+        best.on_train_epoch_end(None, Fake(epoch))
+    assert (best.epoch, best.highest, float(best.weights["weight"])) == (4, 0.7, 4.0)
+    again = Best(curve, "score")
+    again.load_state_dict(best.state_dict())
+    assert (again.epoch, again.highest) == (4, 0.7)
+    assert best.state_key != Best(curve, "other").state_key
+
+
+def test_rows_whose_data_set_is_not_there_are_named_and_left_out(synthetic_root, tmp_path, capsys):
+    settings = {"smoke": True, "device": "cpu", "progress": False, "minutes": 0}
+    assert run_table("dual_branch", {"IDRiD": synthetic_root}, tmp_path, **settings) == []
+    said = capsys.readouterr().out
+    assert "left out, since DDR is not there" in said and "3 dual_hed_dsm" in said and "4 dual_hed_dsm" not in said
+    with pytest.raises(DatasetNotFoundError, match="DDR"):
+        run_table("dual_branch", {"IDRiD": synthetic_root}, tmp_path, table="3", **settings)
+
+
+def test_a_test_without_any_lesion_does_not_lose_the_run():
+    """Where no score is a number, nothing can be chosen by it."""
+    task = SimpleNamespace(model=torch.nn.Linear(1, 1))
+    protocol = SimpleNamespace(full=lambda *_: Scores({"a": float("nan")}))
+    made = SimpleNamespace(task=task, epochs=3, protocol=protocol)
+    chosen, never = Best(Curve(dict), "validation_a"), Best(Curve(dict), "test_a")
+    chosen.epoch, chosen.weights = 2, task.model.state_dict()
+    scores, selection = _test(made, [chosen, never])
+    assert list(scores.variants) == ["last epoch"] and selection == {"by": "validation_a", "epoch": 2}
+    assert _test(made, [never, never])[1]["by"].startswith("last epoch")
+    assert _test(made, [])[1] == {}
+
+
+@pytest.mark.parametrize(
+    ("by_validation", "by_test"), [(0, 0), (0, 1), (0, 3), (1, 2), (2, 2), (3, 1), (3, 3), (2, 3), (1, 0)]
+)
+def test_each_choice_of_an_epoch_is_tested_with_its_own_weights(by_validation, by_test):
+    """The last of three epochs counts where validation has none; a model whose weight is its epoch tells them apart."""
+    model = torch.nn.Linear(1, 1, bias=False)
+
+    def at(epoch):
+        return {"weight": torch.full((1, 1), float(epoch))}
+
+    model.load_state_dict(at(3))
+    seen = []
+
+    def score(task, variants=True):
+        seen.append((model.weight.item(), variants))
+        return Scores({"a": model.weight.item()}, {"other": {}} if variants else {})
+
+    choices = [Best(Curve(dict), name) for name in ("validation_a", "test_a")]
+    for choice, epoch in zip(choices, (by_validation, by_test), strict=True):
+        choice.epoch, choice.weights = epoch, at(epoch)
+    protocol = SimpleNamespace(full=score)
+    scores, selection = _test(SimpleNamespace(task=SimpleNamespace(model=model), epochs=3, protocol=protocol), choices)
+    chosen = by_validation or 3
+    assert model.weight.item() == scores.metrics["a"] == selection["epoch"] == chosen
+    assert scores.variants.pop("other") == {} and scores.variants.pop("last epoch") == {"a": 3}
+    assert scores.variants == ({"best on test": {"a": by_test}} if by_test else {})
+    assert selection.get("best_on_test_epoch", 0) == by_test
+    assert seen[-1] == (chosen, True) and len(seen) == len({3, chosen, by_test} - {0}), "each epoch is tested once"
+    assert not any(variants for _, variants in seen[:-1])
+
+
+def test_rows_that_cannot_be_shared_are_named_and_left_out(synthetic_root, tmp_path, capsys):
+    settings = {"table": "4", "smoke": False, "device": "cpu", "progress": False, "minutes": 0, "devices": 2}
+    assert run_table("dual_branch", synthetic_root, tmp_path, **settings) == []
+    said = capsys.readouterr().out
+    assert "cannot be shared by 2 processes: 4 dual_pspnet_dsm" in said and "4 pspnet_dice" not in said
+
+
+def test_where_an_export_travels_the_commit_is_the_one_that_it_is_told(monkeypatch):
+    """A GPU machine may have neither git nor the history."""
+
+    def no_git(*_, **__):
+        raise FileNotFoundError("git")
+
+    here = provenance.commit()
+    monkeypatch.setenv("FUNDUS_COMMIT", "f" * 40)
+    assert provenance.commit() == here, "git knows better"
+    monkeypatch.setattr(subprocess, "run", no_git)
+    assert provenance.commit() == {"commit": "f" * 40, "dirty": None}
+    assert provenance.provenance(torch.device("cpu"))["commit"] == "f" * 40
+    for nothing in ("", None):
+        monkeypatch.setenv("FUNDUS_COMMIT", nothing) if nothing is not None else monkeypatch.delenv("FUNDUS_COMMIT")
+        assert provenance.commit() == {"commit": None, "dirty": None}
+
+
+def test_without_validation_images_the_last_epoch_counts_and_the_best_on_test_stands_beside_it(graded_root, tmp_path):
+    recipe = find("sunet", "sunet_mixed").smoke().replace(side=32, leaks=True, validation=0, precision="32")
+    record = here(recipe, graded_root, tmp_path)
+    scores = [point["test_joint_accuracy"] for point in record["curve"]]
+    assert record["selection"] == {
+        "by": "last epoch, since no validation score is a number",
+        "epoch": 2,
+        "best_on_test_epoch": scores.index(max(scores)) + 1,
+    }
+    assert record["metrics"]["joint_accuracy"] == record["variants"]["last epoch"]["joint_accuracy"] == scores[-1]
+    assert record["variants"]["best on test"]["joint_accuracy"] == max(scores)
+    assert "Weights of the last epoch" in record["protocol"]
+    assert record["test_images_in_training"], "with the leaks it is trained on test images, and says so"

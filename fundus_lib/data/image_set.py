@@ -17,11 +17,6 @@ from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistic
 from fundus_lib.data.splits import train_val_split
 from fundus_lib.errors import ArgumentError
 
-SYNTHETIC_SEED = 1_000_000
-"""Added to the seed of synthetic training images. Synthetic data sets on disk have seeds below it, so that no seed of a
-run can give the images of a test set. (The runs recorded before used the seed itself for segmentation; all of them were
-tested on real images.)"""
-
 MaskReader = Callable[[], NDArray[np.uint8]]
 
 
@@ -80,7 +75,7 @@ class ImageSet:
         samples = [data[index] for index in range(len(data))[:count]]
         images = [sample["image"].as_subclass(Tensor) for sample in samples]
         own = [sample["mask"].as_subclass(Tensor) if masks else None for sample in samples]
-        fields = [field_of_view(image.permute(1, 2, 0).numpy()) for image in images]  # (H, W) each
+        fields = [_find_field(image.permute(1, 2, 0).numpy()) for image in images]  # (H, W) each
         widths = [columns.stop - columns.start for _, columns in map(bounding_box, fields)]
         readers = [partial(full, n) if full else mask.numpy if mask is not None else None for n, mask in enumerate(own)]
         made = cls(
@@ -110,13 +105,16 @@ class ImageSet:
         lesions: Sequence[str],
         transform: Callable[[Any], Any] | None = None,
     ) -> ImageSet:
-        """Synthetic images to train on, with masks and grades; no seed gives those of a synthetic data set on disk."""
-        from fundus_lib.data.synthetic import SyntheticFundus
+        """Synthetic images to train on, with masks and grades; no seed gives those of a synthetic data set on disk.
+
+        (The runs recorded before used the seed itself for segmentation; all of them were tested on real images.)
+        """
+        from fundus_lib.data.synthetic import FIRST_TRAINING_SEED, SyntheticFundus
 
         data = SyntheticFundus(
             count,
             size=size,
-            seed=SYNTHETIC_SEED + seed,
+            seed=FIRST_TRAINING_SEED + seed,
             population=population,  # type: ignore[arg-type]
             lesions=lesions,
             transform=transform,
@@ -295,6 +293,14 @@ class ImageSet:
     def _content(self) -> str:
         parts = (*self.images, *(mask for mask in self.masks if mask is not None), self.dr, self.dme)
         return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()[:12]
+
+
+def _find_field(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The field of view; of a black image, as DDR has, the whole of it."""
+    try:
+        return field_of_view(image)
+    except ArgumentError:
+        return np.ones(image.shape[:2], np.uint8)
 
 
 def combine_fingerprints(content: str) -> str:

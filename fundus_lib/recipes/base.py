@@ -136,6 +136,8 @@ class Recipe:
         """What does not go together, in words; None if everything does."""
         if min(self.batch, self.epochs, len(self.lesions)) < 1:
             return "batch, epochs and the number of lesions must be at least 1"
+        if self.seed < 0:
+            return f"seed={self.seed}: must not be negative"
         if bool(self.pretraining_images) != bool(self.pretraining_epochs):
             return f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
         if self.precision not in PRECISIONS:

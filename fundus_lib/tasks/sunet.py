@@ -164,7 +164,7 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
     """
     square = FieldSquare(recipe.side)
     leaks = tuple(grading_leaks(root, "train")["name"])
-    exclude = {"train": () if recipe.leaks else leaks, "test": ()}
+    exclude = {"train": _exclude(recipe, root), "test": ()}
     size = square.read_size
     graded, test = (
         _read(root, IDRiDGrading(root, split, size=size, transform=square, exclude=exclude[split]), count)
@@ -200,6 +200,11 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
             transform=square,
         )
     return Data(training, validation, test, synthetic, test_masks)
+
+
+def _exclude(recipe: GradingRecipe, root: Path) -> tuple[str, ...]:
+    """Names of the images of the grading training set that are not read."""
+    return () if recipe.leaks else tuple(grading_leaks(root, "train")["name"])
 
 
 def _use_masks(
@@ -242,7 +247,9 @@ def _read(root: Path, data: FundusDataset, count: int | None) -> ImageSet:
 
 def test_fingerprint(recipe: GradingRecipe, root: Path) -> str:
     """Hash of the test data."""
-    return IDRiDGrading(root, "train" if recipe.fold else "test").fingerprint()
+    if recipe.fold:
+        return IDRiDGrading(root, "train", exclude=_exclude(recipe, root)).fingerprint()
+    return IDRiDGrading(root, "test").fingerprint()
 
 
 def protocol(recipe: GradingRecipe, data: Data) -> Grades:

@@ -5,10 +5,9 @@ import pytest
 import torch
 
 from fundus_lib.data.ddr_whole import DDRWholeImages
+from fundus_lib.experiment import create_experiment, read_data
 from fundus_lib.recipes.dual_branch import dual
 from fundus_lib.run import run
-from fundus_lib.tasks.dual_branch import experiment
-from fundus_lib.tasks.whole_images import read_photographs
 from helpers import small_ddr as small
 
 
@@ -21,11 +20,13 @@ def root(tmp_path, monkeypatch):
 
 def recipe():
     model = {"base": "unet", "width": 4, "depth": 2}
-    return dual("tiny", "unet").replace(test_on="DDR", size=(96, 96), model_args=model, versions=1, epochs=2)
+    return dual("tiny", "unet").replace(
+        dataset="DDR", size=(96, 96), model_args=model, dihedral=1, epochs=2, precision="32"
+    )
 
 
 def test_the_record_of_a_row(root, tmp_path):
-    record = run(recipe(), root, tmp_path / "runs", device="cpu", precision="32", progress=False)
+    record = run(recipe(), root, tmp_path / "runs", device="cpu", progress=False)
     assert (record["dataset"], record["trained_on"], record["images"]) == ("DDR", "DDR", 2)
     assert record["trained_on_fingerprint"] == DDRWholeImages(root, "train").fingerprint()
     assert len(record["curve"]) == 2
@@ -37,22 +38,22 @@ def test_the_record_of_a_row(root, tmp_path):
 
 def test_test_images_are_scored_at_their_size_on_disk(root):
     wanted = recipe().replace(size=(320, 320))
-    test = read_photographs(wanted, root)[2]
+    test = read_data(wanted, root).test
     masks = {tuple(image.shape): mask for image, mask in zip(test.images, test.masks, strict=True)}
     assert list(masks) == [(3, 200, 320), (3, 320, 180)]
-    made = experiment(wanted, root)
-    made.task.branches = lambda image: {"logits": 20 * masks[tuple(image.shape)].float() - 10}
-    scores = made.evaluate(False).metrics
+    made = create_experiment(wanted, root)
+    made.task.predict = lambda image, statistics: {"logits": 20 * masks[tuple(image.shape)].float() - 10}
+    scores = made.protocol.full(made.task, False).metrics
     assert scores["EX_f1"] > 0.95, "the masks as prepared, enlarged, are nearly those on disk"
     assert scores["EX_lesions_large"] == 2
 
 
 def test_splits_are_those_of_ddr(root):
-    training, validation, test = read_photographs(recipe(), root)
-    for part, split in ((training, "train"), (validation, "val"), (test, "test")):
+    read = read_data(recipe(), root)
+    for part, split in ((read.training, "train"), (read.validation, "val"), (read.test, "test")):
         data = DDRWholeImages(root, split, side=96)
-        assert part.source.fingerprint == data.fingerprint()
+        assert part.fingerprint == data.fingerprint()
         assert len(part) == len(data)
         for index in range(len(data)):
             assert torch.equal(part.images[index], data[index]["image"])
-            assert np.array_equal(part.full_mask(index), data.full_mask(index))
+            assert np.array_equal(part.full_masks[index](), data.full_mask(index))

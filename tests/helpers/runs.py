@@ -1,10 +1,11 @@
-"""Runs in this process and in processes of their own: started, killed, and their weights read."""
+"""Runs in this process, in one that is killed, and in two that train together; and their weights."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +13,81 @@ import torch
 
 from fundus_lib.recipes import Recipe
 from fundus_lib.run import run
+from fundus_lib.tasks.base import FundusTask
 
-SCRIPT = """
-import json, sys, torch
+TOGETHER = '''
+"""Run recipes, one after the other, and write which images each process has predicted in each of their tests."""
+import hashlib, json, sys, torch
+from pathlib import Path
+from fundus_lib.processes import process_rank
+from fundus_lib.protocols import grades
+from fundus_lib.protocols.grades import Grades
+from fundus_lib.protocols.lesions import AtFullSize, AtTrainingSize
 from fundus_lib.recipes import from_dict
 from fundus_lib.run import run
+from fundus_lib.tasks.base import FundusTask
+
 torch.set_num_threads(1)
-arguments = json.loads(sys.argv[1])
-run(from_dict(arguments.pop("recipe")), device="cpu", precision="32", progress=False, **arguments)
-"""
+grades.BATCH = 4  # so that both have a share of a few images
+tests = []
+
+def watch(protocol):
+    full = protocol.full
+    def watched(self, *args):
+        tests.append([])
+        return full(self, *args)
+    protocol.full = watched
+
+def predict(self, images, statistics=None):
+    if images.ndim == 4 and tests:
+        tests[-1] += [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
+    return whole(self, images, statistics)
+
+for protocol in (Grades, AtFullSize, AtTrainingSize):
+    watch(protocol)
+whole, FundusTask.predict = FundusTask.predict, predict
+for job in json.loads(sys.argv[1]):
+    tests.clear()
+    run(from_dict(job["recipe"]), job["data"], job["out"], device="cpu", devices=2, progress=False)
+    (Path(job["out"]) / f"process{process_rank()[0]}.predicted").write_text(json.dumps(tests))
+'''
 
 
 def here(recipe: Recipe, root: Path, out: Path, **settings: Any) -> dict[str, Any] | None:
-    return run(recipe, root, out, device="cpu", precision="32", progress=False, **settings)
+    """A run in this process."""
+    return run(recipe, root, out, device="cpu", progress=False, **settings)
 
 
-def start(recipe: Recipe, root: Path, out: Path, **settings: Any) -> subprocess.Popen:
-    """The same in a process of its own, from a file, since Lightning starts further processes with the same command."""
-    arguments = {"recipe": recipe.to_dict(), "data": str(root), "out": str(out), **settings}
-    script = out / "script.py"
-    script.write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, str(script), json.dumps(arguments)])
+def start_together(jobs: Sequence[tuple[Recipe, Path, Path]], folder: Path) -> subprocess.Popen:
+    """Runs on two gloo processes, of recipes on the data of a root into a folder each.
+
+    From a file, since Lightning starts the second process with the same command.
+    """
+    plain = [{"recipe": recipe.to_dict(), "data": str(root), "out": str(out)} for recipe, root, out in jobs]
+    script = folder / "script.py"
+    script.write_text(TOGETHER)
+    return subprocess.Popen([sys.executable, str(script), json.dumps(plain)])
 
 
-def start_and_kill(recipe: Recipe, root: Path, out: Path, *, seconds: float = 600) -> None:
-    """Start a run in a process of its own and kill it as soon as it has written a checkpoint."""
-    process = start(recipe, root, out)
-    try:
-        limit = time.monotonic() + seconds
-        while not list(out.glob("*/last.ckpt")):
-            assert process.poll() is None and time.monotonic() < limit
-            time.sleep(0.001)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert not list(out.glob("*.json")), "the run was over before it could be killed"
+def run_and_kill(recipe: Recipe, root: Path, out: Path, *, batch: int) -> None:
+    """Start a run in a process of its own that is killed as it begins a batch, counted from 0 over all stages."""
+    process = os.fork()  # at one thread: what has been imported need not be imported again
+    if not process:
+        begin = FundusTask.on_train_batch_start
+
+        def begin_or_die(task: FundusTask, *args: Any) -> None:
+            if task.steps_before + task.global_step == batch:
+                os.kill(os.getpid(), signal.SIGKILL)
+            begin(task, *args)
+
+        try:
+            FundusTask.on_train_batch_start = begin_or_die
+            here(recipe, root, out)
+        finally:
+            os._exit(1)  # whatever happens, pytest goes on in the parent alone
+    status = os.waitpid(process, 0)[1]
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, "the run was over before it was killed"
+    assert not list(out.glob("*.json"))
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -58,3 +99,10 @@ def same_weights(first: Path, second: Path) -> bool:
     """Whether the one model in each folder has the same weights to the last bit."""
     one, other = weights(first), weights(second)
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_clocks(record: dict[str, Any]) -> str:
+    """What two runs of one recipe must have in common, as text, in which NaN equals NaN."""
+    curve = [{k: v for k, v in point.items() if "seconds" not in k} for point in record["curve"]]
+    kept = ("recipe", "metrics", "variants", "selection", "predictions", "protocol", "trained_on_fingerprint")
+    return json.dumps([{name: record.get(name) for name in kept}, curve])

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from fundus_lib.data import layout
 from fundus_lib.data.inventory import write_manifest
 from fundus_lib.data.sample import Size
+from fundus_lib.data.synthetic import FIRST_TRAINING_SEED
 from fundus_lib.data.synthetic.files import Row, write_centres, write_grades
 from fundus_lib.data.synthetic.patient import Population, choose_grades
 from fundus_lib.data.synthetic.workers import Fact, Job, draw_files
@@ -64,7 +65,7 @@ def make_idrid(
         The root.
 
     Raises:
-        ArgumentError: The folder exists and is not empty, or a number or the size is too small.
+        ArgumentError: The folder is not empty, a number or the size is too small, or the seed is out of range.
     """
     target = Path(root)
     if target.exists() and any(target.iterdir()):
@@ -82,6 +83,14 @@ def make_idrid(
             found=f"size={size}, segmentation={segmentation}, grading={grading}",
             expected="at least one image per split, and 32 pixels or more",
             remedy="give larger numbers",
+        )
+    if not 0 <= seed < FIRST_TRAINING_SEED:
+        raise ArgumentError(
+            "make_idrid",
+            "synthetic training images have such seeds",
+            found=f"seed={seed}",
+            expected=f"from 0 to below {FIRST_TRAINING_SEED}, so that no run trains on the test images",
+            remedy="choose a smaller seed",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     partial_root = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
