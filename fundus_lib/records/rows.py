@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fundus_lib.records import DAGGER, curve, read
 from fundus_lib.records.differences import as_it_is
 
@@ -24,9 +26,9 @@ def latest(runs: pd.DataFrame) -> pd.DataFrame:
     Raises:
         RecordError: A record is damaged.
     """
-    kept = [as_it_is(Path(run.file), run.paper, run.table, run.row) for run in runs.itertuples()]
+    kept = [as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"]) for run in runs.to_dict("records")]
     key = [name for name in ("paper", "table", "row", "dataset", "seed", "variant") if name in runs]
-    return runs[kept].sort_values("date", kind="stable").drop_duplicates(key, keep="last")
+    return runs.loc[np.array(kept, bool)].sort_values("date", kind="stable").drop_duplicates(key, keep="last")
 
 
 def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.DataFrame:
