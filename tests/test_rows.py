@@ -33,13 +33,18 @@ def test_runs_in_another_precision_and_shrunk_ones_are_not_of_the_row(runs):
     assert scores_by_seed(kept, "joint_accuracy", "lite", "sunet_mixed", "last epoch").to_dict() == {0: 0.25}
     assert scores_by_seed(kept, "EX_f1", "lite", "sunet_mixed").empty
     assert len(latest(kept[:0])) == 0
+    assert scores_by_seed(latest(runs[0], "bf16"), "joint_accuracy", "lite", "sunet_mixed").to_dict() == {1: 0.1}
 
 
 def test_a_line_has_mean_spread_and_a_dagger_for_uncommitted_code(runs):
     names = {"joint_accuracy": "both right", "EX_f1": "F1"}
     line = summarise(latest(runs[0]), names, "lite", "sunet_mixed")
     assert line == {"seeds": "2†", "both right": "0.600 ± 0.141", "F1": "–"}
-    assert summarise(runs[0], names, "lite", "other") == {"seeds": "0", "both right": "not run yet", "F1": "not run yet"}
+    assert summarise(runs[0], names, "lite", "other") == {
+        "seeds": "0",
+        "both right": "not run yet",
+        "F1": "not run yet",
+    }
     clean = runs[0][runs[0].seed == 0]
     assert mark(clean) == "" and mark(runs[0]) == "†"
 

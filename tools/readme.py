@@ -39,10 +39,9 @@ def lesions(runs: pd.DataFrame) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for (paper, _, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
-        aupr = group.EX_aupr
-        lines.append(
-            f"| {paper}, `{row}`{mark(group)} | {trained_on} | {spread(aupr)} | {group.EX_prevalence.mean():.4f} | {time(group)} |"
-        )
+        guess = f"{group.EX_prevalence.mean():.4f}"
+        name = f"{paper}, `{row}`{mark(group)}"
+        lines.append(f"| {name} | {trained_on} | {spread(group.EX_aupr)} | {guess} | {time(group)} |")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes import recipes
+from fundus_lib.recipes.base import Precision
 from fundus_lib.records import get_recipe, load, read
 
 
@@ -82,17 +83,18 @@ def scores(
     }
 
 
-def as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
+def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
     """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
-    known = _digests(paper, table, row)
+    known = _digests(paper, table, row, precision)
     return not known or get_recipe(read(file)).replace(seed=0).digest in known
 
 
 @cache
-def _digests(paper: str, table: str, row: str) -> frozenset[str]:
+def _digests(paper: str, table: str, row: str, precision: Precision | None) -> frozenset[str]:
     """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
     try:
-        return frozenset(recipe.replace(seed=0).digest for recipe in recipes(paper, table, row))
+        found = recipes(paper, table, row)
+        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
     except UnknownNameError:
         return frozenset()
 
@@ -150,9 +152,7 @@ def describe(
     return "; ".join(f"{name} {change}" for name, change in changes.items() if change) or "not run yet"
 
 
-def mean_gain(
-    paper: str, rows: Iterable[tuple[str, str]], variant: str, metric: str, *folders: str | Path
-) -> str:
+def mean_gain(paper: str, rows: Iterable[tuple[str, str]], variant: str, metric: str, *folders: str | Path) -> str:
     """What a variant of the runs, such as another epoch, gains in a score: mean over the rows that have it, as text."""
     changes = [difference(paper, (*row, variant), row, metric, *folders) for row in rows]
     means = [change.mean for change in changes if change]

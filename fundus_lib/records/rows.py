@@ -14,19 +14,25 @@ from fundus_lib.records.differences import as_it_is
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fundus_lib.recipes.base import Precision
 
-def latest(runs: pd.DataFrame) -> pd.DataFrame:
+
+def latest(runs: pd.DataFrame, precision: Precision | None = None) -> pd.DataFrame:
     """Of each row, seed and variant the latest run, among those of the recipe of that name.
 
     Runs of a recipe that was shrunk, changed or trained in another precision keep its name, and are left out.
 
     Args:
         runs: Rows of :func:`fundus_lib.records.load`'s table, with or without variants.
+        precision: Of the recipe in this precision, instead of its own.
 
     Raises:
         RecordError: A record is damaged.
     """
-    kept = [as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"]) for run in runs.to_dict("records")]
+    kept = [
+        as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"], precision)
+        for run in runs.to_dict("records")
+    ]
     key = [name for name in ("paper", "table", "row", "dataset", "seed", "variant") if name in runs]
     return runs.loc[np.array(kept, bool)].sort_values("date", kind="stable").drop_duplicates(key, keep="last")
 

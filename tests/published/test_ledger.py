@@ -243,7 +243,10 @@ def test_page_shows_the_printed_numbers_and_ours_with_notes(tmp_path):
     assert "In all of ours" not in page and "†" not in page
     save(tmp_path, recipe("6/bin").replace(epochs=2))
     page = show_ledger("dual_branch", 6, tmp_path)._repr_html_()
-    assert re.search("In all of ours: [^<]*some of the training", page) and "<li>6/bin on CPU: 2 epochs instead of 40</li>" in page
+    assert (
+        re.search("In all of ours: [^<]*some of the training", page)
+        and "<li>6/bin on CPU: 2 epochs instead of 40</li>" in page
+    )
     assert page.count("published number: computed here from masks") == 2
     assert "not run yet" in page or not (ledger("dual_branch").query("table == 6").status == NOT_RUN).any()
     assert "lseg" not in repr(show_ledger("dual_branch", 1))
