@@ -114,7 +114,7 @@ def _labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
 
 
 def entropy(counts: ArrayLike | Tensor) -> float:
-    """Least cross-entropy of one and the same prediction for all samples: that of the frequencies of the classes, in nats.
+    """Least cross-entropy of one prediction for all samples, the frequencies of the classes: in nats.
 
     Args:
         counts: How many samples each class has, any shape.

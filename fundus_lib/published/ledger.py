@@ -72,9 +72,10 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
     Returns:
         One line for each row; several where it was run in several ways, the nearest to the published one first. The
         columns are table, row, data, quoted_from, status (one of `STATES`), recipe (`TABLE/ROW`), seeds (how many),
-        device, uncommitted (whether one of the runs was made with changes that no commit has), deviations (from the published set-up, separated by semicolons; computed by comparing recipes), and for
-        each printed column the published number under its name and ours as `…_ours`, `…_low`, `…_high`: mean, least and
-        greatest over the seeds, in the paper's unit.
+        device, uncommitted (whether one of the runs was made with changes that no commit has), deviations (from the
+        published set-up, separated by semicolons; computed by comparing recipes), and for each printed column the
+        published number under its name and ours as `…_ours`, `…_low`, `…_high`: mean, least and greatest over the
+        seeds, in the paper's unit.
 
     Raises:
         UnknownNameError: There is no such paper.
