@@ -1,4 +1,4 @@
-"""Class activation maps, Grad-CAM, and the fraction of such a map that lies on the lesions.
+"""Class activation maps, Grad-CAM, how much of them lies on lesions, and where a loss moves a network.
 
 Sources: B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016 (the class activation map);
 R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017.
@@ -210,3 +210,19 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """
     flat = maps.detach().float().reshape(1, -1, *maps.shape[-2:])
     return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).reshape(*maps.shape[:-2], *size)
+
+
+def negative_gradient(loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, mask: Tensor) -> Tensor:
+    """Where a loss moves the logits of one image and lesion: minus its gradient at each.
+
+    Args:
+        loss: Of logits and masks, (1, 1, H, W) each.
+        logits: float (H, W).
+        mask: float 0 and 1, (H, W).
+
+    Returns:
+        (H, W); positive where the logit should rise.
+    """
+    own = logits.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(own[None, None], mask[None, None]), own)
+    return -gradient

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.explain import compute_class_map, compute_grad_cam, measure_inside, upsample
+from fundus_lib.explain import compute_class_map, compute_grad_cam, measure_inside, negative_gradient, upsample
 from fundus_lib.models import create_model
 
 
@@ -327,3 +327,10 @@ def test_upsampled_maps_keep_their_axes_and_their_level():
     assert torch.equal(large[..., 0, 0], maps[..., 0, 0]), "corners keep the value of their place"
     half = maps.bfloat16().requires_grad_()
     assert upsample(half, (4, 4)).dtype == torch.float32 and not upsample(half, (4, 4)).requires_grad
+
+
+def test_a_loss_moves_logits_towards_the_mask_and_leaves_them_as_they_are():
+    logits, mask = torch.tensor([[0.0, 2.0]], requires_grad=True), torch.tensor([[1.0, 0.0]])
+    moved = negative_gradient(nn.BCEWithLogitsLoss(), logits, mask)
+    torch.testing.assert_close(moved, (mask - logits.sigmoid()).detach() / 2)
+    assert logits.grad is None and not moved.requires_grad

@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fundus_lib import records
 from fundus_lib.data.summary import measured
+from fundus_lib.metrics import majority_accuracy
+from fundus_lib.records.rows import latest, mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,11 +23,12 @@ PLACE = re.compile(r"(?<=a test holds these tables to them).*?(?=\n\n## )", re.S
 def tables() -> str:
     """The results on IDRiD as Markdown: lesions, and below it grades."""
     runs = records.load()
-    runs = runs[(runs.dataset == "IDRiD") & ~runs.table.isin(ASIDE)]
+    runs = latest(runs[(runs.dataset == "IDRiD") & ~runs.table.isin(ASIDE)])
+    below = f"\n\n{records.DAGGER} {records.UNCOMMITTED}" if mark(runs) else ""
     graded = runs.reindex(columns=["dr_accuracy", "dme_accuracy"]).notna().any(axis=1)
     return (
         f".\n\nLesions, on the 27 test photographs with masks:\n\n{lesions(runs[~graded])}\n\n"
-        f"Grades, on the 103 test photographs with grades:\n\n{grades(runs[graded])}"
+        f"Grades, on the 103 test photographs with grades:\n\n{grades(runs[graded])}{below}"
     )
 
 
@@ -38,31 +39,25 @@ def lesions(runs: pd.DataFrame) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for (paper, _, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
-        aupr = group.EX_aupr
-        lines.append(
-            f"| {paper}, `{row}` | {trained_on} | {spread(aupr)} | {group.EX_prevalence.mean():.4f} | {time(group)} |"
-        )
+        guess = f"{group.EX_prevalence.mean():.4f}"
+        name = f"{paper}, `{row}`{mark(group)}"
+        lines.append(f"| {name} | {trained_on} | {spread(group.EX_aupr)} | {guess} | {time(group)} |")
     return "\n".join(lines)
 
 
 def grades(runs: pd.DataFrame) -> str:
     """Mean accuracies over seeds, spread, time and device of each row; guessing is the most frequent training grade."""
-    train, test = (np.array(measured("IDRiD")["grades"][split]) for split in ("train", "test"))
-    hits = {
-        "joint": test[np.unravel_index(train.argmax(), train.shape)],
-        "dr": test.sum(1)[train.sum(1).argmax()],
-        "dme": test.sum(0)[train.sum(0).argmax()],
-    }
-    guesses = " | ".join(f"{hit / test.sum():.3f}" for hit in hits.values())
+    guessed = majority_accuracy(*(measured("IDRiD")["grades"][split] for split in ("train", "test")))
+    guesses = " | ".join(f"{accuracy:.3f}" for accuracy in guessed.values())
     lines = [
         "| chapter, table, row | both right | retinopathy | macular edema | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
         f"| guessing the most frequent | {guesses} | | |",
     ]
     for (paper, table, row), group in runs.groupby(["paper", "table", "row"]):
-        columns = group.reindex(columns=[f"{name}_accuracy" for name in hits])
+        columns = group.reindex(columns=[f"{name}_accuracy" for name in guessed])
         scores = " | ".join(spread(columns[name].dropna()) for name in columns)
-        lines.append(f"| {paper}, {table}, `{row}` | {scores} | {time(group)} |")
+        lines.append(f"| {paper}, {table}, `{row}`{mark(group)} | {scores} | {time(group)} |")
     return "\n".join(lines)
 
 

@@ -2,13 +2,14 @@
 
 from fundus_lib.metrics.average_precision import average_precision, average_precision_stream
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
-from fundus_lib.metrics.classes import class_counts, confusion_matrix, mean_score
+from fundus_lib.metrics.classes import class_counts, confusion_matrix, entropy, mean_score
 from fundus_lib.metrics.curves import auprc, precision_recall_curve, roc_auc, roc_curve
 from fundus_lib.metrics.grading import (
     GradeScores,
     GradingReport,
     grade_scores,
     grading_report,
+    majority_accuracy,
     quadratic_weighted_kappa,
 )
 from fundus_lib.metrics.lesion_size import LesionRecall, lesion_recall
@@ -39,10 +40,12 @@ __all__ = [
     "bootstrap",
     "class_counts",
     "confusion_matrix",
+    "entropy",
     "grade_scores",
     "grading_report",
     "image_mean",
     "lesion_recall",
+    "majority_accuracy",
     "mcnemar",
     "mean_score",
     "paired_test",

@@ -112,3 +112,21 @@ def _as_labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
             remedy="map other values, such as 255 for 'ignore', to a class first or leave those pixels out",
         )
     return labels
+
+
+def entropy(counts: ArrayLike | Tensor) -> float:
+    """Least cross-entropy of one prediction for all samples, the frequencies of the classes: in nats.
+
+    Args:
+        counts: How many samples each class has, any shape.
+
+    Raises:
+        ArgumentError: A count is negative, or all are zero.
+    """
+    number = np.asarray(counts, dtype=np.float64)
+    if (number < 0).any() or not number.sum() > 0:
+        raise ArgumentError(
+            "entropy", "these are no counts", found=number.tolist(), expected="numbers ≥ 0", remedy="count the classes"
+        )
+    frequency = number[number > 0] / number.sum()
+    return float(-(frequency * np.log(frequency)).sum())

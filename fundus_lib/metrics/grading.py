@@ -242,3 +242,23 @@ def _check_grades(values: ArrayLike | Tensor, grades: int, name: str) -> NDArray
             remedy="leave out images without a grade, which the data sets mark with -1",
         )
     return found.astype(np.int64)
+
+
+def majority_accuracy(train: ArrayLike, test: ArrayLike) -> dict[str, float]:
+    """The majority-class baseline: the accuracies of giving every image the most frequent grade of the training set.
+
+    Args:
+        train: Counts of the training images, row grade of retinopathy, column grade of macular edema.
+        test: Counts of the test images, alike.
+
+    Returns:
+        ``"joint"`` (for the most frequent pair of grades), ``"dr"`` and ``"dme"``.
+    """
+    learnt, tested = np.asarray(train), np.asarray(test)
+    pair = np.unravel_index(learnt.argmax(), learnt.shape)
+    hits = {
+        "joint": tested[pair],
+        "dr": tested.sum(1)[learnt.sum(1).argmax()],
+        "dme": tested.sum(0)[learnt.sum(0).argmax()],
+    }
+    return {name: float(hit / tested.sum()) for name, hit in hits.items()}

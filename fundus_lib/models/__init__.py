@@ -4,6 +4,6 @@ Every model maps ``images`` float (B, 3, H, W) to a dictionary whose ``"logits"`
 further keys are documented per model.
 """
 
-from fundus_lib.models.registry import create_model, list_models
+from fundus_lib.models.registry import count_parameters, create_model, list_models
 
-__all__ = ["create_model", "list_models"]
+__all__ = ["count_parameters", "create_model", "list_models"]

@@ -43,3 +43,17 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
         ArgumentError: The model has no such setting, or the setting's value is not possible.
     """
     return create("model", _CLASSES, name, kwargs)
+
+
+def count_parameters(*models: nn.Module | str | None, **kwargs: Any) -> int:
+    """How many parameters models have together.
+
+    Args:
+        *models: Modules, or names for :func:`create_model`, which are made without weights; None counts nothing.
+        **kwargs: Settings of those that are named.
+    """
+    import torch
+
+    with torch.device("meta"):  # shapes without numbers
+        made = [create_model(model, **kwargs) if isinstance(model, str) else model for model in models]
+    return sum(parameter.numel() for model in made if model is not None for parameter in model.parameters())

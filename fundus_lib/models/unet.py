@@ -109,7 +109,7 @@ class Head(nn.Module):
     def __init__(self, width: int, lesions: int, prior: float):
         super().__init__()
         self.layer = nn.Conv2d(width, lesions, kernel_size=1)
-        nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior)).item())  # type: ignore[arg-type]
+        nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
 
     def forward(self, features: Features) -> Features:
         """Add ``"logits"`` (B, L, H, W)."""

@@ -35,6 +35,9 @@ STATES = (RUN, MEASURED, NOT_RUN, NO_DATA, QUOTED)
 
 _DATASETS = ("IDRiD", "DDR", "DiaRetDB1")
 
+_NOT_COMPARED = ("paper", "table", "row", "seed", "kind", "fold", "precision", "pretraining_optimizer")
+"""Settings that are names, or that papers do not have; folds and mixed precision have phrases of their own."""
+
 
 @dataclass(frozen=True)
 class Counterparts:
@@ -69,9 +72,10 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
     Returns:
         One line for each row; several where it was run in several ways, the nearest to the published one first. The
         columns are table, row, data, quoted_from, status (one of `STATES`), recipe (`TABLE/ROW`), seeds (how many),
-        device, deviations (from the published set-up, separated by semicolons; computed by comparing recipes), and for
-        each printed column the published number under its name and ours as `…_ours`, `…_low`, `…_high`: mean, least and
-        greatest over the seeds, in the paper's unit.
+        device, uncommitted (whether one of the runs was made with changes that no commit has), deviations (from the
+        published set-up, separated by semicolons; computed by comparing recipes), and for each printed column the
+        published number under its name and ours as `…_ours`, `…_low`, `…_high`: mean, least and greatest over the
+        seeds, in the paper's unit.
 
     Raises:
         UnknownNameError: There is no such paper.
@@ -89,13 +93,14 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
             published = {column: numbers[column] for column in printed.headings}
             line = {"table": printed.number, "row": str(row), "data": _data(printed, str(row)), **published}
             line |= {"quoted_from": numbers["quoted_from"], "recipe": "", "seeds": 0, "device": "", "deviations": ""}
+            line["uncommitted"] = False
             entry = counterparts(paper).of(printed.number, str(row))
             found = list(_found(paper, printed, entry, groups, nearest))
             lines += [line | more for more in sorted(found, key=lambda more: len(more["deviations"].split("; ")))]
             if not found and not nearest:
                 lines.append(line | {"status": _state(line, entry, had), "recipe": entry.get("recipe", "")})
     columns = dict.fromkeys(column for printed in known for column in printed.headings)
-    names = ["table", "row", "data", "quoted_from", "status", "recipe", "seeds", "device", "deviations"]
+    names = ["table", "row", "data", "quoted_from", "status", "recipe", "seeds", "device", "uncommitted", "deviations"]
     names += [f"{column}{end}" for column in columns for end in ("", "_ours", "_low", "_high")]
     return pd.DataFrame(lines, columns=names)
 
@@ -105,20 +110,17 @@ class _Group:
     """Runs that differ in their seed alone."""
 
     name: str
-    recipe: Mapping[str, Any]
     runs: tuple[Mapping[str, Any], ...]
 
 
 def _groups(runs: pd.DataFrame) -> Iterator[_Group]:
-    together: dict[str, list[dict[str, Any]]] = {}
+    together: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for file in runs.file:
         record = records.read(Path(file))
-        kept = {name: value for name, value in record["recipe"].items() if name != "seed"}
-        same = [kept, record["dataset"], record["dataset_fingerprint"], record.get("precision")]
-        together.setdefault(json.dumps(same, sort_keys=True), []).append(record)
-    for group in together.values():
-        first = group[0]
-        yield _Group(f"{first['table']}/{first['row']}", first["recipe"], tuple(group))
+        recipe = records.get_recipe(record).replace(seed=0)
+        together.setdefault((recipe, record["dataset"], record["dataset_fingerprint"]), []).append(record)
+    for (recipe, *_), group in together.items():
+        yield _Group(f"{recipe.table}/{recipe.row}", tuple(group))
 
 
 def _data(printed: TableInfo, row: str) -> str:
@@ -148,6 +150,7 @@ def _found(
                 "recipe": group.name,
                 "seeds": len({run["seed"] for run in group.runs}),
                 "device": " or ".join(sorted({run["device"] for run in group.runs})),
+                "uncommitted": any(run.get("dirty") for run in group.runs),
                 "deviations": "; ".join(deviations(paper, entry["recipe"], group.runs[0])),
                 **_summary(metrics, [run["metrics"] for run in group.runs], float(printed.scale)),
             }
@@ -189,7 +192,8 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
     theirs = dict(_settings(recipe.to_dict()))
     for which in ("*", recipe.dataset, name):
         theirs |= known.as_published.get(which, {})
-    ours = dict(_settings(record["recipe"]))
+    run = records.get_recipe(record)
+    ours = dict(_settings(run.to_dict()))
     found = [
         known.phrases.get(key, key + " {ours} instead of {theirs}").format(
             ours=_text(ours.get(key)), theirs=_text(theirs.get(key))
@@ -199,7 +203,9 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
     ]
     if record["dataset"] != recipe.dataset:
         found.append(f"tested on {record['dataset']}")
-    if record.get("precision") == "bf16":
+    if run.fold:
+        found.append("fold {} of {}".format(*run.fold))
+    if run.precision == "bf16":
         found.append("mixed precision (bf16)")
     return list(dict.fromkeys(phrase for phrase in found if phrase))
 
@@ -209,7 +215,7 @@ def _settings(plain: Mapping[str, Any], before: str = "") -> Iterator[tuple[str,
     for key, value in plain.items():
         if isinstance(value, Mapping):
             yield from _settings(value, f"{before}{key}.")
-        elif before or key not in ("paper", "table", "row", "seed", "kind"):
+        elif before or key not in _NOT_COMPARED:
             yield before + key, value
 
 

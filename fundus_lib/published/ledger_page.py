@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fundus_lib import records
 from fundus_lib.published.ledger import MEASURED, RUN, STATES, ledger
 from fundus_lib.published.printed import PAPERS, TableInfo, info, table
 from fundus_lib.published.show import heading
@@ -53,6 +54,8 @@ class LedgerTable:
         below = f"In all of ours: {escape('; '.join(common))}." if common else ""
         if notes:
             below += f'<ol style="margin:.2em 0">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ol>'
+        if self.lines.uncommitted.any():
+            below += f"<p>{records.DAGGER} {escape(records.UNCOMMITTED)}</p>"
         return (
             f'<div class="published" style="margin:1em 0"><p style="margin:.3em 0">{caption}</p>'
             '<table class="dataframe" style="font-size:.8em;font-variant-numeric:tabular-nums">'
@@ -69,7 +72,7 @@ class LedgerTable:
         if note not in notes:
             notes.append(note)
         seeds = "one seed" if line.seeds == 1 else f"{line.seeds} seeds"
-        return f"ours, {seeds}<sup>{notes.index(note) + 1}</sup>"
+        return f"ours, {seeds}<sup>{notes.index(note) + 1}{records.DAGGER if line.uncommitted else ''}</sup>"
 
     def _number(self, line: pd.Series[Any], column: str) -> str:
         digits = _DIGITS.get(self.info.unit, ".4g" if line[f"{column}_ours"] > 1 else ".2e")

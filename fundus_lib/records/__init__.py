@@ -41,6 +41,12 @@ REQUIRED: dict[str, type | tuple[type, ...]] = {
 }
 """Fields that every record has, and their types."""
 
+DAGGER = "†"
+"""Stands beside the scores of runs whose code no commit holds."""
+
+UNCOMMITTED = "A run among these was made with changes to the library that were not committed."
+"""What the dagger says."""
+
 _COLUMNS = ["paper", "table", "row", "dataset", "trained_on", "split", "images", "seed", "device", "precision"]
 _LATER_COLUMNS = ["peak_memory_mb", "commit", "dirty", "date"]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes import recipes
+from fundus_lib.recipes.base import Precision
 from fundus_lib.records import get_recipe, load, read
 
 
@@ -80,13 +83,20 @@ def scores(
     }
 
 
-def as_it_is(file: Path, paper: str, table: str, row: str) -> bool:
+def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
     """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
+    known = _digests(paper, table, row, precision)
+    return not known or get_recipe(read(file)).replace(seed=0).digest in known
+
+
+@cache
+def _digests(paper: str, table: str, row: str, precision: Precision | None) -> frozenset[str]:
+    """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
     try:
-        known = {recipe.replace(seed=0).digest for recipe in recipes(paper, table, row)}
+        found = recipes(paper, table, row)
+        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
     except UnknownNameError:
-        return True  # a row that the library does not know can be told by its name alone
-    return get_recipe(read(file)).replace(seed=0).digest in known
+        return frozenset()
 
 
 def difference(
@@ -121,3 +131,29 @@ def difference(
         scores(paper, row[0], row[1], metric, *folders, variant="".join(row[2:]), dataset=dataset) for row in (of, over)
     )
     return Difference({seed: one[seed, data] - other[seed, data] for seed, data in sorted(one.keys() & other.keys())})
+
+
+def describe(
+    paper: str, of: tuple[str, ...], over: tuple[str, ...], names: Mapping[str, str], *folders: str | Path
+) -> str:
+    """What a change does to several scores, in a line of text.
+
+    Args:
+        paper: Name of the paper or chapter.
+        of: Table and row of the one, and where needed a variant.
+        over: Table and row of the other, and where needed a variant.
+        names: Metric → what it is called in the text.
+        *folders: Folders of records besides those of the library.
+
+    Returns:
+        Such as "F1 +0.012 (one seed); AUPR −0.003 (one seed)"; "not run yet" where there is nothing.
+    """
+    changes = {name: difference(paper, of, over, metric, *folders) for metric, name in names.items()}  # type: ignore[arg-type]
+    return "; ".join(f"{name} {change}" for name, change in changes.items() if change) or "not run yet"
+
+
+def mean_gain(paper: str, rows: Iterable[tuple[str, str]], variant: str, metric: str, *folders: str | Path) -> str:
+    """What a variant of the runs, such as another epoch, gains in a score: mean over the rows that have it, as text."""
+    changes = [difference(paper, (*row, variant), row, metric, *folders) for row in rows]
+    means = [change.mean for change in changes if change]
+    return f"{sum(means) / len(means):+.3f}".replace("-", "−") if means else "not run yet"

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, f1_score, jaccard_score
 from torchmetrics.functional.segmentation import mean_iou
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics import PixelCounts, class_counts, confusion_matrix, mean_score, pixel_counts
+from fundus_lib.metrics import PixelCounts, class_counts, confusion_matrix, entropy, mean_score, pixel_counts
 
 
 def random_maps(rng):
@@ -119,3 +119,14 @@ def test_mean_score_refuses_other_words():
         mean_score(counts, "dice", background=True, average="macro", empty="skip")
     with pytest.raises(ArgumentError, match="'skip'"):
         mean_score(counts, "f1", background=True, average="macro", empty="one")
+
+
+def test_entropy_is_the_cross_entropy_of_the_frequencies():
+    counts = np.array([[3, 0], [1, 4]])
+    labels = torch.repeat_interleave(torch.arange(4), torch.tensor(counts.ravel()))
+    logits = torch.tensor(counts.ravel() / counts.sum()).clamp(min=1e-12).log().expand(len(labels), 4)
+    assert entropy(counts) == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())
+    assert entropy([5, 0]) == 0 and entropy([2, 2]) == pytest.approx(math.log(2))
+    for impossible in ([0, 0], [1, -1]):
+        with pytest.raises(ArgumentError, match="counts"):
+            entropy(impossible)

@@ -14,6 +14,7 @@ from fundus_lib.metrics import (
     bootstrap,
     confusion_matrix,
     grading_report,
+    majority_accuracy,
     mcnemar,
     paired_test,
     quadratic_weighted_kappa,
@@ -205,3 +206,19 @@ def test_equal_systems_are_seldom_significantly_different():
 def test_paired_test_refuses(a, b, says):
     with pytest.raises(ArgumentError, match=says):
         paired_test(a, b)
+
+
+def test_the_majority_baseline_is_the_accuracy_of_a_constant_prediction():
+    rng = np.random.default_rng(0)
+    train, test = (list(zip(rng.integers(0, 5, n), rng.integers(0, 3, n), strict=True)) for n in (40, 25))
+    tables = []
+    for pairs in (train, test):
+        tables.append(np.zeros((5, 3), int))
+        for pair in pairs:
+            tables[-1][pair] += 1
+    found = majority_accuracy(*tables)
+    most = {pair: train.count(pair) for pair in sorted(set(train))}
+    assert found["joint"] == test.count(max(most, key=most.get)) / 25
+    for place, name in enumerate(("dr", "dme")):
+        best = np.bincount([pair[place] for pair in train]).argmax()
+        assert found[name] == sum(pair[place] == best for pair in test) / 25

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.models import create_model, list_models
+from fundus_lib.models import count_parameters, create_model, list_models
 
 
 def test_names_are_lower_case_without_separators_and_each_makes_a_model():
@@ -64,3 +64,12 @@ def test_overfits_a_batch():
         loss.backward()
         optimiser.step()
     assert loss < 0.02
+
+
+def test_parameters_are_counted_by_name_and_in_modules():
+    small = create_model("unet", width=4, depth=2)
+    expected = sum(value.numel() for value in small.state_dict().values() if value.is_floating_point()) - sum(
+        value.numel() for name, value in small.named_buffers() if value.is_floating_point()
+    )
+    assert count_parameters("unet", width=4, depth=2) == count_parameters(small) == expected
+    assert count_parameters(nn.Linear(2, 3), None, nn.Linear(3, 1)) == 9 + 4 and count_parameters() == 0

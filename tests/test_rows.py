@@ -1,0 +1,66 @@
+"""Rows of recorded runs: the latest of the recipe as it is, scores by seed, marks and curves."""
+
+import pytest
+from test_records import RECORD
+
+from fundus_lib import records
+from fundus_lib.recipes import recipes
+from fundus_lib.records.differences import describe, mean_gain
+from fundus_lib.records.rows import curves, latest, mark, scores_by_seed, summarise
+
+RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
+NAME = {"paper": "sunet", "table": "lite", "row": "sunet_mixed"}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    def save(seed, value, day=1, recipe=RECIPE, **more):
+        own = {"seed": seed, "recipe": recipe.replace(seed=seed).to_dict(), "precision": recipe.precision}
+        record = {**RECORD, **NAME, **own, "metrics": {"joint_accuracy": value}, "date": f"2026-01-0{day}", **more}
+        records.save(record, tmp_path / f"{seed}-{day}-{recipe.digest}.json")
+
+    save(0, 0.4)
+    save(0, 0.5, day=2, variants={"last epoch": {"joint_accuracy": 0.25}}, selection={"epoch": 7})
+    save(1, 0.7, dirty=True)
+    save(1, 0.1, day=3, recipe=RECIPE.replace(precision="bf16"))
+    save(1, 0.2, day=4, recipe=RECIPE.smoke())
+    return records.load(tmp_path, packaged=False, variants=True), tmp_path
+
+
+def test_runs_in_another_precision_and_shrunk_ones_are_not_of_the_row(runs):
+    kept = latest(runs[0])
+    assert scores_by_seed(kept, "joint_accuracy", "lite", "sunet_mixed").to_dict() == {0: 0.5, 1: 0.7}
+    assert scores_by_seed(kept, "joint_accuracy", "lite", "sunet_mixed", "last epoch").to_dict() == {0: 0.25}
+    assert scores_by_seed(kept, "EX_f1", "lite", "sunet_mixed").empty
+    assert len(latest(kept[:0])) == 0
+    assert scores_by_seed(latest(runs[0], "bf16"), "joint_accuracy", "lite", "sunet_mixed").to_dict() == {1: 0.1}
+
+
+def test_a_line_has_mean_spread_and_a_dagger_for_uncommitted_code(runs):
+    names = {"joint_accuracy": "both right", "EX_f1": "F1"}
+    line = summarise(latest(runs[0]), names, "lite", "sunet_mixed")
+    assert line == {"seeds": "2†", "both right": "0.600 ± 0.141", "F1": "–"}
+    assert summarise(runs[0], names, "lite", "other") == {
+        "seeds": "0",
+        "both right": "not run yet",
+        "F1": "not run yet",
+    }
+    clean = runs[0][runs[0].seed == 0]
+    assert mark(clean) == "" and mark(runs[0]) == "†"
+
+
+def test_curves_come_with_the_chosen_epoch(runs):
+    found = list(curves(latest(runs[0])))
+    assert [chosen for _, chosen in found] == [0, 7] or [chosen for _, chosen in found] == [7, 0]
+    assert all([*curve.loss] == [0.3] for curve, _ in found)
+
+
+def test_changes_are_put_into_words(tmp_path):
+    variants = {"last epoch": {"joint_accuracy": 0.25}}
+    records.save(RECORD | {"metrics": {"joint_accuracy": 0.5}, "variants": variants}, tmp_path / "a.json")
+    row = ("2", "unet")
+    names = {"joint_accuracy": "both", "EX_f1": "F1"}
+    assert describe("p", (*row, "last epoch"), row, names, tmp_path) == "both −0.250 (one seed)"
+    assert describe("p", ("2", "no"), row, names, tmp_path) == "not run yet"
+    assert mean_gain("p", [row, ("2", "no")], "last epoch", "joint_accuracy", tmp_path) == "−0.250"
+    assert mean_gain("p", [row], "no such variant", "joint_accuracy", tmp_path) == "not run yet"
