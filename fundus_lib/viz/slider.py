@@ -24,7 +24,7 @@ MAX_BYTES = 1_000_000
 PAGE_WIDTH = 730
 """Pixels that the page has for a figure; a figure of more is drawn with fewer."""
 
-COLORS, FAR, MAX_FAR = 64, 48, 0.001
+COLORS, FAR, MAX_FAR = 128, 48, 0.001
 """A figure of lines and letters is stored with this many colours, if no more than this share of its pixels would get a
 colour that is farther away than this."""
 
