@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from pathlib import Path
 import notebook_store as store
 from nbformat import NotebookNode
 
-MAX_OUTPUT = 1_500_000
+MAX_BYTES = 600_000
+MAX_BYTES_OF_ALL = 5_000_000
 MAX_LINES = 15
 RUN = "run `make execute`"
 
@@ -69,11 +69,8 @@ def edition(path: Path, notebook: NotebookNode) -> str | None:
 
 def presentable(path: Path, notebook: NotebookNode) -> str | None:
     """Light enough for a page, no dead widget, every picture described, every cell short enough to read."""
-    size = sum(len(json.dumps(cell.get("outputs", []))) for cell in notebook.cells)
-    if size > MAX_OUTPUT:
-        return (
-            f"stores {size / 1e6:.1f} MB of outputs, more than {MAX_OUTPUT / 1e6:.1f}; show fewer or smaller pictures"
-        )
+    if (size := path.stat().st_size) > MAX_BYTES:
+        return f"has {size / 1e3:.0f} kB, more than {MAX_BYTES / 1e3:.0f}; show fewer or smaller pictures, and {RUN}"
     for index, cell in enumerate(notebook.cells):
         kinds = {kind for output in cell.get("outputs", []) for kind in output.get("data", {})}
         if "application/vnd.jupyter.widget-view+json" in kinds:
@@ -138,6 +135,17 @@ def address(root: Path = store.ROOT) -> list[str]:
         if readdress(text, new, old) != text:
             wrong.append(f"{file.relative_to(root).as_posix()}: speaks of another repository; run `make address`")
     return wrong
+
+
+def weight(paths: list[Path]) -> str | None:
+    """All notebooks together: git keeps every version of them."""
+    if (size := sum(path.stat().st_size for path in paths)) <= MAX_BYTES_OF_ALL:
+        return None
+    heaviest = max(paths, key=lambda path: path.stat().st_size)
+    return (
+        f"the {len(paths)} notebooks together have {size / 1e6:.1f} MB, more than {MAX_BYTES_OF_ALL / 1e6:.0f}; "
+        f"show fewer or smaller pictures, first in {heaviest.name}"
+    )
 
 
 def problems(paths: list[Path]) -> list[str]:

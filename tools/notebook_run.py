@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import notebook_images
 import notebook_store as store
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -36,6 +37,8 @@ print(_j.dumps({
     "gpu": _torch.cuda.get_device_name() if _torch and _torch.cuda.is_available() else "",
 }))
 """
+
+RECORDS = "fundus_lib/records/*.json"
 
 NUMBERS = {1: "one CPU core", 2: "two CPU cores", 4: "four CPU cores", 8: "eight CPU cores"}
 
@@ -91,6 +94,7 @@ def execute(notebook: NotebookNode, folder: Path, *, data: Path | None = None, t
             client.execute_cell(after, len(cells) + 1, store_history=False)
     finally:
         notebook.cells = cells
+    notebook_images.lighten(notebook)
     used = json.loads(after.outputs[0].text)
     return Used(_relative(used["files"]), used["edition"], used["profile"], used["gpu"], seconds)
 
@@ -150,11 +154,16 @@ def stamp(notebook: NotebookNode, used: Used) -> None:
 
 
 def _relative(files: list[str]) -> list[str]:
-    """The library's own files, relative to the repository; byte code is the shadow of a source, so it is left out."""
+    """The library's own files, relative to the repository, records as one pattern: a page reads all or none.
+
+    Byte code is the shadow of a source, so it is left out.
+    """
     library = store.ROOT / "fundus_lib"
     found = {Path(file).resolve() for file in files}
     return sorted(
-        file.relative_to(store.ROOT).as_posix()
-        for file in found
-        if file.is_relative_to(library) and "__pycache__" not in file.parts and file.is_file()
+        {
+            RECORDS if file.match(RECORDS) else file.relative_to(store.ROOT).as_posix()
+            for file in found
+            if file.is_relative_to(library) and "__pycache__" not in file.parts and file.is_file()
+        }
     )

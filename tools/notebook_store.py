@@ -65,7 +65,8 @@ def write(notebook: NotebookNode, path: Path) -> None:
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     _set_ids(notebook)
     nbformat.validate(notebook)
-    _write_if_new(path, nbformat.writes(notebook) + "\n")
+    text = re.sub("^ +", "", nbformat.writes(notebook), flags=re.M)  # indentation alone would be a tenth of a file
+    _write_if_new(path, text + "\n")
     _write_if_new(twin(path), twin_text(notebook))
 
 
@@ -106,11 +107,11 @@ def outputs_hash(notebook: NotebookNode) -> str:
 
 
 def inputs_hash(files: Iterable[str]) -> str:
-    """Changes with the content of any of the files; a missing file counts as empty."""
+    """Changes with the content of any of the files, and with the files that a pattern finds; a file may be missing."""
     parts = []
-    for name in files:
-        file = ROOT / name
-        parts += [name, hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"]
+    for file in (found for name in files for found in sorted(ROOT.glob(name)) or [ROOT / name]):
+        parts += [file.relative_to(ROOT).as_posix()]
+        parts += [hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else "missing"]
     return _hash(parts)
 
 

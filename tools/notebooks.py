@@ -142,7 +142,9 @@ def _orphan_twins() -> list[Path]:
 @app.command()
 def check(paths: Paths = None) -> None:
     """Say what is wrong with the stored notebooks and with the address; exit code 1 if anything is."""
-    found = checks.problems(_chosen(paths)) + ([] if paths else checks.address())
+    found = checks.problems(_chosen(paths))
+    if not paths:
+        found += [*checks.address(), *filter(None, [checks.weight(store.paths())])]
     for line in found:
         typer.echo(line, err=True)
     typer.echo(f"{len(_chosen(paths))} notebooks, {len(found)} problems")

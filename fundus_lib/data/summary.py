@@ -37,7 +37,7 @@ SQUARE_SIDES = (1024, 512, 256, 128)
 """Sides in pixels of the squares about the field of view in which the survival of lesions is measured."""
 
 SMALL_EXUDATE = 2e-5
-"""Fraction of an image below which an exudate is small, as in `fundus_lib.tasks.segmentation.LESION_SIZES`."""
+"""Fraction of an image below which an exudate is small, as in `fundus_lib.protocols.lesions.LESION_SIZES`."""
 
 
 def measured(name: str = "IDRiD") -> dict[str, Any]:

@@ -21,11 +21,21 @@ if TYPE_CHECKING:
 MAX_BYTES = 1_000_000
 """Largest size of a slider in bytes; a larger one slows the page down."""
 
-# All that the page needs is in this attribute: the frames are siblings, of which the n-th is shown.
+PAGE_WIDTH = 730
+"""Pixels that the page has for a figure; a figure of more is drawn with fewer."""
+
+COLORS, FAR, MAX_FAR = 128, 48, 0.001
+"""A figure of lines and letters is stored with this many colours, if no more than this fraction of its pixels would get a
+colour that is farther away than this."""
+
+# All that the page needs is in this one attribute: the frames are siblings, the n-th is shown, the rest are hidden. All
+# but the frame shown first hold only what differs from it: it lies behind them.
 _ON_INPUT = (
-    "const box=this.closest('.fundus-slider'),i=Number(this.value);"
-    "box.querySelectorAll('img').forEach((img,k)=>{img.style.display=k===i?'block':'none'});"
-    "const text=box.querySelectorAll('img')[i].dataset.label;"
+    "const box=this.closest('.fundus-slider'),i=Number(this.value),all=[...box.querySelectorAll('img')],"
+    "first=all[this.defaultValue];"
+    "if(all[i]!==first)all[i].style.background=`url(${first.src}) 0 0/100% 100%`;"
+    "all.forEach((img,k)=>{img.style.display=k===i?'block':'none'});"
+    "const text=all[i].dataset.label;"
     "box.querySelector('output').textContent=text;this.setAttribute('aria-valuetext',text)"
 )
 
@@ -57,7 +67,7 @@ def slider(
     *,
     name: str = "",
     start: int = 0,
-    quality: int = 85,
+    quality: int = 50,
     dpi: int = 100,
 ) -> Slider:
     """Build a slider from frames; it needs no kernel and no network connection, and works by keyboard.
@@ -68,8 +78,8 @@ def slider(
         caption: Shown below, and the description of the frames for screen readers.
         name: Quantity that the slider changes, e.g. "threshold"; shown in front of it.
         start: The frame shown first.
-        quality: Of the WebP compression, 1-100; of a figure the lossless form is used where it is smaller.
-        dpi: At which figures are drawn.
+        quality: Of the WebP compression, 1-100; figures of few colours are stored without loss where that is smaller.
+        dpi: At which figures are drawn; less if they were wider than the page.
 
     Returns:
         The slider; end the cell with it.
@@ -99,9 +109,7 @@ def slider(
             expected="one size",
             remedy="resize them, or draw all figures with one figsize",
         )
-    encoded = [
-        _encode_webp(array, quality, is_figure=_is_figure(frame)) for frame, array in zip(frames, arrays, strict=True)
-    ]
+    encoded = _compressed(arrays, start, quality, drawn=all(map(_is_figure, frames)))
     made = Slider(encoded, [str(label) for label in labels], caption, name, start)
     if (size := len(made.html.encode())) > MAX_BYTES:
         raise ArgumentError(
@@ -168,27 +176,51 @@ def _is_figure(frame: NDArray[np.uint8] | Figure) -> TypeGuard[Figure]:
     return hasattr(frame, "savefig")
 
 
-def _as_array(frame: NDArray[np.uint8] | Figure, dpi: int) -> NDArray[np.uint8]:
+def _as_array(frame: NDArray[np.uint8] | Figure, dpi: float) -> NDArray[np.uint8]:
     """Bring a frame or a figure to uint8 (H, W, 3); a figure is closed, so that the notebook does not show it too."""
     if not _is_figure(frame):
         return as_rgb(cast("NDArray[np.uint8]", frame))
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
+    buffer, dpi = io.BytesIO(), min(dpi, PAGE_WIDTH / frame.get_figwidth())
     with plt.rc_context({"savefig.bbox": "standard"}):  # a tight box would give every frame its own size
         frame.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     plt.close(frame)
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
-def _encode_webp(array: NDArray[np.uint8], quality: int, *, is_figure: bool) -> bytes:
-    """Compress; lines and letters are often smaller and always sharper without loss."""
-    forms = []
-    for lossless in (False, True) if is_figure else (False,):
-        buffer = io.BytesIO()
-        Image.fromarray(array).save(buffer, format="WEBP", method=4, quality=quality, lossless=lossless)
-        forms.append(buffer.getvalue())
-    return min(forms, key=len)
+def _compressed(arrays: list[NDArray[np.uint8]], start: int, quality: int, *, drawn: bool) -> list[bytes]:
+    """Compress the frame shown first, and of the others what differs from it; the rest of them is transparent.
+
+    Lines and letters are often smaller and always cleaner with few colours and without loss.
+    """
+    changed = [_blocks((array != arrays[start]).any(-1)) for array in arrays]
+    changed[start][:] = True
+    forms = [[_webp(array, alpha, quality=quality) for array, alpha in zip(arrays, changed, strict=True)]]
+    if drawn:
+        strip = np.concatenate(arrays)  # (N*H, W, 3): one palette, so that no colour changes from frame to frame
+        few = np.asarray(Image.fromarray(strip).quantize(COLORS, dither=Image.Dither.NONE).convert("RGB"))
+        if (np.abs(few.astype(np.int16) - strip).max(-1) > FAR).mean() <= MAX_FAR:
+            parts = np.split(few, len(arrays))
+            alphas = [(part != parts[start]).any(-1) for part in parts]
+            alphas[start][:] = True
+            forms.append([_webp(part, alpha, lossless=True) for part, alpha in zip(parts, alphas, strict=True)])
+    return min(forms, key=lambda form: sum(map(len, form)))
+
+
+def _blocks(changed: NDArray[np.bool_], side: int = 8) -> NDArray[np.bool_]:
+    """Widen a mask (H, W) to whole blocks, so that lossy compression has no ragged edges to blur."""
+    height, width = changed.shape
+    blocks: NDArray[np.bool_] = np.pad(changed, ((0, -height % side), (0, -width % side)))
+    blocks = np.any(blocks.reshape(len(blocks) // side, side, -1, side), axis=(1, 3))
+    return blocks.repeat(side, 0).repeat(side, 1)[:height, :width]
+
+
+def _webp(array: NDArray[np.uint8], alpha: NDArray[np.bool_], **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    rgba = np.dstack([array, np.where(alpha, 255, 0).astype(np.uint8)])  # (H, W, 4)
+    Image.fromarray(rgba).save(buffer, format="WEBP", method=4, **options)
+    return buffer.getvalue()
 
 
 def _build_html(frames: Sequence[bytes], labels: Sequence[str], caption: str, name: str, start: int) -> str:

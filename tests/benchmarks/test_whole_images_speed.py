@@ -1,6 +1,6 @@
 """Feeding whole photographs to training from memory, against decoding the full-size files in every epoch.
 
-Both give a normalised photograph of 960×1440 and its mask in one of six versions: ours as `DualBranchTask` does it,
+Both give a normalised photograph of 960×1440 and its mask in one of six versions: ours as the task of dual_branch does it,
 the other with Pillow, torchvision's transforms and a data set as tutorials have it. (Neither brings it into the order
 of memory that a network prefers.) With a GPU, ours is turned and normalised there, and all that is left for the CPU is
 to hand out what it has in memory: timed as "handing out".
@@ -18,12 +18,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from fundus_lib.data.augment import augment_dihedral, normalise
+from fundus_lib.data.epochs import Epoch
+from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.images import read_image, read_mask
 from fundus_lib.data.layout import PUBLISHED_SIZE, image_folder, mask_folder
 from fundus_lib.data.synthetic import draw
-from fundus_lib.tasks.base import normalise
-from fundus_lib.tasks.experiment import Source
-from fundus_lib.tasks.whole_images import Photographs, Steps, version
 
 COUNT = 3
 """Photographs, each in its six versions: 18 to an epoch."""
@@ -88,22 +88,41 @@ def files(request, benchmark, folder):
 
 
 def in_memory(files, size):
-    images = [torch.from_numpy(read_image(path, size).transpose(2, 0, 1).copy()) for path, _ in files]
-    masks = [torch.from_numpy(read_mask(path, size)[None].copy()) for _, path in files]
-    return Photographs(images, masks, lambda number: masks[number].numpy(), Source("benchmark", "", len(files)))
+    samples = [
+        {
+            "image": torch.from_numpy(read_image(path, size).transpose(2, 0, 1).copy()),
+            "mask": torch.from_numpy(read_mask(mask, size)[None].copy()),
+            "dr": -1,
+            "dme": -1,
+            "name": path.stem,
+        }
+        for path, mask in files
+    ]
+    return ImageSet.read(samples, "benchmark")
+
+
+def load(images, items):
+    """A batch as the task of dual_branch makes it."""
+    return [
+        {
+            kind: augment_dihedral(part[image], number)
+            for kind, part in (("image", images.images), ("mask", images.masks))
+        }
+        for image, number in items
+    ]
 
 
 def normalised(sample):
-    """A dihedral version of an image and its mask, as training has it on its device."""
-    shown = {kind: version(sample[kind][None], sample["version"]) for kind in ("image", "mask")}
-    return normalise(shown["image"], STATISTICS[None]), shown["mask"].float()
+    """An image and its mask as training has them on its device."""
+    return normalise(sample["image"][None], STATISTICS[None]), sample["mask"][None].float()
 
 
 def test_epoch(benchmark, compare, files):
     name, pairs = files
     size = (48, 72) if benchmark.disabled else (960, 1440)
     benchmark.group = f"an epoch of {6 * COUNT} photographs of {name}"
-    handing = DataLoader(Steps(in_memory(pairs, size)), batch_size=1, collate_fn=list)
+    batches = [[(image, number)] for image in range(COUNT) for number in range(6)]
+    handing = DataLoader(Epoch(in_memory(pairs, size), batches, load), batch_size=None)
     decoding = DataLoader(Decoding(pairs, size), batch_size=1, shuffle=True)
 
     def show(loader, prepare=lambda batch: batch):
@@ -131,6 +150,6 @@ def test_both_give_the_same_up_to_how_they_shrink(tmp_path):
     photographs, decoding = in_memory(pairs, size), Decoding(pairs, size)
     for index in range(6 * COUNT):
         image, mask = decoding[index]
-        ours = version(photographs.images[index // 6], index % 6)[None]
+        ours = augment_dihedral(photographs.images[index // 6], index % 6)[None]
         assert (normalise(ours, STATISTICS[None])[0] - image).abs().mean() < 4
-        assert (version(photographs.masks[index // 6], index % 6) - mask).abs().mean() < 0.02
+        assert (augment_dihedral(photographs.masks[index // 6], index % 6) - mask).abs().mean() < 0.02

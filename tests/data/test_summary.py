@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_lib.data import stats, summary
-from fundus_lib.tasks.segmentation import LESION_SIZES
+from fundus_lib.protocols.lesions import LESION_SIZES
 from helpers import small_idrid as small
 
 

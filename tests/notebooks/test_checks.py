@@ -109,6 +109,23 @@ def test_a_file_that_it_does_not_use_leaves_it_fresh(path):
     assert "fundus_lib/settings.py" not in inputs
 
 
+def test_a_new_record_is_caught_by_a_page_that_reads_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    folder = tmp_path / "fundus_lib" / "records"
+    folder.mkdir(parents=True)
+    (folder / "one.json").write_text("{}")
+    assert run._relative([str(folder / "one.json")]) == [run.RECORDS]
+    before = store.inputs_hash([run.RECORDS])
+    (folder / "two.json").write_text("{}")
+    assert store.inputs_hash([run.RECORDS]) != before
+
+
+def test_notebooks_that_are_light_one_by_one_are_caught_together(path, monkeypatch):
+    assert checks.weight([path]) is None
+    monkeypatch.setattr(checks, "MAX_BYTES_OF_ALL", 2 * path.stat().st_size - 1)
+    assert "together" in checks.weight([path, path])
+
+
 def test_changed_code_is_caught(path):
     edit(path, lambda notebook: notebook.cells[5].update(source="print(round(1 / 3, 3))"))
     assert set(failing(path)) == {"in_step", "fresh"}
@@ -163,7 +180,7 @@ def test_a_picture_without_description_is_caught(path):
 @pytest.mark.parametrize(
     "output",
     [
-        {"text/html": "x" * (checks.MAX_OUTPUT + 1)},
+        {"text/html": "x" * (checks.MAX_BYTES + 1)},
         {"application/vnd.jupyter.widget-view+json": {"model_id": "0"}},
     ],
     ids=["large", "widget"],

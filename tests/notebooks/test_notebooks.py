@@ -23,5 +23,9 @@ def test_every_notebook_is_in_the_table_of_contents():
     assert not [name for name in ids(NOTEBOOKS) if name not in contents]
 
 
+def test_all_notebooks_together_are_light():
+    assert checks.weight(NOTEBOOKS) is None
+
+
 def test_one_address():
     assert checks.address() == []

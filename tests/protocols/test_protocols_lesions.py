@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.metrics import average_precision, pixel_counts
-from fundus_lib.models.dualbranch import mean_of_probabilities
+from fundus_lib.models.dualbranch import average_probabilities
 from fundus_lib.protocols.base import Scores
 from fundus_lib.protocols.lesions import (
     AtFullSize,
@@ -237,7 +237,7 @@ def test_each_prediction_of_two_branches_is_scored_as_its_own():
     pairs = [(x["large_logits"][0], x["small_logits"][0]) for x in logits]
     fine = {
         "mean of logits": [(a + b) / 2 for a, b in pairs],
-        "mean of probabilities": [mean_of_probabilities(a, b) for a, b in pairs],
+        "mean of probabilities": [average_probabilities(a, b) for a, b in pairs],
     }
     for mean, (a, b) in zip(fine["mean of probabilities"], pairs, strict=True):
         torch.testing.assert_close(mean.sigmoid(), (a.sigmoid() + b.sigmoid()) / 2)

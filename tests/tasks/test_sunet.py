@@ -15,8 +15,8 @@ from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import Data, create_task, read_data
-from fundus_lib.losses import SUNetCriterion, inverse_frequency
-from fundus_lib.models.imagenet import COLOURS, LITE_COLOURS
+from fundus_lib.losses import SUNetCriterion, compute_class_weights
+from fundus_lib.models.imagenet import LITE_MEAN_STD, MEAN_STD
 from fundus_lib.protocols.grades import compute_class_maps, predict_all
 from fundus_lib.recipes import GradingRecipe, recipes
 from fundus_lib.recipes.sunet import CONTROL, MIXED, MIXED_CONTROL, plain, sunet
@@ -270,7 +270,7 @@ def test_a_step_is_the_criterion_on_images_each_normalised_by_its_own(indices, m
 
 
 @pytest.mark.parametrize(
-    ("backbone", "colours"), [("resnet18", COLOURS), ("efficientnetlite0", LITE_COLOURS), (None, COLOURS)]
+    ("backbone", "colours"), [("resnet18", MEAN_STD), ("efficientnetlite0", LITE_MEAN_STD), (None, MEAN_STD)]
 )
 def test_from_imagenet_its_colours_count(backbone, colours, monkeypatch):
     monkeypatch.setattr(sunet_task, "create_model", lambda name, **settings: torch.nn.Conv2d(3, 1, 1))
@@ -279,7 +279,7 @@ def test_from_imagenet_its_colours_count(backbone, colours, monkeypatch):
     images = torch.randint(256, (2, 3, 4, 4), dtype=torch.uint8)
     expected = (images - colours[0][:, None, None]) / colours[1][:, None, None]
     torch.testing.assert_close(task.prepare(images, torch.zeros(2, 2, 3)), expected)
-    assert COLOURS[0, 0] == pytest.approx(123.675) and COLOURS[1, 2] == pytest.approx(57.375)
+    assert MEAN_STD[0, 0] == pytest.approx(123.675) and MEAN_STD[1, 2] == pytest.approx(57.375)
 
 
 def test_with_and_without_the_lesions_loss_a_step_shows_the_same():
@@ -330,7 +330,7 @@ def test_weights_of_grades_are_those_of_the_training_images():
     task.adapt(Data(shown, shown, shown))
     for name, count in (("dr", 5), ("dme", 3)):
         own = task.criterion.grades[name].weights.tolist()
-        assert own == pytest.approx(inverse_frequency(getattr(shown, name), count)) and len(set(own)) > 1
+        assert own == pytest.approx(compute_class_weights(getattr(shown, name), count)) and len(set(own)) > 1
     assert task.criterion.factors["lesions"] == 0.5
 
 
@@ -342,7 +342,7 @@ def test_what_the_network_predicts_of_all_images():
     task.eval()
     x = task.prepare(torch.stack(shown.images), shown.statistics)
     with torch.inference_mode():
-        expected, expected_maps = task.model(x), task.model.class_maps(x)
+        expected, expected_maps = task.model(x), task.model.compute_class_maps(x)
     assert set(output) == {"dr", "dme", "logits"}
     for name, value in output.items():
         torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4)

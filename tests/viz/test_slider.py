@@ -28,6 +28,30 @@ def test_all_pictures_are_inside_and_the_chosen_one_is_shown():
     assert ">0.2</output>" in html
 
 
+def test_a_frame_holds_only_what_differs_from_the_one_shown_first_and_the_page_lays_it_over_that():
+    ramp = np.repeat(np.arange(0, 128, 2, dtype=np.uint8), 64 * 3).reshape(64, 64, 3)
+    moved = [ramp.copy() for _ in range(3)]
+    for place, frame in enumerate(moved):
+        frame[8:16, 8 * place : 8 * place + 8] = 255
+    html = slider(moved, "abc", "A square.", start=1, quality=90).html
+    found = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
+    layers = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA") for data in found]
+    assert [(np.asarray(layer)[..., 3] > 0).sum() for layer in layers] == [128, 64 * 64, 128]
+    for layer, frame in zip(layers, moved, strict=True):
+        shown = np.asarray(Image.alpha_composite(layers[1], layer).convert("RGB")).astype(int)
+        assert np.abs(shown[8:16, :24] - frame[8:16, :24]).mean() < 5
+        assert (shown[16:] == np.asarray(layers[1].convert("RGB"))[16:]).all()
+    assert "all[this.defaultValue]" in html
+    assert 'step="1" value="1"' in html
+
+
+def test_a_figure_wider_than_the_page_is_drawn_at_the_width_of_the_page():
+    import matplotlib.pyplot as plt
+
+    made = slider([plt.figure(figsize=(10, 1)) for _ in range(2)], "ab", "Nothing.", dpi=100)
+    assert pictures(made.html)[0].shape == (73, 730, 3)
+
+
 def test_nothing_is_loaded_and_nothing_is_named():
     html = slider(frames(), "abc", "Grey.").html
     assert "<script" not in html
