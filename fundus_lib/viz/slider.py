@@ -25,8 +25,8 @@ PAGE_WIDTH = 730
 """Pixels that the page has for a figure; a figure of more is drawn with fewer."""
 
 COLORS, FAR, MAX_FAR = 128, 48, 0.001
-"""A figure of lines and letters is stored with this many colours, if no more than this fraction of its pixels would get a
-colour that is farther away than this."""
+"""A figure of lines and letters is stored with this many colours, if no more than this fraction of its pixels would get
+a colour that is farther away than this."""
 
 # All that the page needs is in this one attribute: the frames are siblings, the n-th is shown, the rest are hidden. All
 # but the frame shown first hold only what differs from it: it lies behind them.
