@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion
 from fundus_lib.recipes.dual_branch import dual, single
-from fundus_lib.tasks.dual_branch import DualBranchTask
+from fundus_lib.tasks.dual_branch import Task
 from helpers.plain import IndexTensors, plain_network
 
 SIZE = 240, 352
@@ -33,16 +33,19 @@ CASES = {
 """`deeplabv3plus` needs two photographs for a step, the others take one, or one for each branch."""
 
 
+def prefixes(recipe):
+    return ("large_", "small_") if recipe.dual else ("",)
+
+
 def photographs(recipe, size):
     """What a step shows."""
     draw = torch.Generator().manual_seed(0)
 
     def item():
         shown = {}
-        for prefix in recipe.prefixes:
+        for prefix in prefixes(recipe):
             shown[f"{prefix}image"] = torch.randint(0, 256, (3, *size), generator=draw, dtype=torch.uint8)
             shown[f"{prefix}mask"] = (torch.rand((1, *size), generator=draw) < LESION).to(torch.uint8)
-            shown[f"{prefix}version"] = 4
         return shown
 
     return [item() for _ in range(recipe.batch)]
@@ -50,8 +53,12 @@ def photographs(recipe, size):
 
 def ours(recipe, size):
     """The parameters that our task trains, and the loss of a step."""
-    task, shown = DualBranchTask(recipe).train(), photographs(recipe, size)
-    return list(task.parameters()), lambda: task.parts_of(shown)["total"]
+    task, shown = Task(recipe).train(), photographs(recipe, size)
+
+    def loss():
+        return task.compute_parts([{name: part.flip(-1) for name, part in item.items()} for item in shown])["total"]
+
+    return list(task.parameters()), loss
 
 
 def plain(recipe, size):
@@ -62,7 +69,7 @@ def plain(recipe, size):
             torch.stack([item[f"{prefix}image"].flip(-1) for item in shown]).float() - 100,
             torch.stack([item[f"{prefix}mask"].flip(-1) for item in shown]).float(),
         )
-        for prefix in recipe.prefixes
+        for prefix in prefixes(recipe)
     ]
     networks = nn.ModuleList(plain_network(recipe.base, **settings(recipe)) for _ in batches).train()
     criterion = DualBranchCriterion() if recipe.dual else SingleBranchCriterion()
@@ -71,7 +78,7 @@ def plain(recipe, size):
 
     def loss():
         output, masks = {}, {}
-        for prefix, network, (images, mask) in zip(recipe.prefixes, networks, batches, strict=True):
+        for prefix, network, (images, mask) in zip(prefixes(recipe), networks, batches, strict=True):
             output |= {f"{prefix}{name}": value for name, value in network(images).items()}
             masks[f"{prefix}mask"] = mask
         return criterion(output, masks, 0.5)["total"]

@@ -1,9 +1,9 @@
 """Feeding whole photographs to training from memory, against decoding the full-size files in every epoch.
 
 Both give a normalised image of 960×1440 and its mask in one of six dihedral augmentations: ours as the task of
-dual_branch does it, the other with Pillow, torchvision's transforms and a data set as tutorials have it. (Neither brings it into the order
-of memory that a network prefers.) With a GPU, ours is turned and normalised there, and all that is left for the CPU is
-to hand out what it has in memory: timed as "handing out".
+dual_branch does it, the other with Pillow, torchvision's transforms and a data set as tutorials have it. (Neither
+brings it into the order of memory that a network prefers.) With a GPU, ours is augmented and normalised there, and all
+that is left for the CPU is to hand out what it has in memory: timed as "handing out".
 `pytest tests/benchmarks/test_whole_images_speed.py --benchmark-only --dist=no`.
 """
 
@@ -103,11 +103,10 @@ def in_memory(files, size):
 
 def load(images, items):
     """A batch as the task of dual_branch makes it."""
-    parts = {"image": images.images, "mask": images.masks}
     return [
         {
-            kind: augment_dihedral(part[image], number)
-            for kind, part in (("image", images.images), ("mask", images.masks))
+            "image": augment_dihedral(images.images[image], number),
+            "mask": augment_dihedral(images.masks[image], number),
         }
         for image, number in items
     ]

@@ -42,7 +42,7 @@ class Network:
 
     def __init__(self, *sets: ImageSet, diseases=("dr", "dme"), lesions: bool = True, **model_args):
         self.recipe = sunet("r", lesions=LESIONS, model_args=model_args)
-        self.model = SimpleNamespace(class_maps=lambda x: self._stack(self.maps, x))
+        self.model = SimpleNamespace(compute_class_maps=lambda x: self._stack(self.maps, x))
         self.given, self.maps = {}, {}
         for images in sets:
             rng = torch.Generator().manual_seed(len(self.given))
@@ -126,10 +126,7 @@ def test_all_scores_against_scikit_learn_and_loops(seed):
         shares = []
         for i in range(5):
             grade = int(np.argmax(task.outputs(with_masks)[name][i].tolist()))
-            cam = (
-                enlarged(task.model.compute_class_maps(with_masks)[name][i, grade].double().numpy()).clip(min=0)
-                * fields[i]
-            )
+            cam = enlarged(task.class_maps(with_masks)[name][i, grade].double().numpy()).clip(min=0) * fields[i]
             shares.append((cam * anywhere[i]).sum() / cam.sum())
         wanted[f"{name}_cam_inside"] = np.mean(shares)
     wanted["lesion_share"] = np.mean([(m * f).sum() / f.sum() for m, f in zip(anywhere, fields, strict=True)])
