@@ -4,6 +4,7 @@
 - ``FUNDUS_PROFILE``: ``smoke`` (seconds on a CPU, every code path) or ``paper`` (the full experiment); without it,
   ``smoke``.
 - ``FUNDUS_CACHE``: where decoded arrays and the synthetic data set are kept; without it, ``~/.cache/fundus``.
+- ``FUNDUS_COMMIT``: the commit of the library, where only an export of the repository is; records name it.
 
 Recipes and models read none of them: what a run does is written in its recipe.
 """

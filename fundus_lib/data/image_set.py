@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
+from fundus_lib.data.sample import FIRST_TRAINING_SEED
 from fundus_lib.data.splits import train_val_split
 from fundus_lib.errors import ArgumentError
 
@@ -109,7 +110,7 @@ class ImageSet:
 
         (The runs recorded before used the seed itself for segmentation; all of them were tested on real images.)
         """
-        from fundus_lib.data.synthetic import FIRST_TRAINING_SEED, SyntheticFundus
+        from fundus_lib.data.synthetic import SyntheticFundus
 
         data = SyntheticFundus(
             count,

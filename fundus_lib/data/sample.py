@@ -26,6 +26,10 @@ UNKNOWN = -1
 DR_GRADES, DME_GRADES = (range(GRADES[disease]) for disease in ("dr", "dme"))
 """The grades of retinopathy and of the risk of macular edema; `fundus_lib.grades` says what they mean."""
 
+FIRST_TRAINING_SEED = 1_000_000
+"""The seeds of synthetic training images begin here, those of data sets on disk lie below it: no seed of a run gives
+the images of a test set."""
+
 Size = tuple[int, int]
 """(height, width) in pixels."""
 

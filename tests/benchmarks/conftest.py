@@ -5,7 +5,8 @@ import functools
 import cv2
 import pytest
 import torch
-from pairs import compare_in_pairs
+
+from helpers.pairs import compare_in_pairs
 
 RATIOS = pytest.StashKey[list[str]]()
 

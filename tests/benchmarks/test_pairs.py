@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from pairs import compare_in_pairs
+
+from helpers.pairs import compare_in_pairs
 
 
 class Clock:

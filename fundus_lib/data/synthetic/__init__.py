@@ -24,11 +24,7 @@ _HOME = {
     "retinopathy_grade": "grades",
 }
 
-__all__ = ["FIRST_TRAINING_SEED", *_HOME]
-
-FIRST_TRAINING_SEED = 1_000_000
-"""The seeds of synthetic training images begin here, those of data sets on disk lie below it: no seed of a run gives
-the images of a test set."""
+__all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -15,8 +15,7 @@ from tqdm import tqdm
 
 from fundus_lib.data import layout
 from fundus_lib.data.inventory import write_manifest
-from fundus_lib.data.sample import Size
-from fundus_lib.data.synthetic import FIRST_TRAINING_SEED
+from fundus_lib.data.sample import FIRST_TRAINING_SEED, Size
 from fundus_lib.data.synthetic.files import Row, write_centres, write_grades
 from fundus_lib.data.synthetic.patient import Population, choose_grades
 from fundus_lib.data.synthetic.workers import Fact, Job, draw_files
