@@ -97,7 +97,7 @@ def test_step(benchmark, compare, case):
     if benchmark.disabled:
         size = 64, 64
         narrow = {"encoder": "resnet18"} if recipe.base == "deeplabv3plus" else {"width": 4}
-        recipe = recipe.replace(model_args=recipe.model_args | narrow)
+        recipe = recipe.replace(model_args={**recipe.model_args, **narrow})
     benchmark.group = f"{case}, a training step on {recipe.batch * len(recipe.prefixes)} of {size[0]}x{size[1]}"
 
     def step_of(name, parameters, loss):

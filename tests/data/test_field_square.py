@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import small_idrid as small
 import torch
 from PIL import Image
 from torchvision import tv_tensors
@@ -11,6 +10,7 @@ from fundus_lib.data import DDRGrading, IDRiDSegmentation
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.points import point
 from fundus_lib.errors import ArgumentError
+from helpers import small_idrid as small
 
 RETINA, SPOT = 100, 250
 

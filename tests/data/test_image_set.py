@@ -10,7 +10,8 @@ from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.data.epochs import EpochsModule, cut_into_batches
 from fundus_lib.data.field_of_view import statistics
 from fundus_lib.data.image_set import ImageSet
-from fundus_lib.data.sample import FIRST_TRAINING_SEED, make_idrid
+from fundus_lib.data.sample import FIRST_TRAINING_SEED
+from fundus_lib.data.synthetic import make_idrid
 from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_experiment
 from fundus_lib.recipes import SegmentationRecipe
