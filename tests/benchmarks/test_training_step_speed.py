@@ -98,7 +98,7 @@ def test_step(benchmark, compare, case):
         size = 64, 64
         narrow = {"encoder": "resnet18"} if recipe.base == "deeplabv3plus" else {"width": 4}
         recipe = recipe.replace(model_args={**recipe.model_args, **narrow})
-    benchmark.group = f"{case}, a training step on {recipe.batch * len(recipe.prefixes)} of {size[0]}x{size[1]}"
+    benchmark.group = f"{case}, a training step on {recipe.batch * len(prefixes(recipe))} of {size[0]}x{size[1]}"
 
     def step_of(name, parameters, loss):
         optimiser = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9)
