@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.sample import FIRST_TRAINING_SEED
-from fundus_lib.data.splits import train_val_split
+from fundus_lib.data.splits import stratified_folds, train_val_split
 from fundus_lib.errors import ArgumentError
 
 MaskReader = Callable[[], NDArray[np.uint8]]
@@ -210,7 +210,7 @@ class ImageSet:
                 remedy="leave out the others",
             )
         if fold is not None:
-            chosen = set(self._folds(fold[1])[fold[0] - 1])
+            chosen = set(stratified_folds(self.dr.tolist(), fold[1])[fold[0] - 1][1])
         elif fraction is not None:
             eligible = [index for index, name in enumerate(self.names) if name not in never]
             names = [self.names[index] for index in eligible]
@@ -283,13 +283,6 @@ class ImageSet:
             hashlib.blake2b(i.cpu().numpy().tobytes()).hexdigest(): n
             for i, n in zip(self.images, self.names, strict=True)
         }
-
-    def _folds(self, count: int) -> list[list[int]]:
-        from sklearn.model_selection import KFold, StratifiedKFold
-
-        known = bool((self.dr >= 0).all())
-        folds = (StratifiedKFold if known else KFold)(count, shuffle=True, random_state=0)
-        return [held_out.tolist() for _, held_out in folds.split(np.zeros(len(self)), self.dr.cpu().numpy())]
 
     def _content(self) -> str:
         parts = (*self.images, *(mask for mask in self.masks if mask is not None), self.dr, self.dme)

@@ -23,7 +23,7 @@ class DeepLabV3(DilatedResNet):
 
     Args:
         lesions: Number of output channels L.
-        width: Channels of the trunk's first stage; 64 is ResNet-50.
+        width: Channels of the backbone's first stage; 64 is ResNet-50.
         stem: ``"deep"`` as in the authors' code, or ``"torchvision"``.
         pretrained: Start from ImageNet (``stem="torchvision"`` only).
 

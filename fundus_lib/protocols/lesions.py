@@ -1,32 +1,21 @@
-"""How segmentation of lesions is scored: at the size of training, or at the images' full size as dual_branch does.
-
-Source of the full-size protocol: "Evaluation Metrics" of dual_branch, and for what it leaves open its authors' code.
-"""
+"""How segmentation of lesions is scored at the size of training; quick scores and sizes of lesions for any protocol."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from fundus_lib.metrics import (
     LesionRecall,
-    PixelCounts,
     average_precision,
     lesion_recall,
     pixel_counts,
-    region_counts,
 )
-from fundus_lib.metrics.threshold_counts import ThresholdCounts
-from fundus_lib.models.dualbranch import average_logits, average_probabilities
-from fundus_lib.processes import gather_all, process_rank, share_buffers, share_out
+from fundus_lib.processes import share_out
 from fundus_lib.protocols.base import Scores
 
 if TYPE_CHECKING:
@@ -44,24 +33,8 @@ has whose diameter is 18, and a large one 1222 (a diameter of 39). Of IDRiD's ha
 are large, and that ninth holds three quarters of the pixels (test images, read at 720×480 or at 1440×960).
 """
 
-COMBINED = "combined"
-"""Name of the prediction that a recipe asks for."""
-
-SIGMAS = (0.2, 0.35, 0.5, 0.65, 0.8)
-"""Overlaps of the region scores."""
-
-LEVEL = 128
-"""A pixel is predicted as lesion if its 8-bit score is above this."""
-
-ELEVEN = 25.6 * np.arange(11)
-"""The authors' thresholds for the area under the precision-recall curve, for 8-bit scores above them."""
-
-FINE = 256
-"""Steps of an 8-bit level in which scores are counted after they were resized."""
-
-_SIZES_IN_WORDS = (
-    f"medium, large: from {LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on."
-)
+SIZES_IN_WORDS = f"medium, large: from {LESION_SIZES['medium']:g} and {LESION_SIZES['large']:g} of the image's area on."
+"""The classes of size, for the protocols in words."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +60,7 @@ class AtTrainingSize:
             f"sensitivity, ppv: at probability {THRESHOLD}, pooled; breakeven: sensitivity (and PPV) where as many "
             "pixels are predicted as lesion as are lesion; recall: lesions (8-connected) of which at least one pixel "
             f"is found, pixel_recall: their pixels found, at probability {THRESHOLD} and at break-even; "
-            + _SIZES_IN_WORDS
+            + SIZES_IN_WORDS
         )
 
     def quick(self, task: FundusTask, images: ImageSet) -> dict[str, float]:
@@ -140,177 +113,6 @@ class AtTrainingSize:
         return Scores(metrics)
 
 
-@dataclass(frozen=True)
-class AtFullSize:
-    """The paper's test: 8-bit predictions at the images' original size, all images pooled.
-
-    Attributes:
-        recipe: What was trained, with `lesions`, `size` and `model_args`.
-        test: The test images, with their masks at full size.
-    """
-
-    recipe: Any
-    test: ImageSet
-
-    def describe(self, weights: str) -> str:
-        """The protocol in words."""
-        size = "×".join(map(str, self.recipe.size))
-        return (
-            f"{len(self.test)} whole test images of {self.test.title}, predicted at {size} (DDR: long side), stored as "
-            "8 bit (truncated), resized as numbers by bilinear interpolation to the image's own size; masks as "
-            f"published. All images pooled. sensitivity, ppv, f1, iou: score above {LEVEL} of 255; region_f1_σ: the "
-            "paper's Eqs. 7-10 as its code has them, the same threshold; aupr: exact average precision; aupr_8bit: "
-            "that of the stored 8 bit; aupr_11: 11 thresholds, the point (0, 1) added, trapezoids, as in the "
-            "authors' code; "
-            "recall: lesions (8-connected) of which at least one pixel is found, pixel_recall: their pixels found, "
-            f"above {LEVEL} and at break-even, where as many pixels are predicted as lesion as are lesion; aupr and "
-            "break-even: of the logits in steps of a thousandth, since 8 bit tell nothing apart above 0.998; "
-            f"{_SIZES_IN_WORDS} {weights}"
-        )
-
-    def quick(self, task: FundusTask, images: ImageSet) -> dict[str, float]:
-        """`EX_f1` at a probability of 0.5 and exact `EX_aupr`, pooled, at the size of training."""
-        return score_quickly(task, images)
-
-    def full(self, task: FundusTask, variants: bool = True) -> Scores:
-        """The paper's test, of the combined prediction and of what else two branches give.
-
-        Returns:
-            The scores of each lesion, such as `EX_sensitivity`, `EX_ppv`, `EX_f1`, `EX_iou`, `EX_aupr`, `EX_aupr_11`,
-            `EX_region_f1_0.2` and so on, and recall by lesion size as in :meth:`AtTrainingSize.full`; and as variants
-            the same for the `"large branch"`, the `"small branch"`, the `"mean of logits"` and the `"mean of
-            probabilities"`.
-        """
-        combine = self.recipe.model_args.get("combine", "logits")
-
-        rank, processes = process_rank()
-        share_buffers(task.model)
-        names, own = [COMBINED], range(rank, len(self.test), processes)
-        stored: dict[int, dict[str, tuple[NDArray[np.uint8], NDArray[np.uint16]]]] = {}
-        for index in own:
-            output = name_predictions(task.predict(self.test.images[index], self.test.statistics[index]), combine)
-            names = list(output) if variants else [COMBINED]
-            stored[index] = {name: (store_levels(output[name]), store_steps(output[name])) for name in names}
-        names = max(gather_all(names), key=len)  # a process may have no image of its own
-        tests = {(name, lesion): FullSizeTest() for name in names for lesion in self.recipe.lesions}
-        for visit in (FullSizeTest.count, FullSizeTest.recall):
-            for index in own:
-                reader = self.test.full_masks[index]
-                assert reader is not None, "images with masks are tested on"
-                for channel, (lesion, mask) in enumerate(zip(self.recipe.lesions, reader(), strict=True)):
-                    for name in names:
-                        levels, steps = (part[channel] for part in stored[index][name])
-                        visit(
-                            tests[name, lesion],
-                            resize_prediction(levels.astype(np.float32), mask.shape),
-                            resize_prediction(steps, mask.shape),
-                            mask,
-                        )
-            for test in tests.values():
-                test.merge(visit, gather_all(test))
-        scores: dict[str, dict[str, float]] = {name: {} for name in names}
-        for (name, lesion), test in tests.items():
-            scores[name] |= {f"{lesion}_{score}": value for score, value in test.scores().items()}
-        combined = scores.pop(COMBINED)
-        for mean in ("mean of logits", "mean of probabilities"):
-            if scores:
-                scores.setdefault(mean, combined)  # what is not apart is what the recipe combines by
-        return Scores(combined, scores)
-
-
-class FullSizeTest:
-    """The paper's scores of one lesion, added up over images in two visits: `count` all, then `recall` all.
-
-    What is pooled are histograms, whatever the size of the images: of 8-bit levels in steps of 1/256, as they are
-    resized as numbers, and of logits in 65,536 steps.
-    """
-
-    def __init__(self) -> None:
-        self.levels = np.zeros((2, 255 * FINE + 1), np.int64)  # of background, of lesion
-        self.eleven = np.zeros((2, len(ELEVEN)), np.int64)  # above each threshold
-        self.steps = np.zeros((2, 65536), np.int64)
-        self.regions = [PixelCounts() for _ in SIGMAS]
-        self.found = {"": LesionRecall(), "breakeven_": LesionRecall()}
-
-    def count(self, levels: NDArray[np.float32], steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
-        """The first visit: float32 levels, 0 to 255, uint16 logits and mask {0, 1}, (H, W) each."""
-        fine = np.ceil(levels * FINE).astype(np.uint16)  # at most as high as a threshold that it does not exceed
-        for histogram, score in ((self.levels, fine), (self.steps, steps)):
-            histogram += _split(np.bincount, score, mask, minlength=histogram.shape[1])
-        self.eleven += _split(lambda part: np.array([(part > t).sum() for t in ELEVEN]), levels, mask)
-        counts = region_counts(levels > LEVEL, mask, SIGMAS)
-        self.regions = [total + new for total, new in zip(self.regions, counts, strict=True)]
-
-    def recall(self, levels: NDArray[np.float32], steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
-        """The second visit, when the break-even step is known."""
-        for name, predicted in (("", levels > LEVEL), ("breakeven_", steps >= self.breakeven)):
-            new = lesion_recall(predicted, mask, size_edges(*mask.shape))
-            # images of DDR differ in size, so that equal fractions of the area are different numbers of pixels
-            self.found[name] += replace(new, edges=())
-
-    def merge(self, visit: Callable[..., None], parts: Sequence[FullSizeTest]) -> None:
-        """Take the sum over several processes of what one visit has counted."""
-        if visit is FullSizeTest.count:
-            self.levels, self.eleven, self.steps = (
-                sum(getattr(part, name) for part in parts) for name in ("levels", "eleven", "steps")
-            )
-            self.regions = [
-                sum(counts, PixelCounts()) for counts in zip(*(part.regions for part in parts), strict=True)
-            ]
-        else:
-            self.found = {name: sum((part.found[name] for part in parts), LesionRecall()) for name in self.found}
-
-    @property
-    def breakeven(self) -> int:
-        """The highest step that at least as many pixels reach as are lesion; 65,536 if there is no lesion."""
-        positives = int(self.steps[1].sum())
-        return int(np.flatnonzero(_reached(self.steps).sum(0) >= positives)[-1]) if positives else self.steps.shape[1]
-
-    def scores(self) -> dict[str, float]:
-        """All scores by name, see :meth:`AtFullSize.full`."""
-        predicted, even = _at(self.levels, [LEVEL * FINE + 1])[0], _at(self.steps, [self.breakeven])[0]
-        background, lesion = self.steps.sum(1).tolist()
-        fp, tp = self.eleven[:, ::-1]
-        found = {
-            "sensitivity": predicted.sensitivity,
-            "ppv": predicted.ppv,
-            "f1": predicted.f1,
-            "iou": predicted.iou,
-            "aupr": _at(self.steps, np.arange(self.steps.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
-            "aupr_8bit": _at(self.levels, np.arange(self.levels.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
-            "aupr_11": ThresholdCounts(ELEVEN[::-1].astype(np.float64), tp, fp, lesion, background).auprc(
-                interpolation="trapezoid"
-            ),
-            **{f"region_f1_{sigma:g}": counts.f1 for sigma, counts in zip(SIGMAS, self.regions, strict=True)},
-            "prevalence": lesion / (background + lesion),
-            "breakeven": even.sensitivity,
-            "breakeven_ppv": even.ppv,
-        }
-        for name, recall in self.found.items():
-            for size, fraction, pixels in zip(LESION_SIZES, recall.recall, recall.pixel_recall, strict=True):
-                found |= {f"{name}recall_{size}": fraction, f"{name}pixel_recall_{size}": pixels}
-        return found | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, self.found[""].lesions, strict=True)}
-
-
-def _split(count: Callable[..., NDArray[np.int64]], score: NDArray[Any], mask: NDArray[np.uint8], **how: Any) -> Any:
-    """What is counted of background and of lesion pixels, (2, …)."""
-    everywhere, lesion = (count(part.ravel(), **how) for part in (score, score[mask > 0]))
-    return np.stack([everywhere - lesion, lesion])
-
-
-def _reached(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(2, K) to (2, K + 1): pixels of background and of lesion whose score is at least 0, …, K."""
-    return np.concatenate([histogram[:, ::-1].cumsum(1)[:, ::-1], np.zeros((2, 1), np.int64)], axis=1)
-
-
-def _at(histogram: NDArray[np.int64], lowest: ArrayLike) -> ThresholdCounts:
-    """Hits and false alarms where scores of at least so much are predicted as lesion; scores (K,), falling."""
-    levels = np.asarray(lowest)
-    fp, tp = _reached(histogram)[:, levels]
-    background, lesion = histogram.sum(1)
-    return ThresholdCounts(levels.astype(np.float64), tp, fp, int(lesion), int(background))
-
-
 def score_quickly(task: FundusTask, images: ImageSet) -> dict[str, float]:
     """For each lesion F1 at a probability of 0.5 and exact AUPR, pooled, on the device; nothing without images."""
     if not len(images):
@@ -332,42 +134,6 @@ def predict_all(task: FundusTask, images: ImageSet) -> list[Tensor]:
 def stack_masks(images: ImageSet) -> Tensor:
     """The masks of images of one size, uint8 (N, L, H, W), on the CPU."""
     return torch.stack([mask for mask in images.masks if mask is not None]).cpu()
-
-
-def name_predictions(output: Mapping[str, Tensor], combine: str = "logits") -> dict[str, Tensor]:
-    """The different predictions of a network by name.
-
-    Args:
-        output: What :meth:`~fundus_lib.tasks.base.FundusTask.predict` gives, logits (L, H, W).
-        combine: What `output["logits"]` of two branches is the mean of, `"logits"` or `"probabilities"`.
-
-    Returns:
-        Logits (L, H, W) by name; the mean that `combine` names is not there twice.
-    """
-    found = {COMBINED: output["logits"]}
-    if "large_logits" in output:
-        large, small = output["large_logits"], output["small_logits"]
-        found |= {"large branch": large, "small branch": small}
-        if combine == "logits":
-            found["mean of probabilities"] = average_probabilities(large, small)
-        else:
-            found["mean of logits"] = average_logits(large, small)
-    return found
-
-
-def store_levels(logits: Tensor) -> NDArray[np.uint8]:
-    """Probabilities as 8 bit, truncated as in the authors' code; any shape."""
-    return np.asarray((logits.sigmoid() * 255).to(torch.uint8).cpu().numpy())
-
-
-def store_steps(logits: Tensor) -> NDArray[np.uint16]:
-    """Logits in steps of a thousandth, -32 as 0 and 32 as 65,472, any shape."""
-    return np.asarray(((logits.clamp(-32, 32) + 32) * 1023).round().to(torch.int32).cpu().numpy().astype(np.uint16))
-
-
-def resize_prediction(levels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
-    """A stored prediction (h, w) at another (height, width), by bilinear interpolation."""
-    return np.asarray(cv2.resize(levels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
 
 
 def breakeven_threshold(scores: Tensor, mask: Tensor) -> float:

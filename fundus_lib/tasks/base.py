@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from fundus_lib.data.augment import normalise
 from fundus_lib.data.field_of_view import statistics as measure_statistics
 from fundus_lib.grades import GRADES
+from fundus_lib.models import create_model
 
 if TYPE_CHECKING:
     from fundus_lib.data.epochs import Batches
@@ -73,7 +75,7 @@ class Stage:
         return len(self.batches(self.images, first_epoch))
 
 
-class FundusTask(L.LightningModule):
+class FundusTask(L.LightningModule, ABC):
     """A model with its recipe; each paper's task says what happens in a step, what an epoch shows, and the optimiser.
 
     Args:
@@ -113,17 +115,17 @@ class FundusTask(L.LightningModule):
         """Take what the task needs to know of the images before training, such as their channel means."""
         self.field_width = data.training.field_width
 
+    @abstractmethod
     def epoch_batches(self, images: ImageSet, epoch: int) -> Batches:
         """The batches of an epoch, counted over all stages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_batch(self, images: ImageSet, items: Sequence[Any]) -> Any:
         """What `training_step` gets, of the items of a batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def optimise(self, steps: int) -> Any:
         """Optimiser and schedule of a stage of so many steps."""
-        raise NotImplementedError
 
     @property
     def choose_by(self) -> str | None:
@@ -208,6 +210,17 @@ class FundusTask(L.LightningModule):
             views.append({n: v.flip(axes) if n.endswith("logits") else v for n, v in output.items() if _predicted(n)})
         self.train(training)
         return {name: torch.stack([view[name] for view in views]).mean(0) for name in views[0]}
+
+
+def create_segmenter(recipe: Any, *, start: bool) -> nn.Module:
+    """The network of a recipe, one output channel for each of its lesions.
+
+    Args:
+        recipe: With `model`, `model_args`, `lesions` and `imagenet`.
+        start: Load the weights of ImageNet, if the recipe starts from them.
+    """
+    pretrained = {"pretrained": True} if recipe.imagenet and start else {}
+    return create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
 
 
 def _predicted(name: str) -> bool:

@@ -18,10 +18,9 @@ from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
-from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import MEAN_STD
-from fundus_lib.protocols.lesions import AtFullSize
-from fundus_lib.tasks.base import Data, FundusTask
+from fundus_lib.protocols.full_size import AtFullSize
+from fundus_lib.tasks.base import Data, FundusTask, create_segmenter
 
 if TYPE_CHECKING:
     from fundus_lib.recipes import DualBranchRecipe
@@ -45,10 +44,7 @@ class Task(FundusTask):
     """
 
     def __init__(self, recipe: DualBranchRecipe, *, start: bool = True):
-        pretrained = {"pretrained": True} if recipe.imagenet and start else {}
-        super().__init__(
-            recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
-        )
+        super().__init__(recipe, create_segmenter(recipe, start=start))
         self.criterion: nn.Module = (DualBranchCriterion if recipe.dual else SingleBranchCriterion)(**recipe.criterion)
         self.statistics = MEAN_STD.clone()
         self.prefixes = ("large_", "small_") if recipe.dual else ("",)

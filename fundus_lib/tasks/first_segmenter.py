@@ -16,9 +16,8 @@ from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
 from fundus_lib.data.patches import Crops
 from fundus_lib.losses import SingleBranchCriterion
-from fundus_lib.models import create_model
 from fundus_lib.protocols.lesions import AtTrainingSize
-from fundus_lib.tasks.base import Data, FundusTask
+from fundus_lib.tasks.base import Data, FundusTask, create_segmenter
 
 if TYPE_CHECKING:
     from fundus_lib.data.epochs import Batches
@@ -34,10 +33,7 @@ class Task(FundusTask):
     """
 
     def __init__(self, recipe: SegmentationRecipe, *, start: bool = True):
-        pretrained = {"pretrained": True} if recipe.imagenet and start else {}
-        super().__init__(
-            recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **pretrained)
-        )
+        super().__init__(recipe, create_segmenter(recipe, start=start))
         self.criterion = SingleBranchCriterion(**{"loss": "crossentropy", **recipe.criterion})
         self.clip = recipe.clip
         self._crops: Crops | None = None

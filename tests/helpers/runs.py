@@ -22,7 +22,8 @@ from pathlib import Path
 from fundus_lib.processes import process_rank
 from fundus_lib.protocols import grades
 from fundus_lib.protocols.grades import Grades
-from fundus_lib.protocols.lesions import AtFullSize, AtTrainingSize
+from fundus_lib.protocols.full_size import AtFullSize
+from fundus_lib.protocols.lesions import AtTrainingSize
 from fundus_lib.recipes import from_dict
 from fundus_lib.run import run
 from fundus_lib.tasks.base import FundusTask
