@@ -78,7 +78,7 @@ def test_the_readme_has_a_row_for_every_grader_with_its_seeds() -> None:
         common | {"row": "dme", "dme_accuracy": 0.75},
     ]
     lines = readme.grades(pd.DataFrame(runs)).splitlines()
-    assert lines[2].startswith("| guessing the most frequent | 0.330 | 0.311 | 0.466 |")
+    assert lines[2].startswith("| majority-class baseline | 0.330 | 0.311 | 0.466 |")
     assert lines[3:] == [
         "| sunet, lite, `dme` |  |  | 0.750 (one seed) | 60 s | CPU |",
         "| sunet, lite, `sunet` | 0.250 (0.250-0.250, 2 seeds) | 0.550 (0.500-0.600, 2 seeds) "

@@ -27,15 +27,15 @@ def tables() -> str:
     below = f"\n\n{records.DAGGER} {records.UNCOMMITTED}" if mark(runs) else ""
     graded = runs.reindex(columns=["dr_accuracy", "dme_accuracy"]).notna().any(axis=1)
     return (
-        f".\n\nLesions, on the 27 test photographs with masks:\n\n{lesions(runs[~graded])}\n\n"
-        f"Grades, on the 103 test photographs with grades:\n\n{grades(runs[graded])}{below}"
+        f".\n\nLesions, on the 27 test images with masks:\n\n{lesions(runs[~graded])}\n\n"
+        f"Grades, on the 103 test images with grades:\n\n{grades(runs[graded])}{below}"
     )
 
 
 def lesions(runs: pd.DataFrame) -> str:
     """Mean AUPR over seeds, spread, time and device of each row."""
     lines = [
-        "| chapter, row | trained on | AUPR, hard exudates | guessing | training | device |",
+        "| chapter, row | trained on | AUPR, hard exudates | constant score | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for (paper, _, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
@@ -46,13 +46,13 @@ def lesions(runs: pd.DataFrame) -> str:
 
 
 def grades(runs: pd.DataFrame) -> str:
-    """Mean accuracies over seeds, spread, time and device of each row; guessing is the most frequent training grade."""
+    """Mean accuracies over seeds, spread, time and device of each row; the baseline is the most frequent training grade."""
     guessed = majority_accuracy(*(measured("IDRiD")["grades"][split] for split in ("train", "test")))
     guesses = " | ".join(f"{accuracy:.3f}" for accuracy in guessed.values())
     lines = [
         "| chapter, table, row | both right | retinopathy | macular edema | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
-        f"| guessing the most frequent | {guesses} | | |",
+        f"| majority-class baseline | {guesses} | | |",
     ]
     for (paper, table, row), group in runs.groupby(["paper", "table", "row"]):
         columns = group.reindex(columns=[f"{name}_accuracy" for name in guessed])
