@@ -46,7 +46,7 @@ def lesions(runs: pd.DataFrame) -> str:
 
 
 def grades(runs: pd.DataFrame) -> str:
-    """Mean accuracies over seeds, spread, time and device of each row; the baseline is the most frequent training grade."""
+    """Mean accuracies over seeds, spread, time and device of each row; the baseline is the commonest training grade."""
     guessed = majority_accuracy(*(measured("IDRiD")["grades"][split] for split in ("train", "test")))
     guesses = " | ".join(f"{accuracy:.3f}" for accuracy in guessed.values())
     lines = [
