@@ -21,6 +21,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export JUPYTER_PLATFORM_DIRS := 1
 export OMP_WAIT_POLICY := passive
 
+.DELETE_ON_ERROR:  # a site whose build failed is not up to date
 .PHONY: book test check execute lab records benchmarks address clean
 
 $(READY): pyproject.toml constraints.txt

@@ -84,9 +84,9 @@ class AtFullSize:
 
         Returns:
             The scores of each lesion, such as `EX_sensitivity`, `EX_ppv`, `EX_f1`, `EX_iou`, `EX_aupr`, `EX_aupr_11`,
-            `EX_region_f1_0.2` and so on, and recall by lesion size as in :meth:`AtTrainingSize.full`; and as variants
-            the same for the `"large branch"`, the `"small branch"`, the `"mean of logits"` and the `"mean of
-            probabilities"`.
+            `EX_region_f1_0.2` and so on, and recall by lesion size as in
+            :meth:`fundus_lib.protocols.lesions.AtTrainingSize.full`; and as variants the same for the `"large branch"`,
+            the `"small branch"`, the `"mean of logits"` and the `"mean of probabilities"`.
         """
         combine = self.recipe.model_args.get("combine", "logits")
 
