@@ -48,8 +48,8 @@ def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def check_field(image: NDArray[np.uint8], field: NDArray[np.uint8]) -> None:
     """Refuse what has no field of view, whatever `field_of_view` made of it: noise, a page, a flat or framed image.
 
-    It knows neither colours nor anatomy: a smooth landscape passes. Its bounds lie well outside what was measured on the
-    597 images of IDRiD and 336 synthetic ones (in brackets), and crops of IDRiD that the retina fills pass as well.
+    It knows neither colours nor anatomy: a smooth landscape passes. Its bounds lie well outside what was measured on
+    the 597 images of IDRiD and 336 synthetic ones (in brackets); crops of IDRiD that the retina fills pass as well.
 
     Args:
         image: uint8 (H, W, 3), RGB.
@@ -73,7 +73,7 @@ def check_field(image: NDArray[np.uint8], field: NDArray[np.uint8]) -> None:
     scale = min(1.0, 256 / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(image[box], size, interpolation=cv2.INTER_AREA).astype(np.float32)  # (h, w, 3)
-    inside = cv2.copyMakeBorder(cv2.resize(field[box], size, interpolation=cv2.INTER_NEAREST), *[4] * 4, 0)
+    inside = np.pad(cv2.resize(field[box], size, interpolation=cv2.INTER_NEAREST), 4)
     inner = cv2.erode(inside, np.ones((9, 9), np.uint8))[4:-4, 4:-4] > 0  # away from the edge, which is no texture
     if not inner.any():
         raise _no_field("the field of view is too small", f"{height}×{width} pixels", "at least 9×9 pixels")

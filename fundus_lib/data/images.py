@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fundus_lib.data.masks import lesion_pixels
-from fundus_lib.data.pictures import eight_bits, is_deep, load, opened, orientation
+from fundus_lib.data.pictures import eight_bits, load, opened
 from fundus_lib.data.sample import Size, SizeRule
 from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, UnreadableImageError
 
@@ -69,7 +69,7 @@ def image_size(path: Path) -> Size:
 def read_image(path: Path, size: Size | None = None, *, upright: bool = False) -> Pixels:
     """An image as uint8 (H, W, 3) RGB.
 
-    A JPEG of more than `pictures.MAX_PIXELS` comes at 1/2, 1/4 or 1/8 of its size.
+    A JPEG of more than `pictures.MAX_PIXELS` comes at 1/2 or 1/4 of its size.
 
     Args:
         path: The file.
@@ -92,12 +92,11 @@ def read_image(path: Path, size: Size | None = None, *, upright: bool = False) -
                 expected=f"a long side of at most {MAX_ASPECT} times the short one",
                 remedy="look at the file; if it shows an eye, crop it",
             )
-        deep = is_deep(picture)
-        load(path, picture, reduce=True)
-        turned = eight_bits(path, picture, deep)
-        if upright and (turn := TURNS.get(orientation(path, picture))) is not None:
-            turned = turned.transpose(turn)
-        return resize_image(np.asarray(turned.convert("RGB")), size)
+        deep, orientation = load(path, picture, reduce=True)
+        colours = eight_bits(path, picture, deep).convert("RGB")
+        if upright and orientation in TURNS and picture.format != "TIFF":
+            colours = colours.transpose(TURNS[orientation])
+        return resize_image(np.asarray(colours), size)
 
 
 def read_mask(
@@ -141,8 +140,7 @@ def read_levels(path: Path, image_size: Size) -> Pixels:
     """
     with opened(path) as picture:
         _check_mask_size(path, picture, image_size)
-        deep = is_deep(picture)
-        load(path, picture)
+        deep, _ = load(path, picture)
         return np.asarray(eight_bits(path, picture, deep).convert("L"))
 
 

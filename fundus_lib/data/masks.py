@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.data.pictures import eight_bits, has_alpha, is_deep, load, orientation
+from fundus_lib.data.pictures import eight_bits, has_alpha, load
 from fundus_lib.errors import MaskValueError, UnreadableImageError
 
 
@@ -33,7 +33,7 @@ def lesion_pixels(path: Path, picture: Any) -> NDArray[np.uint8]:
         UnreadableImageError: It is cut short, too large, holds several pictures, or says that it is to be turned.
         MaskValueError: It holds more than background and lesion, or both cannot be told apart.
     """
-    turned, deep = orientation(path, picture), is_deep(picture)
+    deep, turned = load(path, picture)
     if turned != 1:
         raise UnreadableImageError(
             path,
@@ -42,7 +42,6 @@ def lesion_pixels(path: Path, picture: Any) -> NDArray[np.uint8]:
             expected="none, or 1",
             remedy="save the mask without it, its pixels in the order of the image's",
         )
-    load(path, picture)
     grey = picture.mode in ("1", "L", "P", "I", "F") or picture.mode.startswith("I;16")
     if picture.mode == "P":
         _check_palette(path, picture)

@@ -8,7 +8,7 @@ Rules, for images and masks alike:
 * What is transparent is black.
 * Only the first picture of a file would be read, so a file with several is refused; a TIFF's thumbnail and the further
   views in a camera's JPEG do not count.
-* At most `MAX_PIXELS` are decoded. A larger JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as its format allows at no
+* At most `MAX_PIXELS` are decoded. A larger JPEG is decoded at 1/2 or 1/4 of its size, as its format allows at no
   cost; any other larger file is refused before it is decoded.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,24 +67,31 @@ def opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         ) from error
     with file:
         try:
-            picture = _identified(file, path)
+            picture = _identified(file)
         except Exception as error:  # a decoder that meets a damaged header may raise anything
             raise unreadable(path, error) from error
         yield picture
 
 
-def load(path: Path, picture: ImageFile.ImageFile, *, reduce: bool = False) -> None:
-    """Decode an opened file as its format has it.
+def load(path: Path, picture: ImageFile.ImageFile, *, reduce: bool = False) -> tuple[bool, int]:
+    """Decode an opened file as its format has it; only a TIFF is turned as its orientation says, by Pillow.
 
     Args:
         path: The file, for errors.
         picture: The opened file.
         reduce: Whether a JPEG of more than `MAX_PIXELS` is decoded at a fraction of its size.
 
+    Returns:
+        Whether it has 16 bits per colour, which Pillow's mode does not tell; and its EXIF orientation, 1 to 8 (1 where
+        the file says nothing that can be understood).
+
     Raises:
         UnreadableImageError: It is cut short or damaged, too large, or holds several pictures.
     """
     _check_pages(path, picture)
+    raw = picture.tile[0][3] if picture.tile else None
+    deep = "16" in str(raw[0] if isinstance(raw, tuple) and raw else raw)
+    turned = getattr(picture, "tag_v2", {}).get(_ORIENTATION)
     pixels, width, height = picture.width * picture.height, picture.width, picture.height
     if pixels > MAX_PIXELS:
         jpeg = reduce and picture.format in ("JPEG", "MPO")
@@ -97,27 +104,16 @@ def load(path: Path, picture: ImageFile.ImageFile, *, reduce: bool = False) -> N
                 + (f", or a JPEG of at most {MAX_JPEG_PIXELS / 1e6:.0f} million" if reduce else ""),
                 remedy="make it smaller; nothing that this library does needs so many pixels",
             )
-        scale = next(s for s in (2, 4, 8) if pixels <= MAX_PIXELS * s * s)
+        scale = next(s for s in (2, 4) if pixels <= MAX_PIXELS * s * s)
         picture.draft(None, (width // scale, height // scale))
     try:
         picture.load()
     except Exception as error:  # as above
         raise unreadable(path, error) from error
-
-
-def orientation(path: Path, picture: ImageFile.ImageFile) -> int:
-    """The EXIF orientation of an opened file, before it is decoded; 1, as stored, where it says nothing valid."""
-    try:
-        found = picture.getexif().get(_ORIENTATION, 1)
-    except Exception as error:
-        raise unreadable(path, error) from error
-    return found if found in range(1, 9) else 1
-
-
-def is_deep(picture: ImageFile.ImageFile) -> bool:
-    """Whether an opened file, not decoded yet, has 16 bits per colour; Pillow's mode does not tell."""
-    raw = picture.tile[0][3] if picture.tile else None
-    return "16" in str(raw[0] if isinstance(raw, tuple) and raw else raw)
+    if picture.format != "TIFF":  # which is turned by now, and has lost its tag
+        with suppress(Exception):  # as above; viewers show an image whose EXIF block is damaged as it is stored
+            turned = picture.getexif().get(_ORIENTATION)
+    return deep, turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
 
 
 def eight_bits(path: Path, picture: ImageFile.ImageFile, deep: bool) -> Image.Image:
@@ -126,7 +122,7 @@ def eight_bits(path: Path, picture: ImageFile.ImageFile, deep: bool) -> Image.Im
     Args:
         path: The file, for errors.
         picture: The decoded file.
-        deep: What `is_deep` said.
+        deep: Whether it has 16 bits per colour, as `load` says.
 
     Raises:
         UnreadableImageError: It has a mode whose range is not known.
@@ -180,7 +176,7 @@ def unreadable(path: Path, error: Exception) -> UnreadableImageError:
     )
 
 
-def _identified(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
+def _identified(file: IO[bytes]) -> ImageFile.ImageFile:
     Image.init()
     prefix = file.read(16)
     for factory, accepts in Image.OPEN.values():
@@ -188,7 +184,7 @@ def _identified(file: IO[bytes], path: Path) -> ImageFile.ImageFile:
         if accepted and not isinstance(accepted, str):
             file.seek(0)
             try:
-                return factory(file, str(path))
+                return factory(file, "")  # by its name it may be mapped into memory, which misreads turned TIFFs
             except (SyntaxError, IndexError, TypeError, struct.error):
                 continue
     raise UnidentifiedImageError("no known format")
