@@ -1,24 +1,38 @@
-"""Reading and resizing one image or one mask, with every quirk of the published files.
+"""Reading and resizing one image or one mask.
 
-A mask is read as background (zero) and lesion (anything else), as published masks say "lesion" in many ways: 1 in a
-one-bit palette, 255 in a grey file, red in a colour file. What is neither (a third grey value, a colour that the red
-channel does not show) raises an error: a mask that is read wrongly looks like a mask without a lesion.
+`pictures` says what becomes of 16 bits, alpha, large files and files with several pictures; `masks`, what of a mask is
+lesion.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from fundus_lib.data.masks import lesion_pixels
+from fundus_lib.data.pictures import eight_bits, load, opened
 from fundus_lib.data.sample import Size, SizeRule
-from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, MissingFileError, UnreadableImageError
+from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, UnreadableImageError
 
 Pixels = NDArray[np.uint8]
+
+MAX_ASPECT = 4
+"""No image's long side is more than so many times its short one: what is built on the width would be too large."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns an image upright, by its EXIF orientation."""
 
 
 def check_size(size: Size | SizeRule | None) -> Size | SizeRule | None:
@@ -48,32 +62,47 @@ def image_size(path: Path) -> Size:
         MissingFileError: There is no such file.
         UnreadableImageError: It is not an image.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         return picture.height, picture.width
 
 
-def read_image(path: Path, size: Size | None = None) -> Pixels:
-    """An image as uint8 (H, W, 3) RGB, in the pixel order of the file (an EXIF orientation is not applied).
+def read_image(path: Path, size: Size | None = None, *, upright: bool = False) -> Pixels:
+    """An image as uint8 (H, W, 3) RGB.
+
+    A JPEG of more than `pictures.MAX_PIXELS` comes at 1/2 or 1/4 of its size.
 
     Args:
         path: The file.
         size: (height, width) to resize to; None keeps the size on disk.
+        upright: Turn it as its EXIF orientation says, as viewers do. Otherwise the pixels come in the order of the
+            file, which is that of its masks; only a TIFF is turned in any case, by Pillow.
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableImageError: It is not an image, or is cut short.
+        UnreadableImageError: It is not an image, is cut short, too large, too narrow, holds several pictures, or values
+            whose range is not known.
     """
-    with _opened(path) as picture:
-        return resize_image(_decoded(path, picture, "RGB"), size)
+    with opened(path) as picture:
+        height, width = picture.height, picture.width
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            raise UnreadableImageError(
+                path,
+                "this image is too narrow for a fundus image",
+                found=f"{height}×{width}",
+                expected=f"a long side of at most {MAX_ASPECT} times the short one",
+                remedy="look at the file; if it shows an eye, crop it",
+            )
+        deep, orientation = load(path, picture, reduce=True)
+        colours = eight_bits(path, picture, deep).convert("RGB")
+        if upright and orientation in TURNS and picture.format != "TIFF":
+            colours = colours.transpose(TURNS[orientation])
+        return resize_image(np.asarray(colours), size)
 
 
 def read_mask(
     path: Path, size: Size | None = None, *, image_size: Size | None = None, may_be_empty: bool = True
 ) -> Pixels:
-    """A mask as uint8 {0, 1} (H, W).
-
-    Palette, one-bit and grey files hold 0 and one other value. Of colour files (`IDRiD_81_EX.tif` is RGBA with an alpha
-    of 255 everywhere) the red channel counts, and alpha does not.
+    """A mask as uint8 {0, 1} (H, W); `masks.lesion_pixels` says how files are understood.
 
     Args:
         path: The file.
@@ -83,21 +112,14 @@ def read_mask(
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableImageError: It is not an image, or is cut short.
+        UnreadableImageError: It is not an image, is cut short, too large, holds several pictures, or is to be turned.
         MaskSizeError: It does not have the size of its image.
         MaskValueError: It holds more than background and lesion, or no lesion where there must be one.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         _check_mask_size(path, picture, image_size)
-        pixels = _decoded(path, picture, None)
-    channel = pixels if pixels.ndim == 2 else pixels[..., 0]
-    colours = pixels[..., 1:3] if pixels.ndim == 3 and pixels.shape[-1] >= 3 else None
-    top = int(channel.max())
-    if top > 1 and np.count_nonzero(channel) != np.count_nonzero(channel == top):
-        raise _bad_values(path, f"the values {_some_values(channel)}")
-    if colours is not None and bool((colours.any(axis=-1) & (channel == 0)).any()):
-        raise _bad_values(path, "coloured pixels that the red channel shows as background")
-    if top == 0 and not may_be_empty:
+        mask = lesion_pixels(path, picture)
+    if not may_be_empty and not mask.any():
         raise MaskValueError(
             path,
             "the mask is black: it marks no lesion",
@@ -105,7 +127,6 @@ def read_mask(
             expected="at least one (IDRiD leaves out the file of a lesion that an image does not have)",
             remedy="unpack the archive again; if the lesion is truly absent, the list of files must not name this mask",
         )
-    mask: Pixels = (channel > 0).view(np.uint8)
     return resize_mask(mask, size)
 
 
@@ -114,12 +135,13 @@ def read_levels(path: Path, image_size: Size) -> Pixels:
 
     Raises:
         MissingFileError: There is no such file.
-        UnreadableImageError: It is not an image, or is cut short.
+        UnreadableImageError: It is not an image, is cut short, or holds values whose range is not known.
         MaskSizeError: It does not have the size of its image.
     """
-    with _opened(path) as picture:
+    with opened(path) as picture:
         _check_mask_size(path, picture, image_size)
-        return _decoded(path, picture, "L")
+        deep, _ = load(path, picture)
+        return np.asarray(eight_bits(path, picture, deep).convert("L"))
 
 
 def resize_image(image: Pixels, size: Size | None) -> Pixels:
@@ -141,21 +163,6 @@ def resize_mask(mask: Pixels, size: Size | None) -> Pixels:
     return (resize_image(mask * np.uint8(255), size) > 127).view(np.uint8)
 
 
-def _opened(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise MissingFileError(
-            path,
-            "this file is not there",
-            found="no such file",
-            expected="an image",
-            remedy="unpack the archive again; `fundus data check` lists everything that is missing",
-        ) from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
 def _check_mask_size(path: Path, picture: Image.Image, image_size: Size | None) -> None:
     if image_size is not None and (picture.height, picture.width) != image_size:
         raise MaskSizeError(
@@ -165,37 +172,3 @@ def _check_mask_size(path: Path, picture: Image.Image, image_size: Size | None) 
             expected=f"{image_size[0]}×{image_size[1]}, the size of its image",
             remedy="unpack the archive again, or shrink image and mask together with `fundus data shrink`",
         )
-
-
-def _decoded(path: Path, picture: Image.Image, mode: str | None) -> NDArray[Any]:
-    """All pixels of an opened image; libraries other than Pillow fill what is cut short with grey and say nothing."""
-    try:
-        return np.asarray(picture if mode is None else picture.convert(mode))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> UnreadableImageError:
-    length = path.stat().st_size if path.is_file() else 0
-    return UnreadableImageError(
-        path,
-        "this image cannot be decoded",
-        found=f"{length} bytes; {error}",
-        expected="a complete image file",
-        remedy="copy or unpack the file again; `fundus data check` compares it with the published one",
-    )
-
-
-def _some_values(channel: NDArray[Any]) -> str:
-    values = np.unique(channel)
-    return ", ".join(map(str, values[:8])) + (", …" if values.size > 8 else "")
-
-
-def _bad_values(path: Path, found: str) -> MaskValueError:
-    return MaskValueError(
-        path,
-        "a mask must hold background and lesion only",
-        found=found,
-        expected="0 and one other value, in the first channel of a colour file",
-        remedy="use the published file; do not save masks as JPEG, nor resize them with interpolation",
-    )
