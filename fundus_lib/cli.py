@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
+from fundus_lib.errors import FULL, ArgumentError, CheckpointError, FundusError, explain_os_error
 
 app = typer.Typer(
     help="Data sets, runs and records of the book on diabetic retinopathy.",
@@ -126,7 +127,6 @@ def run(
     from fundus_lib import settings
     from fundus_lib.run_table import run_table
 
-    sources = settings.roots() if root is None else root
     if root is None and settings.data_home() is None:
         height, width = settings.SYNTHETIC_SIZE
         typer.echo(
@@ -137,7 +137,7 @@ def run(
         typer.echo(f"data: {', '.join(map(str, settings.roots().values()))}")
     options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
     sharing = {"shard": shard, "devices": devices, "nodes": nodes}
-    run_table(paper, sources, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
+    run_table(paper, root, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
 
 
 @app.command("records")
@@ -214,12 +214,20 @@ def newest_model(runs: Path) -> Path:
 
 
 def main() -> None:
-    """Entry point: what is wrong with an input is said in four lines, without a traceback."""
+    """Entry point: what is wrong with an input, a file or a disk is said in four lines, without a traceback."""
     try:
         app()
     except FundusError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(2)
+        _fail(error)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        _fail(explain_os_error(error, os.fsdecode(error.filename or Path.cwd())))
+
+
+def _fail(error: FundusError) -> NoReturn:
+    typer.echo(f"{type(error).__name__}: {error}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

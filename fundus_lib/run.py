@@ -9,6 +9,7 @@ import logging
 import pickle
 import time
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,11 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fundus_lib import records
+from fundus_lib.atomic import check_folder
 from fundus_lib.callbacks import Best, Curve, Deadline, Saver
 from fundus_lib.checkpoints import save_model
 from fundus_lib.data.epochs import EpochsModule
-from fundus_lib.devices import check_precision, choose_device
+from fundus_lib.devices import check_precision, check_sharing, choose_device
 from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import Experiment, Stage, create_experiment
 from fundus_lib.processes import process_rank
@@ -69,11 +71,15 @@ def run(
         The record. None where time ran out before the end of training, and in all processes but the first.
 
     Raises:
-        ArgumentError: There is no such device, or the batch does not divide by the processes.
+        ArgumentError: There is no such device or not as many, a number is out of range, or the batch does not divide by
+            the processes.
         CheckpointError: A checkpoint is damaged.
+        FileAccessError: `out` cannot be written, which is tried before anything else, or its disk is full.
     """
-    deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
     target = choose_device(device)
+    check_sharing(target, devices, nodes, minutes)
+    check_folder(Path(out))
+    deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
     check_precision(recipe.precision, target)
     with _quiet(), torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
@@ -216,8 +222,13 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, A
 
 def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path | None) -> None:
     try:
+        if last is not None:
+            with zipfile.ZipFile(last) as archive:  # as torch writes it, with a checksum of each part
+                damaged = archive.testzip()
+            if damaged:
+                raise zipfile.BadZipFile(f"{damaged} is not as it was written")
         trainer.fit(task, batches, ckpt_path=last, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if last is None or trainer.global_step:
             raise
         raise CheckpointError(
