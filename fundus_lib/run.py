@@ -34,6 +34,10 @@ from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
 
 
+_PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
+"""What a checkpoint must hold for a run to go on from it to the same result."""
+
+
 def run(
     recipe: Recipe,
     data: str | Path,
@@ -223,12 +227,9 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, A
 def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path | None) -> None:
     try:
         if last is not None:
-            with zipfile.ZipFile(last) as archive:  # as torch writes it, with a checksum of each part
-                damaged = archive.testzip()
-            if damaged:
-                raise zipfile.BadZipFile(f"{damaged} is not as it was written")
+            _check_whole(last)
         trainer.fit(task, batches, ckpt_path=last, weights_only=True)
-    except (OSError, EOFError, LookupError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if last is None or trainer.global_step:
             raise
         raise CheckpointError(
@@ -238,6 +239,18 @@ def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path
             expected="the checkpoint that the same version of the library wrote",
             remedy="delete this file to start the run afresh",
         ) from error
+
+
+def _check_whole(last: Path) -> None:
+    """Refuse a checkpoint that was cut short or altered, by the checksums with which torch writes its parts."""
+    with zipfile.ZipFile(last) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} is not as it was written")
+    content = torch.load(last, map_location="cpu", mmap=True, weights_only=True)
+    missing = _PARTS - set(content) if isinstance(content, dict) else _PARTS
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
 
 
 def _name(recipe: Recipe, training: str, test: str) -> str:

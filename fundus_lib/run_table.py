@@ -98,6 +98,7 @@ def run_table(
 def _jobs(
     paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool, precision: Precision | None
 ) -> list[Recipe]:
+    rows = recipes(paper, table, row)
     part, _, parts = shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)) or seeds < 1:
         raise ArgumentError(
@@ -107,7 +108,6 @@ def _jobs(
             expected="a shard such as '2/8' (the second of eight), and at least one seed",
             remedy="count shards from 1",
         )
-    rows = recipes(paper, table, row)
     jobs = [
         recipe.replace(seed=recipe.seed + seed, precision=precision or recipe.precision)
         for seed in range(seeds)
