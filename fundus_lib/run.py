@@ -33,7 +33,6 @@ from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
 
-
 _PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
 """What a checkpoint must hold for a run to go on from it to the same result."""
 

@@ -38,7 +38,7 @@ def test_grades_of_every_integer_type_have_one_loss(form):
     ids=["5", "255", "byte", "-2", "float"],
 )
 def test_what_is_no_grade_is_refused(form, grades):
-    with pytest.raises(ArgumentError, match="GradeLoss: (a target|grades or indices)"):
+    with pytest.raises(ArgumentError, match=r"GradeLoss: (a target|grades or indices)"):
         grade_loss(form)(LOGITS, grades)
 
 
