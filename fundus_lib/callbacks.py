@@ -11,6 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
+from fundus_lib.errors import naming
 from fundus_lib.provenance import commit
 
 
@@ -127,16 +128,18 @@ class Saver(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+        self.path = path
         self._written = float("-inf")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write, if it is time."""
+        """Write, if it is time; raises FileAccessError where it cannot."""
         last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
         late = trainer.strategy.reduce_boolean_decision(
             time.monotonic() - self._written > self.SECONDS_BETWEEN, all=False
         )
         if last or late:
-            super().on_train_epoch_end(trainer, pl_module)
+            with naming(self.path):
+                super().on_train_epoch_end(trainer, pl_module)
             self._written = time.monotonic()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
+from fundus_lib.errors import FULL, ArgumentError, CheckpointError, FundusError, RecordError, explain_os_error
 
 app = typer.Typer(
     help="Data sets, runs and records of the book on diabetic retinopathy.",
@@ -126,7 +128,6 @@ def run(
     from fundus_lib import settings
     from fundus_lib.run_table import run_table
 
-    sources = settings.roots() if root is None else root
     if root is None and settings.data_home() is None:
         height, width = settings.SYNTHETIC_SIZE
         typer.echo(
@@ -137,7 +138,7 @@ def run(
         typer.echo(f"data: {', '.join(map(str, settings.roots().values()))}")
     options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
     sharing = {"shard": shard, "devices": devices, "nodes": nodes}
-    run_table(paper, sources, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
+    run_table(paper, root, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
 
 
 @app.command("records")
@@ -151,25 +152,41 @@ def list_records(
 ) -> None:
     """List the recorded runs, those of the package and those in FOLDER; or compare rows, the best mean first."""
     from fundus_lib import records
+    from fundus_lib.records.compare import compare as compare_runs
+    from fundus_lib.records.compare import list_scores
 
-    runs = records.load(*([folder] if folder else []))
+    left_out: list[RecordError] = []
+    runs = records.load(*([folder] if folder else []), left_out=left_out)
+    for error in left_out:
+        typer.echo(f"left out: {error.where}: {error.problem} ({error.found})", err=True)
     for column, wanted in (("paper", paper), ("table", table)):
         runs = runs[runs[column] == wanted] if wanted is not None else runs
     if compare is None:
         shown = runs.drop(columns=["file", "precision", "images", "split"]).dropna(axis=1, how="all")
         typer.echo(shown.to_string(index=False, float_format="{:.4g}".format) if len(runs) else "no records")
         return
-    if compare not in runs:
+    scores = list_scores(runs)
+    if compare not in scores:
+        close = difflib.get_close_matches(compare, scores)
         raise ArgumentError(
             "--compare",
             "the records have no such score",
             found=repr(compare),
-            expected=", ".join(name for name in runs.columns if name.startswith("EX_")),
-            remedy="name one of these",
+            expected=_group_scores(scores),
+            remedy=f"did you mean {' or '.join(close)}?" if close else "name one of these",
         )
-    by = runs.groupby(["paper", "table", "row", "dataset", "trained_on"])[compare]
-    compared = by.agg(["mean", "min", "max", "count"]).query("count > 0").sort_values("mean", ascending=False)
-    typer.echo(compared.reset_index().to_string(index=False, float_format="{:.3f}".format))
+    compared, older = compare_runs(runs, compare)
+    typer.echo(compared.to_string(index=False, float_format="{:.3f}".format))
+    if older:
+        typer.echo(f"one run per seed counts, the newest; left out: {', '.join(Path(file).name for file in older)}")
+
+
+def _group_scores(scores: list[str]) -> str:
+    """Names of scores by what stands before the first underscore: `"EX_aupr, …; dr_accuracy, …"`."""
+    groups: dict[str, list[str]] = {}
+    for name in scores:
+        groups.setdefault(name.partition("_")[0], []).append(name)
+    return "; ".join(", ".join(names) for names in groups.values()) or "a score; there are no records"
 
 
 @app.command("predict")
@@ -214,12 +231,20 @@ def newest_model(runs: Path) -> Path:
 
 
 def main() -> None:
-    """Entry point: what is wrong with an input is said in four lines, without a traceback."""
+    """Entry point: what is wrong with an input, a file or a disk is said in four lines, without a traceback."""
     try:
         app()
     except FundusError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(2)
+        _fail(error)
+    except OSError as error:
+        if error.filename is None and error.errno not in FULL:
+            raise
+        _fail(explain_os_error(error, os.fsdecode(error.filename or Path.cwd())))
+
+
+def _fail(error: FundusError) -> NoReturn:
+    typer.echo(f"{type(error).__name__}: {error}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

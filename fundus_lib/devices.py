@@ -24,6 +24,37 @@ def choose_device(name: str) -> torch.device:
     )
 
 
+def check_sharing(target: torch.device, devices: int, nodes: int = 1, minutes: float | None = None) -> None:
+    """Refuse numbers of processes and minutes that no run can have.
+
+    Args:
+        target: The kind of device.
+        devices: Processes on this machine.
+        nodes: Machines.
+        minutes: Time for the run; None for no limit.
+
+    Raises:
+        ArgumentError: One is out of range, or there are fewer GPUs than `devices`.
+    """
+    for name, value, least in (("devices", devices, 1), ("nodes", nodes, 1), ("minutes", minutes, 0)):
+        if value is not None and not value >= least:
+            raise ArgumentError(
+                name,
+                "this is out of range",
+                found=value,
+                expected=f"{least} or more",
+                remedy=f"leave out --{name} for the default",
+            )
+    if target.type == "cuda" and devices > torch.cuda.device_count():
+        raise ArgumentError(
+            "devices",
+            "there are not as many GPUs on this machine",
+            found=f"{devices} wanted, {torch.cuda.device_count()} there",
+            expected=f"1 to {torch.cuda.device_count()}",
+            remedy="ask for those that are there; share rows out among machines with --shard",
+        )
+
+
 def check_precision(precision: str, device: torch.device) -> None:
     """Say so if a recipe's precision is slow on the device. It stays: in another it would be another run."""
     if precision == "bf16" and not native_bf16(device):

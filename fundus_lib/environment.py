@@ -12,12 +12,16 @@ import os
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from fundus_lib.errors import ArgumentError, DatasetNotFoundError
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError, naming
 
 Profile = Literal["smoke", "paper"]
 
 DATASETS = ("IDRiD", "DDR", "DiaRetDB1")
 """Names of the folders that `FUNDUS_DATA` may hold."""
+
+
+OTHER_CACHE = "set FUNDUS_CACHE to a folder with room that you may write to"
+"""What to do where the cache cannot be written."""
 
 
 def profile() -> Profile:
@@ -62,7 +66,12 @@ def data_home() -> Path | None:
 
 
 def cache_home() -> Path:
-    """The folder for everything that can be computed again; made if it is not there."""
+    """The folder for everything that can be computed again; made if it is not there.
+
+    Raises:
+        FileAccessError: It cannot be made.
+    """
     home = Path(os.environ.get("FUNDUS_CACHE") or Path.home() / ".cache" / "fundus").expanduser()
-    home.mkdir(parents=True, exist_ok=True)
+    with naming(home, OTHER_CACHE):
+        home.mkdir(parents=True, exist_ok=True)
     return home

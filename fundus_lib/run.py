@@ -9,6 +9,7 @@ import logging
 import pickle
 import time
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,11 @@ import torch
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from fundus_lib import records
+from fundus_lib.atomic import check_folder
 from fundus_lib.callbacks import Best, Curve, Deadline, Saver
 from fundus_lib.checkpoints import save_model
 from fundus_lib.data.epochs import EpochsModule
-from fundus_lib.devices import check_precision, choose_device
+from fundus_lib.devices import check_precision, check_sharing, choose_device
 from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import Experiment, Stage, create_experiment
 from fundus_lib.processes import process_rank
@@ -30,6 +32,9 @@ from fundus_lib.protocols.base import Scores
 from fundus_lib.provenance import provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
+
+_PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
+"""What a checkpoint must hold for a run to go on from it to the same result."""
 
 
 def run(
@@ -69,11 +74,15 @@ def run(
         The record. None where time ran out before the end of training, and in all processes but the first.
 
     Raises:
-        ArgumentError: There is no such device, or the batch does not divide by the processes.
+        ArgumentError: There is no such device or not as many, a number is out of range, or the batch does not divide by
+            the processes.
         CheckpointError: A checkpoint is damaged.
+        FileAccessError: `out` cannot be written, which is tried before anything else, or its disk is full.
     """
-    deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
     target = choose_device(device)
+    check_sharing(target, devices, nodes, minutes)
+    check_folder(Path(out))
+    deadline = Deadline(None if minutes is None else 60 * minutes)  # reading the data counts
     check_precision(recipe.precision, target)
     with _quiet(), torch.random.fork_rng():
         torch.manual_seed(recipe.seed)
@@ -216,8 +225,10 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, A
 
 def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path | None) -> None:
     try:
+        if last is not None:
+            _check_whole(last)
         trainer.fit(task, batches, ckpt_path=last, weights_only=True)
-    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+    except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if last is None or trainer.global_step:
             raise
         raise CheckpointError(
@@ -227,6 +238,18 @@ def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path
             expected="the checkpoint that the same version of the library wrote",
             remedy="delete this file to start the run afresh",
         ) from error
+
+
+def _check_whole(last: Path) -> None:
+    """Refuse a checkpoint that was cut short or altered, by the checksums with which torch writes its parts."""
+    with zipfile.ZipFile(last) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} is not as it was written")
+    content = torch.load(last, map_location="cpu", mmap=True, weights_only=True)
+    missing = _PARTS - set(content) if isinstance(content, dict) else _PARTS
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")
 
 
 def _name(recipe: Recipe, training: str, test: str) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fundus_lib import records
+from fundus_lib import records, settings
+from fundus_lib.atomic import check_folder
+from fundus_lib.devices import check_sharing, choose_device
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.experiment import test_fingerprint
 from fundus_lib.recipes import Recipe, recipes
@@ -17,7 +19,7 @@ from fundus_lib.run import run
 
 def run_table(
     paper: str,
-    data: str | Path | Mapping[str, Path],
+    data: str | Path | Mapping[str, Path] | None,
     out: str | Path,
     *,
     table: str | None = None,
@@ -37,7 +39,8 @@ def run_table(
     Args:
         paper: Name of the paper.
         data: Root of a copy of the data set; or, as the tables of a paper may need several, from the name of each data
-            set that is there to its root (`settings.roots()`). Rows whose data set is not there are named and left out.
+            set that is there to its root. Rows whose data set is not there are named and left out. None stands for
+            `settings.roots()`, which may have to be drawn: everything else is checked before.
         out: See :func:`~fundus_lib.run.run`.
         table: Only this table.
         row: Only this row.
@@ -55,14 +58,18 @@ def run_table(
         The records that this call made, in order.
 
     Raises:
-        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, or `seeds` is below 1.
+        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, `seeds` is below 1, or what
+            :func:`~fundus_lib.run.run` refuses.
         UnknownNameError: There is no such paper, table or row.
         DatasetNotFoundError: There is none of the data sets that the rows need.
+        FileAccessError: `out` cannot be written.
     """
+    check_sharing(choose_device(device), devices, nodes, minutes)
     end = None if minutes is None else time.monotonic() + 60 * minutes
     made = []
     jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke, precision), devices * nodes)
-    for recipe, root in _at_hand(jobs, data):
+    check_folder(Path(out))
+    for recipe, root in _at_hand(jobs, settings.roots() if data is None else data):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
             break
@@ -91,6 +98,7 @@ def run_table(
 def _jobs(
     paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool, precision: Precision | None
 ) -> list[Recipe]:
+    rows = recipes(paper, table, row)
     part, _, parts = shard.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)) or seeds < 1:
         raise ArgumentError(
@@ -100,7 +108,6 @@ def _jobs(
             expected="a shard such as '2/8' (the second of eight), and at least one seed",
             remedy="count shards from 1",
         )
-    rows = recipes(paper, table, row)
     jobs = [
         recipe.replace(seed=recipe.seed + seed, precision=precision or recipe.precision)
         for seed in range(seeds)

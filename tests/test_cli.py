@@ -1,6 +1,8 @@
 """The command `fundus`, as a user calls it."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fundus_lib import records
-from fundus_lib.cli import app, newest_model, parse_size
+from fundus_lib.cli import app, main, newest_model, parse_size
 from fundus_lib.errors import ArgumentError, CheckpointError
 
 call = CliRunner().invoke
@@ -94,6 +96,68 @@ def test_a_bad_input_is_four_lines_without_traceback(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("DatasetNotFoundError: ")
     assert [line.strip().split(":")[0] for line in done.stderr.splitlines()[1:4]] == ["found", "expected", "remedy"]
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr("sys.argv", ["fundus", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        (errno.EACCES, "you may not read or write this"),
+        (errno.EROFS, "you may not read or write this"),
+        (errno.ENOSPC, "there is no room to write this"),
+        (errno.EDQUOT, "there is no room to write this"),
+        (errno.EISDIR, "a folder is where a file is meant"),
+        (errno.ENOENT, "there is no such file or folder"),
+        (errno.EIO, "this cannot be read or written"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_four_lines(
+    number: int, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number), str(tmp_path / "there"))
+
+    monkeypatch.setattr("fundus_lib.records.load", refuse)
+    assert run_main(monkeypatch, "records") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == f"FileAccessError: {tmp_path / 'there'}: {problem}"
+    assert [line.strip().split(":")[0] for line in said[1:]] == ["found", "expected", "remedy"]
+
+
+def test_a_full_disk_needs_no_name_and_a_fault_of_the_library_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fundus_lib.records.load", lambda *_, **__: (_ for _ in ()).throw(raised))
+    raised: OSError = OSError(errno.ENOSPC, "No space left on device")
+    assert run_main(monkeypatch, "records") == 2
+    assert "no room to write this" in capsys.readouterr().err
+    raised = OSError("cannot do that")
+    with pytest.raises(OSError, match="cannot do that"):
+        run_main(monkeypatch, "records")
+
+
+def test_files_where_folders_are_meant_and_the_reverse(
+    tmp_path: Path, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"")
+    tiny = ["--size", "36x24"]
+    for arguments in (
+        ["run", "first_segmenter", "--smoke", "--data", synthetic_root, "--out", file],
+        ["run", "first_segmenter", "--smoke", "--data", synthetic_root, "--out", file / "below"],
+        ["records", file],
+        ["data", "shrink", synthetic_root, file / "below", *tiny],
+        ["data", "stats", synthetic_root, *tiny, "--plot", tmp_path / "no folder" / "plot.png"],
+    ):
+        assert run_main(monkeypatch, *arguments) == 2, arguments
+        said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("IDRiD", "\r"))]
+        assert [line.strip().split(":")[0] for line in said[-3:]] == ["found", "expected", "remedy"], said
 
 
 def test_records_are_compared_row_by_row() -> None:

@@ -1,6 +1,8 @@
 """Runs: budgets, damaged checkpoints, shards, the choice of the epoch. What all kinds share is in test_contract."""
 
+import errno
 import json
+import os
 import subprocess
 from types import SimpleNamespace
 
@@ -9,10 +11,16 @@ import torch
 
 from fundus_lib import provenance
 from fundus_lib.callbacks import Best, Curve
-from fundus_lib.errors import ArgumentError, CheckpointError, DatasetNotFoundError
+from fundus_lib.errors import (
+    ArgumentError,
+    CheckpointError,
+    DatasetNotFoundError,
+    FileAccessError,
+    UnknownNameError,
+)
 from fundus_lib.protocols.base import Scores
 from fundus_lib.recipes import SegmentationRecipe, find
-from fundus_lib.run import _test, run
+from fundus_lib.run import _PARTS, _test, run
 from fundus_lib.run_table import run_table
 from helpers.runs import here
 
@@ -58,9 +66,42 @@ def test_time_that_runs_out_stops_a_run_which_goes_on_later(finished, synthetic_
 def test_a_damaged_checkpoint_is_named(synthetic_root, tmp_path):
     here(TINY, synthetic_root, tmp_path, minutes=0)
     (last,) = tmp_path.glob("*/last.ckpt")
-    last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
-        here(TINY, synthetic_root, tmp_path)
+    whole = last.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 1
+    content = torch.load(last, weights_only=True)
+    for damaged in (b"", whole[:1000], whole[: len(whole) // 2], whole[:-10], bytes(flipped), [1]):
+        if isinstance(damaged, bytes):
+            last.write_bytes(damaged)
+        else:
+            torch.save(damaged, last)
+        with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+            here(TINY, synthetic_root, tmp_path, minutes=0)
+    for part in content:
+        if part in _PARTS:
+            torch.save({name: value for name, value in content.items() if name != part}, last)
+            with pytest.raises(CheckpointError, match=f"no {part}"):
+                here(TINY, synthetic_root, tmp_path, minutes=0)
+
+
+def test_what_cannot_be_kept_is_not_computed(synthetic_root, tmp_path, monkeypatch):
+    """A file where the folder is meant; and a disk that is full by the end of the first epoch."""
+    (tmp_path / "file").write_bytes(b"")
+    never = {"device": "cpu", "progress": False}
+    for start in (
+        lambda out: run(TINY, tmp_path / "no data", out, **never),
+        lambda out: run_table("first_segmenter", tmp_path / "no data", out, **never),
+    ):
+        for out in (tmp_path / "file", tmp_path / "file" / "below"):
+            with pytest.raises(FileAccessError, match="a file is where a folder is meant"):
+                start(out)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("lightning.pytorch.callbacks.ModelCheckpoint.on_train_epoch_end", full)
+    with pytest.raises(FileAccessError, match=r"(?s)last\.ckpt: there is no room.*MB are free"):
+        here(TINY, synthetic_root, tmp_path / "out")
 
 
 def test_a_table_is_worked_through_once_and_in_shards(synthetic_root, tmp_path, capsys):
@@ -87,6 +128,43 @@ def test_trained_on_synthetic_images_alone(synthetic_root, tmp_path):
     recipe = find("first_segmenter", "unet_512_synthetic").smoke().replace(precision="32")
     record = here(recipe, synthetic_root, tmp_path)
     assert record["trained_on"] == "SyntheticFundus"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"devices": 0}, {"devices": -2}, {"nodes": 0}, {"minutes": -1}, {"minutes": float("nan")}]
+)
+def test_processes_and_minutes_out_of_range(settings, tmp_path):
+    (name,) = settings
+    for start in (
+        lambda: run_table("first_segmenter", tmp_path, tmp_path, **settings),
+        lambda: run(TINY, tmp_path, tmp_path, **settings),
+    ):
+        with pytest.raises(ArgumentError, match=f"{name}: this is out of range"):
+            start()
+
+
+def test_names_and_numbers_are_checked_before_a_data_set_is_drawn(tmp_path, monkeypatch):
+    def draw():
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("fundus_lib.settings.roots", draw)
+    for paper, settings in (
+        ("first_segmentor", {}),
+        ("losses", {"table": "rase"}),
+        ("losses", {"row": "dise"}),
+        ("losses", {"seeds": 0}),
+        ("losses", {"shard": "9/8"}),
+        ("losses", {"device": "abacus"}),
+        ("losses", {"devices": 0}),
+        ("losses", {"precision": "64"}),
+    ):
+        with pytest.raises(ArgumentError):
+            run_table(paper, None, tmp_path, **settings)
+    with pytest.raises(UnknownNameError, match="first_segmenter"):
+        run_table("first_segmentor", None, tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileAccessError):
+        run_table("losses", None, tmp_path / "file")
 
 
 @pytest.mark.parametrize("settings", [{"shard": "0/2"}, {"shard": "3/2"}, {"shard": "half"}, {"seeds": 0}])

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import notebook_store as store
 from nbformat import NotebookNode
 
@@ -24,6 +25,18 @@ def in_step(path: Path, notebook: NotebookNode) -> str | None:
         return None
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     return f"and its twin {twin.name} differ from cell {at} on; run `python tools/notebooks.py sync`"
+
+
+def kernel(path: Path, notebook: NotebookNode) -> str | None:
+    """The notebook and its twin name the one kernel that runs them; the kernel itself decides what their code means."""
+    twin = store.twin(path)
+    for file, content in ((path, notebook), *([(twin, store.read(twin))] if twin.is_file() else [])):
+        named = content.metadata.get("kernelspec", {}).get("name")
+        if named != store.KERNEL["name"]:
+            said = f"the kernel {named!r}" if named else "no kernel"
+            return f"or its twin: {file.name} names {said} instead of {store.KERNEL['name']!r}; {RUN}"
+    language = notebook.metadata.get("language_info", {}).get("name", store.KERNEL["language"])
+    return None if language == store.KERNEL["language"] else f"holds code in {language!r}; {RUN}"
 
 
 def fresh(path: Path, notebook: NotebookNode) -> str | None:
@@ -94,7 +107,7 @@ def timed(path: Path, notebook: NotebookNode) -> str | None:
 
 
 CHECKS: dict[str, Callable[[Path, NotebookNode], str | None]] = {
-    check.__name__: check for check in (in_step, fresh, executed, edition, presentable, timed)
+    check.__name__: check for check in (in_step, kernel, fresh, executed, edition, presentable, timed)
 }
 
 
@@ -152,9 +165,17 @@ def problems(paths: list[Path]) -> list[str]:
     """Everything that is wrong with these notebooks, one sentence each."""
     found = []
     for path in paths:
-        notebook = store.read(path)
-        for check in CHECKS.values():
-            if text := check(path, notebook):
-                name = path.relative_to(store.ROOT) if path.is_relative_to(store.ROOT) else path
-                found.append(f"{name}: {text}")
+        name = path.relative_to(store.ROOT) if path.is_relative_to(store.ROOT) else path
+        try:
+            notebook = store.read(path)
+            nbformat.validate(notebook)
+            if not notebook.cells:
+                raise ValueError("it has no cell")
+            found += [f"{name}: {text}" for check in CHECKS.values() if (text := check(path, notebook))]
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, nbformat.ValidationError) as error:
+            said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+            found.append(
+                f"{name}: cannot be read ({said}); restore it from the repository, or delete it and run "
+                "`python tools/notebooks.py sync` to make it anew from its twin"
+            )
     return found

@@ -25,6 +25,9 @@ TIME_LINE = re.compile(
 
 NEW_TIME_LINE = "**Time**: not measured · GPU: not measured"
 
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+"""What every notebook is run with, and every reader's machine has."""
+
 SLUG = r"[\w.-]+/[\w.-]+"
 OWN_ADDRESS = [
     re.compile(rf"(?<=colab\.research\.google\.com/github/){SLUG}(?=/blob/)"),
@@ -57,10 +60,14 @@ def read(path: Path) -> NotebookNode:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Write a notebook and its twin, with nothing in them that changes from run to run."""
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     kept = {key: notebook.metadata[key] for key in ("fundus", "mystnb") if key in notebook.metadata}
     notebook.metadata = NotebookNode(
-        {"kernelspec": kernel, "language_info": {"name": "python"}, "jupytext": {"formats": "ipynb,md:myst"}, **kept}
+        {
+            "kernelspec": dict(KERNEL),
+            "language_info": {"name": "python"},
+            "jupytext": {"formats": "ipynb,md:myst"},
+            **kept,
+        }
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     _set_ids(notebook)

@@ -13,6 +13,7 @@ so a part of a split decodes no more than that part, and the whole split only wh
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -27,8 +28,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.environment import cache_home
-from fundus_lib.errors import ArgumentError, MissingFileError
+from fundus_lib.environment import OTHER_CACHE, cache_home
+from fundus_lib.errors import FileAccessError, MissingFileError, explain_os_error, naming
 
 FORMAT = 2
 """To be raised when the same files would give other arrays."""
@@ -57,23 +58,31 @@ def cached_array(
 
     Raises:
         MissingFileError: A source file is not there.
-        ArgumentError: The disk of the cache is full.
+        FileAccessError: The cache cannot be read or written, or its disk is full.
         FundusError: Whatever `decode` raises for a bad file; the row is not kept then.
     """
     folder = cache_home() / "arrays"
-    folder.mkdir(exist_ok=True)
     where = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
     stem = f"{re.sub(r'[^A-Za-z0-9.]+', '-', label)}-{where}-{'x'.join(map(str, shape[1:]))}"
     target = folder / f"{stem}-{_stamp(root, sources)}.npy"
     needed = np.unique(np.arange(shape[0]) if rows is None else np.asarray(rows, np.intp))
-    array = _open(target, shape)
-    if array is None or not _filled(target, shape[0])[needed].all():
-        with FileLock(folder / f"{stem}.lock"):
-            if _open(target, shape) is None:
-                _create(target, stem, shape)
-            filled = _filled(target, shape[0])  # another process may have filled some while this one waited
-            _fill(target, label, shape, decode, filled, needed[~filled[needed]])
+
+    def decode_row(row: int) -> NDArray[np.uint8]:
+        try:
+            return decode(row)
+        except OSError as error:  # of a source, not of the cache
+            raise explain_os_error(error, error.filename or sources[row] or root) from error
+
+    with naming(target, OTHER_CACHE):
+        folder.mkdir(exist_ok=True)
         array = _open(target, shape)
+        if array is None or not _filled(target, shape[0])[needed].all():
+            with FileLock(folder / f"{stem}.lock"):
+                if _open(target, shape) is None:
+                    _create(target, stem, shape)
+                filled = _filled(target, shape[0])  # another process may have filled some while this one waited
+                _fill(target, label, shape, decode_row, filled, needed[~filled[needed]])
+            array = _open(target, shape)
     assert array is not None
     return array
 
@@ -117,18 +126,10 @@ def _fill(
 ) -> None:
     """Decode the missing rows in threads and mark them as filled; the caller holds the lock."""
     length = int(np.prod(shape[1:]))
-    needed, free = length * len(missing), shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise ArgumentError(
-            target.parent,
-            "there is no room for the decoded arrays",
-            found=f"{free / 1e6:.0f} MB free",
-            expected=f"{needed / 1e6:.0f} MB",
-            remedy="set FUNDUS_CACHE to a folder on another disk, choose a smaller size, or pass cache=False",
-        )
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     with target.open("r+b") as file:  # not through the mapping, which would end the process on a full disk
         start = target.stat().st_size - length * shape[0]
+        _reserve(target, file.fileno(), [start + row * length for row in missing.tolist()], length)
         try:
             bar = tqdm(pool.map(decode, missing.tolist()), desc=label, total=len(missing), unit="image")
             for row, pixels in zip(missing.tolist(), bar, strict=True):
@@ -140,6 +141,35 @@ def _fill(
             file.flush()
             os.fsync(file.fileno())
             write_atomically(target.with_suffix(".rows"), filled.tobytes())
+
+
+def _reserve(target: Path, file: int, offsets: Sequence[int], length: int) -> None:
+    """Reserve the room for rows before anything is decoded; where that cannot be done, see whether there is room now.
+
+    Args:
+        target: The file, for the message.
+        file: Its descriptor.
+        offsets: Where each of the rows begins.
+        length: Bytes of each.
+    """
+    try:
+        for offset in offsets:
+            os.posix_fallocate(file, offset, length)
+        return
+    except AttributeError:  # macOS, Windows
+        pass
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENODEV):
+            raise
+    needed, free = length * len(offsets), shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise FileAccessError(
+            target.parent,
+            "there is no room for the decoded arrays",
+            found=f"{free / 1e6:.0f} MB free",
+            expected=f"{needed / 1e6:.0f} MB",
+            remedy="set FUNDUS_CACHE to a folder on another disk, choose a smaller size, or pass cache=False",
+        )
 
 
 def _stamp(root: Path, sources: Sequence[Path | None]) -> str:

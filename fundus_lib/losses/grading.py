@@ -54,16 +54,19 @@ class GradeLoss(nn.Module):
 
         Args:
             logits: float (B, K).
-            grades: int64 (B,), 0 to K − 1; −1 where the grade is not known.
+            grades: Integers of any type (B,), 0 to K − 1; −1 where the grade is not known.
 
         Returns:
-            Scalar; 0, with gradients of 0, if no grade is known.
+            Scalar; 0, with gradients of 0, if no grade is known. NaN for wrong values on an accelerator.
 
         Raises:
-            ArgumentError: Shapes do not fit, or there are not K weights. On the CPU also if a logit is not finite.
+            ArgumentError: Shapes do not fit, grades are not integers, or there are not K weights. On the CPU also if a
+                grade is none of these, or a logit is not finite. On an accelerator the step would have to wait for
+                that.
         """
         check_logits("GradeLoss", logits, "(B, K)", (2,))
         check_target("GradeLoss", grades, logits, logits.shape[:1])
+        _check_integers("GradeLoss", grades)
         if self.weights is not None and len(self.weights) != logits.shape[1]:
             raise ArgumentError(
                 "GradeLoss",
@@ -72,18 +75,21 @@ class GradeLoss(nn.Module):
                 expected="one weight for each grade",
                 remedy="weights=compute_class_weights(grades, count)",
             )
-        scores = wide(logits)
-        known = grades >= 0
+        scores, count = wide(logits), logits.shape[1]
+        grades = grades.long()  # unsigned types have no −1 to compare with
+        known, valid = grades >= 0, (grades >= -1) & (grades < count)
+        true_grade = grades.clamp(0, count - 1)
         if self.form == "ordinal":
-            true = F.one_hot(grades.clamp(min=0), scores.shape[1]).to(scores)  # (B, K)
+            true = F.one_hot(true_grade, count).to(scores)  # (B, K)
             cost = (scores.softmax(1).cumsum(1) - true.cumsum(1)).square().sum(1)
             weight = known.to(scores)
         else:
-            cost = F.cross_entropy(scores, grades.clamp(min=0), reduction="none")  # (B,)
-            own = torch.ones_like(cost) if self.weights is None else self.weights.to(scores)[grades.clamp(min=0)]
+            cost = F.cross_entropy(scores, true_grade, reduction="none")  # (B,)
+            own = torch.ones_like(cost) if self.weights is None else self.weights.to(scores)[true_grade]
             weight = own * known
         loss = (cost * weight).sum() / weight.sum().clamp(min=torch.finfo(scores.dtype).tiny)
-        return explained("GradeLoss", loss, logits)
+        loss = torch.where(valid.all(), loss, torch.nan)
+        return explained("GradeLoss", loss, logits, valid, f"grades from 0 to {count - 1}, or −1 for unknown")
 
     def extra_repr(self) -> str:
         """The settings, for ``print(loss)``."""
@@ -122,31 +128,35 @@ class SUNetCriterion(nn.Module):
         Args:
             output: The model's output: ``"dr"`` (B, 5), ``"dme"`` (B, 3) or both, and ``"classes"``
                 (B, 1 + L, H, W) if there is a regulariser.
-            batch: The grades, int64 (B,), under the same names; and, where images have masks, ``"mask"`` (B, L, H, W),
-                0 and 1, with ``"masked"``, int64, their indices in the batch (all, if it is missing). Without masks
-                there is no lesion loss: "L_R would be set to zero".
+            batch: The grades, integers (B,), under the same names; and, where images have masks, ``"mask"``
+                (B, L, H, W), 0 and 1, with ``"masked"``, their indices in the batch, or bool (B,) (all, if it is
+                missing). Without masks, or with none in ``"masked"``, there is no lesion loss: "L_R would be set to
+                zero".
 
         Returns:
-            ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that exist.
+            ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that exist. NaN for wrong values on an
+            accelerator.
 
         Raises:
-            ArgumentError: The model outputs no grade, or shapes do not fit.
+            ArgumentError: The model outputs no grade, the batch lacks one, or shapes do not fit. On the CPU also if a
+                mask or a grade has another value, or an output is not finite.
         """
         parts: dict[str, Tensor] = {}
         if "classes" in output and "mask" in batch:
-            some = batch.get("masked", slice(None))
-            parts["lesions"] = F.cross_entropy(
-                wide(output["classes"][some]), to_class_indices(batch["mask"][some])
-            )  # Eq. 4
-        parts |= {name: loss(output[name], batch[name]) for name, loss in self.grades.items() if name in output}
-        if not parts:
+            chosen = _choose(output["classes"], batch["mask"], batch.get("masked"))
+            if len(chosen[0]):
+                parts["lesions"] = _compute_lesion_loss(*chosen)
+        graded = [name for name in self.grades if name in output]
+        missing = [name for name in graded if name not in batch]
+        if missing or not (graded or parts):
             raise ArgumentError(
                 "SUNetCriterion",
-                "the model's output has no grade",
-                found=", ".join(map(repr, output)) or "nothing",
-                expected="'dr', 'dme' or both",
-                remedy="pass the model's whole output",
+                "the batch lacks the grades" if missing else "the model's output has no grade",
+                found=", ".join(map(repr, batch if missing else output)) or "nothing",
+                expected=" and ".join(map(repr, missing)) or "'dr', 'dme' or both",
+                remedy="pass the whole batch" if missing else "pass the model's whole output",
             )
+        parts |= {name: self.grades[name](output[name], batch[name]) for name in graded}
         terms = [self.factors[name] * part for name, part in parts.items()]
         if "classes" in output and "lesions" not in parts:
             terms.append(0 * wide(output["classes"]).sum())  # so that every parameter has a gradient in every step
@@ -155,6 +165,46 @@ class SUNetCriterion(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print(criterion)``."""
         return ", ".join(f"{name}={factor}" for name, factor in self.factors.items())
+
+
+def _choose(classes: Tensor, mask: Tensor, masked: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Outputs and masks of the images that have masks, (N, 1 + L, H, W) and (N, L, H, W); both checked."""
+    where = "SUNetCriterion"
+    check_logits(where, classes, "(B, 1 + L, H, W)", (4,))
+    check_target(where, mask, classes, (len(classes), classes.shape[1] - 1, *classes.shape[2:]))
+    if masked is None:
+        return classes, mask
+    _check_integers(where, masked)
+    if masked.dtype == torch.bool and masked.shape == mask.shape[:1]:
+        masked = masked.nonzero()[:, 0]
+    masked = masked.long()
+    if masked.ndim != 1 or (masked.is_cpu and bool(((masked < 0) | (masked >= len(mask))).any())):
+        raise ArgumentError(
+            where,
+            "'masked' does not name images of the batch",
+            found=masked.tolist() if masked.numel() < 20 else tuple(masked.shape),
+            expected=f"(N,) indices from 0 to {len(mask) - 1}",
+            remedy="leave it out if every image has a mask",
+        )
+    return classes[masked], mask[masked]
+
+
+def _compute_lesion_loss(classes: Tensor, mask: Tensor) -> Tensor:
+    """Eq. 4: cross-entropy of background and lesions, over all pixels."""
+    binary = (mask == 0) | (mask == 1)
+    loss = F.cross_entropy(wide(classes), to_class_indices(mask))
+    return explained("SUNetCriterion", torch.where(binary.all(), loss, torch.nan), classes, binary, "0 and 1, or bool")
+
+
+def _check_integers(where: str, values: Tensor) -> None:
+    if values.is_floating_point() or values.is_complex():
+        raise ArgumentError(
+            where,
+            "grades or indices are not integers",
+            found=values.dtype,
+            expected="integers, or bool",
+            remedy="values.long(), if they are whole numbers",
+        )
 
 
 def to_class_indices(mask: Tensor) -> Tensor:
@@ -179,7 +229,22 @@ def compute_class_weights(grades: Sequence[int] | Tensor, count: int) -> list[fl
 
     Returns:
         K weights N / (K·n) for n of N images; for a grade that no image has, 1.
+
+    Raises:
+        ArgumentError: A grade is no integer, or none of these.
     """
-    known = torch.as_tensor(grades)
-    found = torch.bincount(known[known >= 0], minlength=count)
+    given = torch.as_tensor(grades)
+    if given.numel():
+        _check_integers("compute_class_weights", given)
+    given = given.long()
+    off = given[(given < -1) | (given >= count)]
+    if off.numel():
+        raise ArgumentError(
+            "compute_class_weights",
+            "a grade lies outside its scale",
+            found=f"{off[0].item()}, in {off.numel()} of {given.numel()} images",
+            expected=f"grades from 0 to {count - 1}, or −1 for unknown",
+            remedy="leave out images of other grades, or mark them with −1",
+        )
+    found = torch.bincount(given[given >= 0], minlength=count)
     return [float(found.sum() / (count * n)) if n else 1.0 for n in found]

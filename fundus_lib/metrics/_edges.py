@@ -77,7 +77,7 @@ def as_levels(thresholds: int | ArrayLike) -> NDArray[np.float64]:
         (K,) float64.
 
     Raises:
-        ArgumentError: Fewer than two from 0 to 1, NaN, or not one-dimensional.
+        ArgumentError: Fewer than two from 0 to 1, none at all, NaN, or not one-dimensional.
     """
     if isinstance(thresholds, int | np.integer):
         if thresholds < 2:
@@ -90,7 +90,7 @@ def as_levels(thresholds: int | ArrayLike) -> NDArray[np.float64]:
             )
         return np.linspace(0, 1, int(thresholds))
     levels = np.sort(np.atleast_1d(np.asarray(thresholds, np.float64)))
-    if levels.ndim != 1 or np.isnan(levels).any():
+    if levels.ndim != 1 or not levels.size or np.isnan(levels).any():
         raise ArgumentError(
             "thresholds",
             "not a sequence of numbers",

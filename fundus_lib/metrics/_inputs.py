@@ -24,16 +24,33 @@ def chunks(values: Tensor) -> tuple[Tensor, ...]:
     return torch.split(values, CHUNK)
 
 
+WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64}
+"""Types in which torch can hardly compute, and signed ones that hold all their values."""
+
+
 def as_tensor(values: ArrayLike | Tensor) -> Tensor:
-    """The same values as a flat tensor, without a copy where that is possible."""
+    """The same values as a flat tensor, without a copy where that is possible; uint16 and uint32 are widened.
+
+    Raises:
+        ArgumentError: They are no numbers, or of a type that torch does not know.
+    """
     if not isinstance(values, Tensor):
         array = np.ascontiguousarray(values)
         if not array.dtype.isnative:
             array = array.astype(array.dtype.newbyteorder("="))
         with warnings.catch_warnings():  # a read-only array is only read
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            values = torch.from_numpy(array)
-    return values.detach().reshape(-1)
+            try:
+                values = torch.from_numpy(array)
+            except TypeError as error:
+                raise ArgumentError(
+                    "metrics",
+                    "values are of a type that cannot be counted",
+                    found=array.dtype,
+                    expected="bool, integers, or float16 to float64",
+                    remedy="convert them with array.astype, to float64 say",
+                ) from error
+    return values.detach().reshape(-1).to(WIDER.get(values.dtype, values.dtype))
 
 
 def as_binary(values: ArrayLike | Tensor, where: str) -> Tensor:

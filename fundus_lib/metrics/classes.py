@@ -93,8 +93,8 @@ def mean_score(
 
 def _as_labels(given: ArrayLike | Tensor, classes: int) -> Tensor:
     labels = as_tensor(given)
-    if labels.dtype == torch.bool:
-        labels = labels.byte()
+    if labels.dtype in (torch.bool, torch.uint64):
+        labels = labels.long()  # what of uint64 is too large becomes negative, and is no class either
     if labels.is_floating_point() or labels.is_complex():
         raise ArgumentError(
             "label map",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from fundus_lib.checks import check_shapes
 from fundus_lib.errors import ArgumentError, GradeRangeError
 from fundus_lib.grades import GRADES
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
@@ -253,8 +254,20 @@ def majority_accuracy(train: ArrayLike, test: ArrayLike) -> dict[str, float]:
 
     Returns:
         ``"joint"`` (for the most frequent pair of grades), ``"dr"`` and ``"dme"``.
+
+    Raises:
+        ArgumentError: The two are not tables of the same grades, or one counts no image.
     """
+    check_shapes("majority_accuracy", train, test)
     learnt, tested = np.asarray(train), np.asarray(test)
+    if learnt.ndim != 2 or not (learnt.sum() and tested.sum()):
+        raise ArgumentError(
+            "majority_accuracy",
+            "these are no counts of two grades",
+            found=f"shape {learnt.shape}, {learnt.sum()} training and {tested.sum()} test images",
+            expected="a row for each grade of retinopathy, a column for each of macular edema, one image or more",
+            remedy="count the images of each pair of grades",
+        )
     pair = np.unravel_index(learnt.argmax(), learnt.shape)
     hits = {
         "joint": tested[pair],

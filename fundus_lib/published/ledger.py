@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from fundus_lib import records
 from fundus_lib.published.printed import TableInfo, info, table, tables
+from fundus_lib.records.rows import experiment, one_per_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,10 +116,10 @@ class _Group:
 
 def _groups(runs: pd.DataFrame) -> Iterator[_Group]:
     together: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for file in runs.file:
+    for file in one_per_seed(runs).sort_index().file:
         record = records.read(Path(file))
         recipe = records.get_recipe(record).replace(seed=0)
-        together.setdefault((recipe, record["dataset"], record["dataset_fingerprint"]), []).append(record)
+        together.setdefault((recipe, record["dataset"], *experiment(record)), []).append(record)
     for (recipe, *_), group in together.items():
         yield _Group(f"{recipe.table}/{recipe.row}", tuple(group))
 

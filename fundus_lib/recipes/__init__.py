@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -78,10 +79,11 @@ def from_dict(plain: Mapping[str, Any]) -> Recipe:
 
 
 def _unknown(kind: str, found: str, names: tuple[str, ...]) -> UnknownNameError:
+    close = difflib.get_close_matches(found, names)
     return UnknownNameError(
         "recipes",
         f"there are no recipes for this {kind}",
         found=repr(found),
         expected=", ".join(names),
-        remedy="choose one of these",
+        remedy=f"did you mean {' or '.join(close)}?" if close else "choose one of these",
     )

@@ -77,7 +77,14 @@ def read(path: str | Path) -> dict[str, Any]:
             remedy=remedy,
         )
     bad = [name for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
-    bad += [f"metrics.{name}" for name, value in record["metrics"].items() if not isinstance(value, int | float)]
+    if not bad:
+        tested = {"metrics": record["metrics"]} | dict(_mapping(record.get("variants", {})))
+        bad = [
+            f"{variant}.{name}"
+            for variant, scores in tested.items()
+            for name, value in _mapping(scores).items()
+            if not isinstance(value, int | float)
+        ]
     if bad:
         raise RecordError(
             path,
@@ -87,6 +94,11 @@ def read(path: str | Path) -> dict[str, Any]:
             remedy=remedy,
         )
     return dict(record)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """The value itself, or where it is none, a mapping that holds it under no name, for the message."""
+    return value if isinstance(value, Mapping) else {"": value}
 
 
 def get_recipe(record: Mapping[str, Any]) -> Recipe:
@@ -101,7 +113,9 @@ def get_recipe(record: Mapping[str, Any]) -> Recipe:
     return from_dict({**recipe, **known})
 
 
-def load(*folders: str | Path, packaged: bool = True, variants: bool = False) -> pd.DataFrame:
+def load(
+    *folders: str | Path, packaged: bool = True, variants: bool = False, left_out: list[RecordError] | None = None
+) -> pd.DataFrame:
     """All records as a table, one run per row.
 
     Args:
@@ -109,6 +123,8 @@ def load(*folders: str | Path, packaged: bool = True, variants: bool = False) ->
         packaged: Whether to read the records that come with the library.
         variants: Whether what a run was tested with besides has rows of its own, after that of the run: one branch of
             two, or the weights of another epoch.
+        left_out: Files of the folders that are no records are left out, and what is wrong with each is appended here.
+            Without it the first of them is an error, as a damaged record of the library always is.
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
@@ -122,23 +138,28 @@ def load(*folders: str | Path, packaged: bool = True, variants: bool = False) ->
     """
     import pandas as pd
 
-    paths: list[Path] = []
-    if packaged:
-        paths += sorted(Path(str(resources.files("fundus_lib.records"))).glob("*.json"))
+    own = sorted(Path(str(resources.files("fundus_lib.records"))).glob("*.json")) if packaged else []
+    paths = list(own)
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise RecordError(
                 folder,
                 "there is no such folder of records",
-                found="no folder",
+                found="a file" if folder.exists() else "no folder",
                 expected="a folder that `fundus run` wrote into",
                 remedy="run a recipe first, or correct the path",
             )
         paths += sorted(folder.glob("*.json"))
     rows: list[dict[str, Any]] = []
     metrics: dict[str, None] = {}
-    for path in paths:
-        record = read(path)
+    for number, path in enumerate(paths):
+        try:
+            record = read(path)
+        except RecordError as error:
+            if left_out is None or number < len(own):
+                raise
+            left_out.append(error)
+            continue
         tested = {"": record["metrics"]} | (record.get("variants", {}) if variants else {})
         for variant, scores in tested.items():
             metrics |= dict.fromkeys(scores)

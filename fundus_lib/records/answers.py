@@ -11,7 +11,8 @@ import numpy as np
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import PairedTest, paired_test
 from fundus_lib.records import read
-from fundus_lib.records.differences import as_it_is
+from fundus_lib.records.differences import check_one_data_set
+from fundus_lib.records.rows import as_it_is
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,6 +121,9 @@ def paired(
     Returns:
         The tests and the difference; as text "+0.019 [−0.029, +0.068] (3 seeds)", or "not run yet".
 
+    Raises:
+        RecordError: Both were run on several copies of the data.
+
     Example:
         >>> import pandas as pd
         >>> from fundus_lib import records
@@ -129,6 +133,7 @@ def paired(
     """
     one, other = (_by_run(answered, paper, *row, f"{right}_right") for row in (of, over))
     shared = sorted(one.keys() & other.keys())
+    check_one_data_set(of, over, (data for _, data in shared))
     if not shared:
         nan = float("nan")
         return Paired({}, Estimate(nan, nan, nan))

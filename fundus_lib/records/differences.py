@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from fundus_lib.errors import UnknownNameError
-from fundus_lib.recipes import recipes
-from fundus_lib.recipes.base import Precision
-from fundus_lib.records import get_recipe, load, read
+from fundus_lib.errors import RecordError
+from fundus_lib.records import load, read
+from fundus_lib.records.rows import newest, select
 
 
 @dataclass(frozen=True)
@@ -72,31 +70,13 @@ def scores(
         RecordError: A folder does not exist, or a record is damaged.
     """
     runs = load(*folders, variants=True)
-    if metric not in runs:
+    own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table, row)
+    own = select(own, table, row, variant)
+    if metric not in own:
         return {}
-    runs = runs[(runs.paper == paper) & (runs.table == table) & (runs.row == row) & (runs.dataset == dataset)]
-    runs = runs[(runs.variant == variant) & runs[metric].notna()].sort_values("date")
-    runs = runs[runs.file.map(lambda file: as_it_is(Path(file), paper, table, row)).astype(bool)]
-    tested_on = [str(read(Path(file))["dataset_fingerprint"]) for file in runs.file]
-    return {
-        (int(seed), data): float(score) for seed, data, score in zip(runs.seed, tested_on, runs[metric], strict=True)
-    }
-
-
-def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
-    """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
-    known = _digests(paper, table, row, precision)
-    return not known or get_recipe(read(file)).replace(seed=0).digest in known
-
-
-@cache
-def _digests(paper: str, table: str, row: str, precision: Precision | None) -> frozenset[str]:
-    """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
-    try:
-        found = recipes(paper, table, row)
-        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
-    except UnknownNameError:
-        return frozenset()
+    own = own[own[metric].notna()]
+    data = [str(read(Path(file))["dataset_fingerprint"]) for file in own.file]
+    return dict(zip(zip(own.seed.astype(int), data, strict=True), own[metric].astype(float), strict=True))
 
 
 def difference(
@@ -121,7 +101,7 @@ def difference(
         The difference; as text "+0.012 (−0.003 to +0.021 over 3 seeds)", or "not run yet".
 
     Raises:
-        RecordError: A folder does not exist, or a record is damaged.
+        RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
 
     Example:
         >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "no_such_metric"))
@@ -130,7 +110,26 @@ def difference(
     one, other = (
         scores(paper, row[0], row[1], metric, *folders, variant="".join(row[2:]), dataset=dataset) for row in (of, over)
     )
-    return Difference({seed: one[seed, data] - other[seed, data] for seed, data in sorted(one.keys() & other.keys())})
+    shared = sorted(one.keys() & other.keys())
+    check_one_data_set(of, over, (data for _, data in shared))
+    return Difference({seed: one[seed, data] - other[seed, data] for seed, data in shared})
+
+
+def check_one_data_set(of: tuple[str, ...], over: tuple[str, ...], test_data: Iterable[str]) -> None:
+    """Refuse pairs of runs of which some were tested on one copy of the data and others on another.
+
+    Raises:
+        RecordError: There are several.
+    """
+    found = sorted(set(test_data))
+    if len(found) > 1:
+        raise RecordError(
+            f"{' '.join(of)} over {' '.join(over)}",
+            "these runs were tested on different data",
+            found=f"test data {', '.join(found)}",
+            expected="one copy of the data",
+            remedy="load the records of one copy only",
+        )
 
 
 def describe(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fundus_lib.records import DAGGER, curve, read
-from fundus_lib.records.differences import as_it_is
+from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
+from fundus_lib.recipes import recipes
+from fundus_lib.records import DAGGER, curve, get_recipe, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,8 +21,79 @@ if TYPE_CHECKING:
     from fundus_lib.recipes.base import Precision
 
 
+ROW = ("paper", "table", "row", "dataset")
+"""What names a row of runs."""
+
+
+def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What runs have in common that differ in nothing but their seed: only they may enter one mean.
+
+    Returns:
+        Digest of the recipe without its seed; fingerprints of the test data and of the training data; number of
+        processes, which share out the batch and with it the statistics of batch normalisation. The precision is in the
+        recipe.
+    """
+    try:
+        recipe = get_recipe(record).replace(seed=0).digest
+    except ArgumentError:  # of another version of the library: it differs from every recipe that is known
+        plain = json.dumps({**record["recipe"], "seed": 0, "precision": record.get("precision")}, sort_keys=True)
+        recipe = hashlib.sha256(plain.encode()).hexdigest()
+    data = record["dataset_fingerprint"], record.get("trained_on_fingerprint", record["trained_on"])
+    return (recipe, *data, record.get("processes", 1))
+
+
+def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
+    """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
+    known = _digests(paper, table, row, precision)
+    return not known or experiment(read(file))[0] in known
+
+
+@cache
+def _digests(paper: str, table: str, row: str, precision: Precision | None) -> frozenset[str]:
+    """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
+    try:
+        found = recipes(paper, table, row)
+        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
+    except UnknownNameError:
+        return frozenset()
+
+
+def newest(
+    runs: pd.DataFrame, table: str | None = None, row: str | None = None, precision: Precision | None = None
+) -> pd.DataFrame:
+    """Of each experiment, seed and variant the newest run, among those of the recipe of that name.
+
+    Args:
+        runs: Rows of :func:`fundus_lib.records.load`'s table, with or without variants.
+        table: Only this table.
+        row: Only this row.
+        precision: Of the recipe in this precision, instead of its own.
+
+    Returns:
+        Those rows, by date. Runs of a row on other data, or by another number of processes, stand beside each other.
+
+    Raises:
+        RecordError: A record is damaged.
+    """
+    for name, wanted in (("table", table), ("row", row)):
+        runs = runs[runs[name] == wanted] if wanted is not None else runs
+    kept = [
+        as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"], precision)
+        for run in runs.to_dict("records")
+    ]
+    return one_per_seed(runs.loc[np.array(kept, bool)])
+
+
+def one_per_seed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Of each experiment, seed and variant the newest run, by date."""
+    key = [name for name in (*ROW, "seed", "variant") if name in runs]
+    dated = runs.sort_values(["date", "file"], kind="stable")
+    same = dated[key].assign(experiment=[str(experiment(read(Path(file)))) for file in dated["file"]])
+    return dated[~same.duplicated(keep="last")]
+
+
 def latest(runs: pd.DataFrame, precision: Precision | None = None) -> pd.DataFrame:
-    """Of each row, seed and variant the latest run, among those of the recipe of that name.
+    """Of each row, seed and variant the newest run, among those of the recipe of that name.
 
     Runs of a recipe that was shrunk, changed or trained in another precision keep its name, and are left out.
 
@@ -27,14 +102,24 @@ def latest(runs: pd.DataFrame, precision: Precision | None = None) -> pd.DataFra
         precision: Of the recipe in this precision, instead of its own.
 
     Raises:
-        RecordError: A record is damaged.
+        RecordError: A record is damaged; or runs of one row were made on different copies of their data, or by
+            different numbers of processes, so that no mean over them means anything.
     """
-    kept = [
-        as_it_is(Path(run["file"]), run["paper"], run["table"], run["row"], precision)
-        for run in runs.to_dict("records")
-    ]
-    key = [name for name in ("paper", "table", "row", "dataset", "seed", "variant") if name in runs]
-    return runs.loc[np.array(kept, bool)].sort_values("date", kind="stable").drop_duplicates(key, keep="last")
+    kept = newest(runs, precision=precision)
+    for name, own in kept.groupby(list(ROW), sort=False):
+        made: dict[tuple[Any, ...], str] = {}
+        for file in own["file"]:
+            made.setdefault(experiment(read(Path(file)))[1:], file)
+        if len(made) > 1:
+            one, other = list(made.items())[:2]
+            raise RecordError(
+                other[1],
+                f"these runs of {' '.join(map(str, name))} are not of the same experiment",
+                found=f"data and processes {other[0]}",
+                expected=f"{one[0]}, as in {one[1]}",
+                remedy="load the records of one copy of the data only, or compare with `fundus records --compare`",
+            )
+    return kept
 
 
 def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.DataFrame:

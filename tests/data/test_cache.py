@@ -1,5 +1,6 @@
 """The array cache: each row decoded once, whole or not at all, for several processes, and never stale."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data import base as base_module
 from fundus_lib.data.cache import cached_array
-from fundus_lib.errors import ArgumentError, MissingFileError, UnreadableImageError
+from fundus_lib.errors import FileAccessError, MissingFileError, UnreadableImageError
 from helpers import small_idrid as small
 
 SLOW_FILL = """
@@ -194,9 +195,73 @@ def test_an_image_that_fails_costs_no_other_and_is_never_read(home, tmp_path):
     assert IDRiDSegmentation(root, "train", size=(24, 36))[1]["image"].any()
 
 
+def refuse(number):
+    """What the operating system does when it refuses a call."""
+
+    def call(*_):
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_room_is_reserved_before_anything_is_decoded(home, files, monkeypatch):
+    monkeypatch.setattr("os.posix_fallocate", refuse(errno.ENOSPC))
+    decoder = Decoder(files)
+    with pytest.raises(FileAccessError, match=r"(?s)no room.*MB are free.*FUNDUS_CACHE"):
+        decoder.open()
+    assert decoder.calls == 0
+
+
+def test_a_file_system_that_reserves_nothing_is_filled_all_the_same(home, files, monkeypatch):
+    monkeypatch.setattr("os.posix_fallocate", refuse(errno.EOPNOTSUPP))
+    assert Decoder(files).open().tolist() == [[i] * 4 for i in range(6)]
+    monkeypatch.delattr("os.posix_fallocate")  # as on macOS
+    assert Decoder(files[:5]).open(shape=(5, 4)).tolist() == [[i] * 4 for i in range(5)]
+
+
+def test_reserved_rows_take_their_room_and_others_none(home, files, tmp_path):
+    def decode(row):
+        (path,) = home.glob("*.npy")
+        blocks.append(path.stat().st_blocks * 512)
+        return np.full(2**20, row, np.uint8)
+
+    blocks = []
+    cached_array("large", files[0].parent, files, (6, 2**20), decode, [1, 4])
+    assert min(blocks) >= 2 * 2**20 and max(blocks) < 4 * 2**20
+
+
+def test_a_cache_that_cannot_be_made_or_read_is_named(files, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(FileAccessError, match=r"(?s)file is where a folder.*FUNDUS_CACHE"):
+        Decoder(files).open()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "arrays").write_bytes(b"")
+    monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(FileAccessError, match=r"(?s)arrays.*file is where a folder"):
+        Decoder(files).open()
+
+
+def test_a_read_only_cache_serves_what_it_holds(home, files, monkeypatch):
+    Decoder(files).open(rows=[0, 1])
+    monkeypatch.setattr("fundus_lib.data.cache.FileLock", refuse(errno.EROFS))  # a superuser may write anywhere
+    assert Decoder(files).open(rows=[1])[1].tolist() == [1] * 4
+    with pytest.raises(FileAccessError, match=r"(?s)small.*you may not read or write.*FUNDUS_CACHE"):
+        Decoder(files).open()
+
+
+def test_a_source_that_cannot_be_read_is_named_and_not_the_cache(home, files):
+    files[2].unlink()
+    files[2].mkdir()
+    with pytest.raises(FileAccessError, match=r"2\.bin: a folder is where a file is meant") as caught:
+        Decoder(files).open()
+    assert "FUNDUS_CACHE" not in str(caught.value)
+
+
 def test_full_disk_is_said_beforehand(home, files, monkeypatch):
+    monkeypatch.setattr("os.posix_fallocate", refuse(errno.EOPNOTSUPP))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 3})())
-    with pytest.raises(ArgumentError, match="no room"):
+    with pytest.raises(FileAccessError, match="no room"):
         Decoder(files).open()
 
 

@@ -11,11 +11,7 @@ from helpers import small_idrid as small
 @pytest.fixture
 def root(tmp_path):
     """Five images, four with a box of 48 pixels, and the first with two pixels that touch at a corner."""
-    root = small.write(tmp_path / "IDRiD")
-    corners = np.zeros(small.SIZE, np.uint8)
-    corners[0, 0] = corners[1, 1] = 1
-    small.write_mask(small.mask_path(root, "EX", "IDRiD_01"), corners)
-    return root
+    return small.write_with_corners(tmp_path / "IDRiD")
 
 
 def test_exudates_in_the_summary(root, monkeypatch):

@@ -82,3 +82,12 @@ def mask_path(root: Path, lesion: str, name: str, split: str = "train") -> Path:
 
 def photograph_path(root: Path, name: str, split: str = "train", part: str = "segmentation") -> Path:
     return root / layout.image_folder(part, split) / f"{name}.jpg"
+
+
+def write_with_corners(root: Path) -> Path:
+    """Write the data set, with two pixels of hard exudate in its first image that touch at a corner."""
+    write(root)
+    corners = np.zeros(SIZE, np.uint8)
+    corners[0, 0] = corners[1, 1] = 1
+    write_mask(mask_path(root, "EX", "IDRiD_01"), corners)
+    return root

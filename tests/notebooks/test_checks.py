@@ -94,6 +94,46 @@ def test_a_drifted_text_is_caught(path):
     assert failing(path) == ["in_step"]
 
 
+@pytest.mark.parametrize("spec", [None, {}, {"name": "ir", "display_name": "R", "language": "R"}])
+def test_a_missing_or_other_kernel_is_caught(path, spec):
+    def change(notebook):
+        notebook.metadata.pop("kernelspec")
+        if spec is not None:
+            notebook.metadata["kernelspec"] = spec
+
+    edit(path, change)
+    assert failing(path) == ["kernel"]
+
+
+def test_another_language_and_another_kernel_of_the_twin_are_caught(path):
+    twin = store.twin(path)
+    text = twin.read_text()
+    twin.write_text(text.replace("name: python3", "name: ir"))
+    assert failing(path) == ["kernel"]
+    twin.write_text(text)
+    edit(path, lambda notebook: notebook.metadata.update(language_info={"name": "R"}))
+    assert failing(path) == ["kernel"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "{}", '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}', "\xff", None],
+)
+def test_a_broken_notebook_is_a_line_and_the_others_are_checked(path, content, tmp_path):
+    broken = tmp_path / "broken.ipynb"
+    if content is not None:
+        broken.write_bytes(content.encode("latin-1"))
+    (line,) = checks.problems([broken, path])
+    assert "broken.ipynb: cannot be read" in line and "sync" in line
+
+
+def test_a_stamp_or_a_twin_that_cannot_be_read_is_a_line(path):
+    edit(path, lambda notebook: notebook.metadata["fundus"].pop("inputs"))
+    assert len(checks.problems([path])) == 1
+    store.twin(path).write_bytes(b"\xff\xfe")
+    assert "cannot be read" in checks.problems([path])[0]
+
+
 def test_a_stale_library_is_caught(path, tmp_path, monkeypatch):
     shutil.copytree(store.ROOT / "fundus_lib", tmp_path / "fundus_lib")
     monkeypatch.setattr(store, "ROOT", tmp_path)

@@ -15,11 +15,7 @@ HALF = (small.SIZE[0] // 2, small.SIZE[1] // 2)
 @pytest.fixture
 def root(tmp_path):
     """Five images, four with a box of 48 pixels, and the first with two pixels that touch at a corner."""
-    root = small.write(tmp_path / "IDRiD")
-    corners = np.zeros(small.SIZE, np.uint8)
-    corners[0, 0] = corners[1, 1] = 1
-    small.write_mask(small.mask_path(root, "EX", "IDRiD_01"), corners)
-    return root
+    return small.write_with_corners(tmp_path / "IDRiD")
 
 
 def test_readings(root):
