@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import Experiment, Stage, create_experiment
 from fundus_lib.processes import process_rank
 from fundus_lib.protocols.base import Scores
-from fundus_lib.provenance import provenance
+from fundus_lib.provenance import commit, provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
+from fundus_lib.verdicts import calibrate_on
 
 
 def run(
@@ -110,7 +112,14 @@ def run(
         if process_rank()[0]:
             return None
         trained_on = experiment.data.training.title
-        save_model(folder / "model.pt", experiment.task, trained_on=trained_on)
+        save_model(
+            folder / "model.pt",
+            experiment.task,
+            trained_on=trained_on,
+            origin=_origin(experiment, name),
+            image_statistics=experiment.data.training.statistics,
+            rules=calibrate_on(experiment.task, experiment.data.validation),
+        )
         record = {
             "paper": recipe.paper,
             "table": recipe.table,
@@ -227,6 +236,22 @@ def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path
             expected="the checkpoint that the same version of the library wrote",
             remedy="delete this file to start the run afresh",
         ) from error
+
+
+def _origin(experiment: Experiment, name: str) -> dict[str, Any]:
+    """Which run a model is of."""
+    recipe, training = experiment.recipe, experiment.data.training
+    return {
+        "record": name,
+        "paper": recipe.paper,
+        "table": recipe.table,
+        "row": recipe.row,
+        "seed": recipe.seed,
+        "trained_images": len(training),
+        "trained_on_fingerprint": experiment.training_fingerprint,
+        **commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _name(recipe: Recipe, training: str, test: str) -> str:

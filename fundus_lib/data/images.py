@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fundus_lib.data.sample import Size, SizeRule
 from fundus_lib.errors import ArgumentError, MaskSizeError, MaskValueError, MissingFileError, UnreadableImageError
@@ -52,19 +52,21 @@ def image_size(path: Path) -> Size:
         return picture.height, picture.width
 
 
-def read_image(path: Path, size: Size | None = None) -> Pixels:
-    """An image as uint8 (H, W, 3) RGB, in the pixel order of the file (an EXIF orientation is not applied).
+def read_image(path: Path, size: Size | None = None, *, upright: bool = False) -> Pixels:
+    """An image as uint8 (H, W, 3) RGB, in the pixel order of the file unless it is to be turned upright.
 
     Args:
         path: The file.
         size: (height, width) to resize to; None keeps the size on disk.
+        upright: Turn it as its EXIF orientation says, which is what viewers show.
 
     Raises:
         MissingFileError: There is no such file.
         UnreadableImageError: It is not an image, or is cut short.
     """
     with _opened(path) as picture:
-        return resize_image(_decoded(path, picture, "RGB"), size)
+        turned = ImageOps.exif_transpose(picture) if upright else picture
+        return resize_image(_decoded(path, turned, "RGB"), size)
 
 
 def read_mask(
@@ -150,7 +152,7 @@ def _opened(path: Path) -> Image.Image:
             "this file is not there",
             found="no such file",
             expected="an image",
-            remedy="unpack the archive again; `fundus data check` lists everything that is missing",
+            remedy="correct the path",
         ) from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -182,7 +184,7 @@ def _unreadable(path: Path, error: Exception) -> UnreadableImageError:
         "this image cannot be decoded",
         found=f"{length} bytes; {error}",
         expected="a complete image file",
-        remedy="copy or unpack the file again; `fundus data check` compares it with the published one",
+        remedy="get the file again from where it came",
     )
 
 

@@ -10,7 +10,7 @@ from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view
 from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
 from fundus_lib.experiment import create_task
-from fundus_lib.predict import predict
+from fundus_lib.prediction import predict
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
 
 RECIPE = SegmentationRecipe(
@@ -189,45 +189,6 @@ def test_bad_photographs(checkpoint, tmp_path):
         predict(write(tmp_path / "black.png", np.zeros((30, 40, 3), np.uint8)), checkpoint)
     with pytest.raises(ArgumentError, match="probability"):
         predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=1.2)
-
-
-class Code:
-    """What a hostile file would hold."""
-
-    def __reduce__(self):
-        return (print, ("this must not run",))
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"no checkpoint", "damaged"),
-        ({"state_dict": {}, "epoch": 3}, "another kind"),
-        ([1, 2], "another kind"),
-        (Code(), "damaged"),
-        ("other width", "does not fit"),
-        ("other setting", "does not fit"),
-    ],
-)
-def test_bad_checkpoints(content, says, checkpoint, tmp_path, capsys):
-    path = tmp_path / "bad.pt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        if isinstance(content, str):
-            good = torch.load(checkpoint, weights_only=True)
-            change = {"model_args": {"width": 8, "depth": 2}} if content == "other width" else {"colour": 1}
-            content = {**good, "recipe": {**good["recipe"], **change}}
-        torch.save(content, path)
-    with pytest.raises(CheckpointError, match=says) as caught:
-        load_model(path)
-    assert "bad.pt" in str(caught.value)
-    assert "must not run" not in capsys.readouterr().out
-
-
-def test_a_missing_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        load_model(tmp_path / "model.pt")
 
 
 def test_a_network_that_learned_no_lesions_draws_none(tmp_path, graded_root):
