@@ -125,6 +125,9 @@ def load_model(path: str | Path) -> Checkpoint:
         task.model.load_state_dict(content["weights"])
         task.statistics, task.field_width = content["statistics"], float(content["field_width"])
         rules = tuple(Rule(**plain) for plain in content.get("rules", ()))
+        recipe, origin, colours = content["recipe"], dict(content.get("origin", {})), content.get("colours")
+        if colours is not None and (colours.shape != (2, 2, 3) or not bool(torch.isfinite(colours).all())):
+            raise ValueError(f"colours {colours}")
     except Exception as error:  # whatever a file from elsewhere holds, it is not what this library can use
         raise CheckpointError(
             path,
@@ -134,9 +137,8 @@ def load_model(path: str | Path) -> Checkpoint:
             remedy="use the version of the library that wrote it, or train again",
         ) from error
     _check_numbers(path, task)
-    recipe, origin = content["recipe"], dict(content.get("origin", {}))
     origin = {name: recipe[name] for name in ("paper", "table", "row", "seed") if name in recipe} | origin
-    return Checkpoint(path, task.eval(), str(content["trained_on"]), digest[:12], origin, content.get("colours"), rules)
+    return Checkpoint(path, task.eval(), str(content["trained_on"]), digest[:12], origin, colours, rules)
 
 
 def measure_colours(statistics: Tensor) -> Tensor:

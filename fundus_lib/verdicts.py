@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fundus_lib.tasks.base import FundusTask
 
 TAIL = 0.1
-"""Fraction of the images of either kind that may lie on the wrong side of a bound."""
+"""Fraction of further images of either kind that lie on the wrong side of a bound, on average at most."""
 
 FEWEST = 5
 """Images with the lesion, and images without it, that a rule needs."""
@@ -46,9 +46,10 @@ class Rule:
         lesion: Its short name.
         images_with: How many images with the lesion the rule was made from.
         images_without: How many without.
-        above: Area in percent of the field of view that at most a tenth of the images without the lesion exceed; None
-            where there were too few images.
-        below: Area that at most a tenth of the images with the lesion stay below; None likewise.
+        above: Area in percent of the field of view that at most a tenth of further images without the lesion exceed, on
+            average over such samples, if they are of the same kind (with fewer than nine, the largest area found, which
+            one in n + 1 exceeds); None where there were too few images.
+        below: Area that at most a tenth of further images with the lesion stay below; likewise.
         threshold: Probability from which on a pixel counted.
         mirrored: Whether the predictions were averaged over the views that the network is tested with.
         source: What the images were.
@@ -103,8 +104,8 @@ def make_rule(lesion: str, areas: Areas, *, threshold: float, mirrored: bool, so
     """
     present, absent = sorted(areas.present), sorted(areas.absent, reverse=True)
     enough = min(len(present), len(absent)) >= FEWEST
-    above = absent[int(TAIL * len(absent))] if enough else None
-    below = present[int(TAIL * len(present))] if enough else None
+    # of n + 1 images in random order, the new one ranks k-th with a chance of 1 / (n + 1)
+    above, below = (v[max(int(TAIL * (len(v) + 1)) - 1, 0)] if enough else None for v in (absent, present))
     return Rule(lesion, len(present), len(absent), above, below, threshold, mirrored, source)
 
 
