@@ -22,6 +22,9 @@ app = typer.Typer(
 data = typer.Typer(help="Check, shrink, measure or draw a data set.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
+LISTED = 10
+"""So many images at most are printed line by line; the table in the output folder has all."""
+
 SizeOption = Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels.", metavar="WIDTHxHEIGHT")]
 
 
@@ -191,25 +194,75 @@ def _group_scores(scores: list[str]) -> str:
 
 @app.command("predict")
 def predict(
-    image: Annotated[Path, typer.Argument(help="A fundus photograph.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Fundus images, or folders of them.")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="model.pt of a run; the newest under runs/ if not given.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where grades, masks, overlay and counts go.")] = Path("prediction"),
+    out: Annotated[Path, typer.Option(help="Where everything goes: a folder per image, and a table.")] = Path(
+        "prediction"
+    ),
     threshold: Annotated[float, typer.Option(help="Score from which a pixel is called lesion.")] = 0.5,
+    mirror: Annotated[
+        bool, typer.Option(help="Average over mirrored views, if the model is tested so; one view is faster.")
+    ] = True,
+    csv: Annotated[Path | None, typer.Option(help="Where to write the table besides.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
 ) -> None:
-    """Grade a photograph of your own, or find lesions in it, as the model was trained to.
+    """Grade images of your own, or find lesions in them, as the model was trained to.
 
-    Prints the grades with their probabilities, and counts of lesions; writes both, with masks and an overlay.
+    Writes a line per image and lesion into OUT/predictions.csv, and masks, scores, an overlay and a list of regions of
+    each image. What OUT holds already is not done again. Not a medical device.
+
+    Exit code 2: an image could not be predicted, and is named.
     """
-    from fundus_lib.predict import predict as predict_image
+    from fundus_lib.atomic import write_atomically
+    from fundus_lib.checkpoints import load_model
+    from fundus_lib.prediction.about import describe
+    from fundus_lib.prediction.folder import find_images, predict_all
 
-    prediction = predict_image(image, checkpoint or newest_model(Path("runs")), threshold=threshold)
-    prediction.save(out)
-    for table, digits in ((prediction.grades, "{:.3f}"), (prediction.counts, "{:.4g}")):
-        if len(table):
-            typer.echo(table.to_string(index=False, na_rep="", float_format=digits.format))
-    typer.echo(f"written to {out}/")
+    files = find_images(images)
+    model = load_model(checkpoint or newest_model(Path("runs")))
+    found = predict_all(files, model, out, threshold=threshold, mirror=mirror, device=device)
+    if csv is not None:
+        write_atomically(csv, found.table.to_csv(index=False).encode())
+    own = found.table[found.table["image"].isin([path.name for path in files]) & (found.table["error"] == "")]
+    cautions = own.loc[own["cautions"] != "", ["image", "cautions"]].drop_duplicates()
+    if len(files) <= LISTED and len(own):
+        shown = own.drop(columns=["cautions", "error", "model"]).dropna(axis=1, how="all")
+        typer.echo(shown.to_string(index=False, na_rep="", float_format="{:.3g}".format))
+    for name, caution in cautions.itertuples(index=False):
+        typer.echo(f"caution, {name}: {caution}")
+    about = describe(model, threshold=threshold, mirrored=mirror)
+    for line in (about["model"], *about["verdicts"], *about["limits"]):
+        typer.echo(line)
+    done = len(files) - len(found.errors)
+    typer.echo(f"{done} of {len(files)} images, {found.done_before} of them before, in {out}/")
+    for error in found.errors.values():
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+    if found.errors:
+        raise typer.Exit(2)
+
+
+@app.command("calibrate")
+def calibrate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of a run.")],
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="CSV: image, and a column per lesion with 1, 0 or nothing.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The model with the rules, a new file.")],
+    threshold: Annotated[float, typer.Option(help="Score from which a pixel is called lesion.")] = 0.5,
+    mirror: Annotated[bool, typer.Option(help="Average over mirrored views; as you will predict.")] = True,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+) -> None:
+    """Make a copy of a model that calls lesions likely, unclear or unlikely, by images whose lesions are known.
+
+    Use images of your own camera, and none that the model was trained on.
+    """
+    from fundus_lib.prediction import calibrate as make_calibrated
+
+    for rule in make_calibrated(checkpoint, table, out, threshold=threshold, mirror=mirror, device=device):
+        typer.echo(rule.explain())
+    typer.echo(out)
 
 
 def newest_model(runs: Path) -> Path:

@@ -12,6 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import Experiment, Stage, create_experiment
 from fundus_lib.processes import process_rank
 from fundus_lib.protocols.base import Scores
-from fundus_lib.provenance import provenance
+from fundus_lib.provenance import commit, provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
+from fundus_lib.verdicts import calibrate_on
 
 _PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
 """What a checkpoint must hold for a run to go on from it to the same result."""
@@ -119,7 +121,14 @@ def run(
         if process_rank()[0]:
             return None
         trained_on = experiment.data.training.title
-        save_model(folder / "model.pt", experiment.task, trained_on=trained_on)
+        save_model(
+            folder / "model.pt",
+            experiment.task,
+            trained_on=trained_on,
+            origin=_origin(experiment, name),
+            image_statistics=experiment.data.training.statistics,
+            rules=calibrate_on(experiment.task, experiment.data.validation),
+        )
         record = {
             "paper": recipe.paper,
             "table": recipe.table,
@@ -250,6 +259,22 @@ def _check_whole(last: Path) -> None:
     missing = _PARTS - set(content) if isinstance(content, dict) else _PARTS
     if missing:
         raise KeyError(f"no {', '.join(sorted(missing))}")
+
+
+def _origin(experiment: Experiment, name: str) -> dict[str, Any]:
+    """Which run a model is of."""
+    recipe, training = experiment.recipe, experiment.data.training
+    return {
+        "record": name,
+        "paper": recipe.paper,
+        "table": recipe.table,
+        "row": recipe.row,
+        "seed": recipe.seed,
+        "trained_images": len(training),
+        "trained_on_fingerprint": experiment.training_fingerprint,
+        **commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def _name(recipe: Recipe, training: str, test: str) -> str:

@@ -60,7 +60,10 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
         app, ["predict", str(photograph), "--checkpoint", str(newest_model(out)), "--out", str(tmp_path / "p")]
     )
     assert found.exit_code == 0, found.output
-    assert {"overlay.png", "EX_mask.png", "counts.csv"} <= {p.name for p in (tmp_path / "p").iterdir()}
+    assert {"about.json", "predictions.csv", "IDRiD_01.jpg"} == {p.name for p in (tmp_path / "p").iterdir()}
+    written = {p.name for p in (tmp_path / "p" / "IDRiD_01.jpg").iterdir()}
+    assert written == {"overlay.png", "EX_mask.png", "EX_scores.png", "regions.csv", "prediction.json"}
+    assert json.loads(record.read_text())["row"] in found.output and record.stem in found.output
 
 
 def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, synthetic_root: Path) -> None:
@@ -76,13 +79,13 @@ def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, syntheti
     options = ["--checkpoint", str(tmp_path / "model.pt"), "--out", str(tmp_path / "p")]
     found = call(app, ["predict", str(photograph), *options])
     assert found.exit_code == 0, found.output
-    lines = [line.split() for line in found.output.splitlines()]
-    assert lines[0] == ["disease", "grade", "p0", "p1", "p2", "p3", "p4"]
-    shares = {line[0]: [float(text) for text in line[2:]] for line in lines[1:3]}
-    assert {name: len(shares[name]) for name in shares} == {"dr": 5, "dme": 3}
-    assert all(sum(of) == pytest.approx(1, abs=3e-3) for of in shares.values())
-    assert lines[3][0] == "lesion" and [line[0] for line in lines[4:8]] == ["MA", "HE", "EX", "SE"]
-    assert {"grades.csv", "counts.csv", "overlay.png"} <= {path.name for path in (tmp_path / "p").iterdir()}
+    header, *lines = [line.split() for line in found.output.splitlines()]
+    grades = ["dr", *(f"dr_p{k}" for k in range(5)), "dme", *(f"dme_p{k}" for k in range(3))]
+    assert header == ["image", "lesion", "verdict", "components", "area_px", "area_percent", *grades]
+    assert [line[:2] for line in lines[:4]] == [["IDRiD_001.jpg", lesion] for lesion in ("MA", "HE", "EX", "SE")]
+    shares = [float(text) for text in lines[0][-9:]]
+    assert sum(shares[:5]) == pytest.approx(1, abs=5e-3) and sum(shares[6:]) == pytest.approx(1, abs=5e-3)
+    assert {"prediction.json", "overlay.png"} <= {p.name for p in (tmp_path / "p" / "IDRiD_001.jpg").iterdir()}
 
 
 def test_newest_model_says_how_to_get_one(tmp_path: Path) -> None:

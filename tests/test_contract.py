@@ -13,7 +13,7 @@ from fundus_lib.checkpoints import load_model
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.experiment import create_experiment, read_data
 from fundus_lib.grades import GRADES
-from fundus_lib.predict import predict
+from fundus_lib.prediction import predict
 from fundus_lib.recipes import Recipe, find, from_dict, recipes
 from fundus_lib.run_table import _known
 from helpers.runs import here, run_and_kill, same_weights, start_together, without_clocks

@@ -8,7 +8,7 @@ from PIL import Image
 
 from fundus_lib import recipes, viz
 from fundus_lib.data.synthetic import SyntheticFundus, make_idrid
-from fundus_lib.predict import predict
+from fundus_lib.prediction import predict
 from fundus_lib.run import run
 
 COVER = Path(__file__).resolve().parent.parent / "book" / "images" / "cover.webp"

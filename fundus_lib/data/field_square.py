@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from fundus_lib.data.field_of_view import bounding_box, field_of_view
 from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
+
+TALL = 0.98
+"""A field of view that is so tall, as a fraction of the frame, is cut off by it, as in all images of IDRiD."""
 
 
 class FieldSquare:
@@ -52,6 +57,22 @@ class FieldSquare:
         if abs(width / height / 1.5 - 1) < 0.005:
             return self.source_size
         return round(self.side * max(1, height / width)), round(self.side * max(1, width / height))
+
+    def frame(self, field: NDArray[np.uint8]) -> tuple[slice, slice]:
+        """Rows and columns of an image that are read, at `read_size`, before the square is cut out of them.
+
+        All of an image like IDRiD's, of 3:2 and with a field of view as tall as the frame: a grader sees the very
+        pixels then that it was tested on. Of any other the box around the field of view, so that a wider or narrower
+        black margin changes nothing.
+
+        Args:
+            field: The field of view, {0, 1} (H, W).
+        """
+        height, width = field.shape
+        rows, columns = bounding_box(field)
+        if self.read_size((height, width)) == self.source_size and rows.stop - rows.start >= TALL * height:
+            return slice(0, height), slice(0, width)
+        return rows, columns
 
     def __call__(self, sample: dict[str, Any]) -> dict[str, Any]:
         """The sample with the square in place of the image.

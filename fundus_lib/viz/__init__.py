@@ -1,7 +1,7 @@
 """Figures: the house style, lesions drawn on images, error maps, diagrams, and sliders that need no kernel."""
 
 from fundus_lib.viz.diagram import Box, Diagram, diagram
-from fundus_lib.viz.overlays import ERROR_PALETTES, error_map, legend, overlay
+from fundus_lib.viz.overlays import ERROR_PALETTES, add_legend, error_map, legend, overlay
 from fundus_lib.viz.slider import Slider, live_slider, slider
 from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
 from fundus_lib.viz.windows import Window, windows_at_lesions, windows_of_disagreement
@@ -14,6 +14,7 @@ __all__ = [
     "Diagram",
     "Slider",
     "Window",
+    "add_legend",
     "compare",
     "diagram",
     "error_map",

@@ -134,6 +134,48 @@ def legend(
     axis.legend(handles=handles, **{**options, **kwargs})
 
 
+def add_legend(picture: NDArray[np.uint8], labels: Mapping[str, str], lines: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """A picture with the meaning of its colours in a strip below it, so that no pixel of it is covered.
+
+    Args:
+        picture: uint8 (H, W, 3).
+        labels: Lesion → what to write beside its colour of `LESION_COLORS`.
+        lines: More lines of text. What is not ASCII is shown as a question mark.
+
+    Returns:
+        uint8 (H + h, W, 3).
+    """
+    width = picture.shape[1]
+    texts = [*labels.values(), *lines]
+    if not texts:
+        return picture
+    longest = max(cv2.getTextSize(_as_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, 1, 1)[0][0] for text in texts)
+    height = max(12, width // 60)  # of a line
+    scale = min(height / 34, (width - 2 * height) / max(longest, 1))
+    strip = np.full((height * (len(texts) + 1), width, 3), 255, np.uint8)
+    for number, text in enumerate(texts):
+        base = height * (number + 1) + height // 4
+        if number < len(labels):
+            color = _parse_color(LESION_COLORS[list(labels)[number]])
+            cv2.rectangle(strip, (height // 2, base - height // 2), (height, base), color, cv2.FILLED)
+        thickness = max(1, round(2 * scale))
+        cv2.putText(
+            strip,
+            _as_ascii(text),
+            (3 * height // 2, base),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            (0, 0, 0),
+            thickness,
+            cv2.LINE_AA,
+        )
+    return np.concatenate([picture, strip])
+
+
+def _as_ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
 def _get_palette(name: str) -> dict[str, str]:
     if name not in ERROR_PALETTES:
         raise UnknownNameError(

@@ -126,6 +126,16 @@ def test_images_are_read_with_their_own_aspect_ratio(on_disk, read):
     assert FieldSquare(512).read_size(on_disk) == read
 
 
+def test_what_is_read_is_all_of_an_image_like_idrids_and_else_the_box_around_the_field():
+    square, field = FieldSquare(64), np.zeros((284, 428), np.uint8)
+    field[:, 42:386] = 1
+    assert square.frame(field) == (slice(0, 284), slice(0, 428))
+    for above, beside in ((40, 0), (72, 108), (0, 20)):  # the second keeps 3:2
+        on_canvas = np.pad(field, ((above, above), (beside, beside)))
+        rows, columns = square.frame(on_canvas)
+        assert (rows, columns) == (slice(above, above + 284), slice(beside + 42, beside + 386))
+
+
 def test_idrid_read_by_the_rule_is_what_it_is_at_one_size(tmp_path, monkeypatch):
     monkeypatch.setenv("FUNDUS_CACHE", str(tmp_path / "cache"))
     root, square = small.write(tmp_path / "IDRiD", size=(284, 428)), FieldSquare(64)  # of IDRiD's shape

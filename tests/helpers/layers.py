@@ -15,10 +15,10 @@ LAYERS = (
     ("data", "models", "losses", "metrics"),
     ("explain", "settings", "viz"),
     ("recipes",),
-    ("protocols", "tasks"),
+    ("protocols", "tasks", "verdicts"),
     ("experiment", "checkpoints", "records", "published"),
     ("callbacks", "run"),
-    ("run_table", "predict", "cli"),
+    ("run_table", "prediction", "cli"),
 )
 """Lowest first: a module imports from its own layer and from those below it."""
 

@@ -30,17 +30,20 @@ from fundus_lib.tasks.base import FundusTask
 
 torch.set_num_threads(1)
 grades.BATCH = 4  # so that both have a share of a few images
-tests = []
+tests, under_way = [], []
 
 def watch(protocol):
     full = protocol.full
     def watched(self, *args):
         tests.append([])
-        return full(self, *args)
+        under_way.append(True)
+        found = full(self, *args)
+        under_way.clear()
+        return found
     protocol.full = watched
 
 def predict(self, images, statistics=None):
-    if images.ndim == 4 and tests:
+    if images.ndim == 4 and under_way:
         tests[-1] += [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
     return whole(self, images, statistics)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.viz import ERROR_PALETTES, LESION_COLORS, error_map, legend, overlay
+from fundus_lib.viz import ERROR_PALETTES, LESION_COLORS, add_legend, error_map, legend, overlay
 
 
 def rgb(color: str) -> tuple[int, ...]:
@@ -97,3 +97,14 @@ def test_legend_names_the_colors():
     assert to_hex(entries.get_patches()[0].get_facecolor()) == LESION_COLORS["EX"].lower()
     legend(axis, ERROR_PALETTES["dual_branch"])
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["hit", "false alarm", "miss"]
+
+
+@pytest.mark.parametrize("width", [60, 700, 4288])
+def test_a_legend_below_covers_no_pixel_and_shows_the_colors(width):
+    picture = np.full((40, width, 3), (190, 95, 40), np.uint8)
+    drawn = add_legend(picture, {"EX": "EX: likely", "MA": "MA: unclear"}, ("Auge ä.jpg",))
+    assert drawn.shape[1:] == (width, 3) and (drawn[:40] == picture).all()
+    below = colors_in(drawn[40:])
+    assert {rgb(LESION_COLORS["EX"]), rgb(LESION_COLORS["MA"]), (255, 255, 255)} <= below
+    assert rgb(LESION_COLORS["HE"]) not in below
+    assert (add_legend(picture, {}) == picture).all()

@@ -1,17 +1,24 @@
 """Predictions on photographs of one's own, whatever their size and border."""
 
+import json
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
-from fundus_lib.checkpoints import load_model, save_model
-from fundus_lib.data.field_of_view import bounding_box, field_of_view
+from fundus_lib.checkpoints import load_model, measure_colours, save_model
+from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
 from fundus_lib.experiment import create_task
-from fundus_lib.predict import predict
+from fundus_lib.prediction import predict
+from fundus_lib.prediction.cautions import FAR, measure_distance
+from fundus_lib.prediction.tables import list_regions
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
+from fundus_lib.verdicts import Rule
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2}
@@ -73,8 +80,6 @@ def test_scores_follow_the_retina_through_border_and_size(checkpoint, tmp_path):
 
 
 def test_at_the_scale_of_training_it_is_the_network_itself(checkpoint, tmp_path):
-    from fundus_lib.data.field_of_view import statistics
-
     image = photograph()
     box = bounding_box(field_of_view(image))
     assert image[box].shape[:2] == (WIDTH, WIDTH)
@@ -112,21 +117,130 @@ def test_counts_are_those_of_the_mask(checkpoint, tmp_path):
     assert predict(path, checkpoint, threshold=0, device="cpu").counts["area_percent"].tolist() == [100, 100]
 
 
-def test_save_writes_pictures_and_counts(checkpoint, tmp_path):
+def test_save_writes_pictures_regions_and_all_that_is_known(checkpoint, tmp_path):
     prediction = predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=0.01, device="cpu")
     files = prediction.save(tmp_path / "out")
     assert sorted(p.name for p in files) == sorted(p.name for p in (tmp_path / "out").iterdir())
     mask = cv2.imread(str(tmp_path / "out" / "EX_mask.png"), cv2.IMREAD_UNCHANGED)
     np.testing.assert_array_equal(mask > 0, prediction.mask[1])
-    overlay = cv2.imread(str(tmp_path / "out" / "overlay.png"))[..., ::-1]
-    np.testing.assert_array_equal(overlay, prediction.overlay)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "counts.csv"), prediction.counts)
+    drawn = cv2.imread(str(tmp_path / "out" / "overlay.png"))[..., ::-1]
+    np.testing.assert_array_equal(drawn[:WIDTH], prediction.overlay)
+    assert len(drawn) > WIDTH, "a legend below"
+    regions = pd.read_csv(tmp_path / "out" / "regions.csv")
+    assert set(regions["image"]) == {"a.png"} and set(regions["model"]) == {load_model(checkpoint).digest}
+    pd.testing.assert_frame_equal(regions[prediction.regions.columns], prediction.regions)
+
+
+def test_every_output_names_the_image_the_model_and_the_limits(checkpoint, tmp_path):
+    found = predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=0.01, device="cpu")
+    assert len(found.regions)
+    found.save(tmp_path / "out")
+    model = load_model(checkpoint).digest
+    for path in (tmp_path / "out").iterdir():
+        text = Image.open(path).text if path.suffix == ".png" else path.read_text()
+        assert "a.png" in str(text) and model in str(text), path.name
+        assert "ot a medical device" in str(text) or path.suffix == ".csv"
+    done = json.loads((tmp_path / "out" / "prediction.json").read_text())
+    assert done["about"]["trained_on"] == "nothing" and "disc diameters" in " ".join(done["about"]["limits"])
+
+
+def test_regions_are_those_of_a_plain_search():
+    mask = np.zeros((2, 40, 60), bool)
+    mask[0, 3:5, 7:10] = mask[0, 20:30, 30:40] = True
+    mask[0, 30, 40] = True  # touches by a corner
+    field = np.ones((40, 60), np.uint8)
+    table = list_regions(("HE", "EX"), mask, field)
+    assert table[["lesion", "region", "left", "top", "width", "height", "area_px"]].to_numpy().tolist() == [
+        ["HE", 1, 30, 20, 11, 11, 101],
+        ["HE", 2, 7, 3, 3, 2, 6],
+    ]
+    assert table["x"].tolist() == [pytest.approx(34.6, abs=0.05), 8] and table["y"].tolist()[1] == 3.5
+    assert table["area_permille"].tolist() == pytest.approx([1000 * 101 / 2400, 2.5])
+
+
+def test_the_orientation_that_viewers_show_is_applied(checkpoint, tmp_path):
+    image = photograph()[:100]
+    shown = np.rot90(image, -1)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90° clockwise for display
+    Image.fromarray(image).save(tmp_path / "phone.png", exif=exif)
+    found = predict(tmp_path / "phone.png", checkpoint, device="cpu")
+    np.testing.assert_array_equal(found.image, shown)
+    plain = predict(write(tmp_path / "turned.png", shown), checkpoint, device="cpu")
+    np.testing.assert_array_equal(found.scores, plain.scores)
+
+
+def test_grades_do_not_depend_on_the_black_margin(tmp_path):
+    """As an image of IDRiD has it, cut off above and below; on whatever canvas, also one of 3:2."""
+    model, size = grader(tmp_path / "model.pt", side=64), (284, 428)
+    rows, columns = np.mgrid[: size[0], : size[1]] + 0.5
+    image = np.stack([150 + columns / 9, 80 + rows / 8 + 20 * np.sin(columns / 20), 40 + 20 * np.sin(rows / 30)], -1)
+    image[(rows - 142) ** 2 + (columns - 214) ** 2 > 172**2] = 0
+    image = image.astype(np.uint8)
+
+    def grade(canvas):
+        framed = np.zeros((*canvas, 3), np.uint8)
+        top, left = (canvas[0] - size[0]) // 2, (canvas[1] - size[1]) // 2
+        framed[top : top + size[0], left : left + size[1]] = image
+        found = predict(write(tmp_path / "a.png", framed), model, device="cpu")
+        return found.grades.loc[0, "p0":"p4"].to_numpy(float)
+
+    own, other = grade(size), grade((320, 428))
+    assert np.abs(own - other).max() < 0.02
+    for canvas in ((427, 643), (600, 900), (284, 700)):
+        np.testing.assert_array_equal(grade(canvas), other)
+
+
+def test_one_view_is_the_network_without_its_mirror_images(tmp_path):
+    torch.manual_seed(0)
+    save(tmp_path / "model.pt", RECIPE.replace(test_flips=True))
+    model, path = load_model(tmp_path / "model.pt"), write(tmp_path / "a.png", photograph())
+    four, one = (predict(path, model, mirror=mirror, device="cpu").probabilities for mirror in (True, False))
+    assert len(model.task.mirrored) == 4 and not np.array_equal(four, one)
+    model.task.mirrored = ((),)
+    np.testing.assert_array_equal(predict(path, model, device="cpu").probabilities, one)
+
+
+def test_a_model_that_gives_no_numbers_is_an_error(checkpoint, tmp_path):
+    model = load_model(checkpoint)
+    with torch.no_grad():
+        next(model.task.model.parameters()).fill_(3e38)
+    with pytest.raises(CheckpointError, match="gives no numbers"):
+        predict(write(tmp_path / "a.png", photograph()), model, device="cpu")
+
+
+def test_colours_unlike_those_of_training_are_cautioned_with_their_distance(checkpoint, tmp_path):
+    model = load_model(checkpoint)
+    own = statistics(photograph())
+    model = replace(model, colours=measure_colours(torch.stack([own - 4, own + 4])))
+    path = write(tmp_path / "a.png", photograph())
+    assert predict(path, model, device="cpu").cautions == ()
+    (told,) = predict(write(tmp_path / "b.png", photograph()[..., ::-1]), model, device="cpu").cautions
+    distance, what = measure_distance(statistics(photograph()[..., ::-1]), model.colours)
+    assert f"{distance:.1f}" in told and what in told and distance > FAR
+    noise = np.random.default_rng(0).integers(0, 256, (WIDTH, WIDTH, 3)).astype(np.uint8)
+    assert len(predict(write(tmp_path / "c.png", noise), model, device="cpu").cautions) == 2, "it fills the frame too"
+
+
+def test_verdicts_count_only_at_the_settings_they_were_made_with(checkpoint, tmp_path):
+    path = write(tmp_path / "a.png", photograph())
+    rules = tuple(Rule(lesion, 9, 9, 0.0, 0.0, 0.01, True, "tests") for lesion in ("HE", "EX"))
+    model = replace(load_model(checkpoint), rules=rules)
+    found = predict(path, model, threshold=0.01, device="cpu").counts
+    assert [v == "likely" for v in found["verdict"]] == [a > 0 for a in found["area_px"]]
+    for other in ({"threshold": 0.02}, {"threshold": 0.01, "mirror": False}):
+        counts = predict(path, model, device="cpu", **other).counts
+        assert set(counts["verdict"]) == {"not calibrated"}
+
+
+def test_the_narrow_strip_is_refused_before_it_takes_all_memory(checkpoint, tmp_path):
+    strip = np.full((600, 8, 3), 180, np.uint8)
+    with pytest.raises(UnreadableImageError, match="no retina"):
+        predict(write(tmp_path / "a.png", np.pad(strip, ((0, 0), (300, 300), (0, 0)))), checkpoint, device="cpu")
 
 
 def output_of(model, image):
     """What the network says of a square photograph, (3, S, S) as it is."""
-    from fundus_lib.data.field_of_view import statistics
-
     with torch.inference_mode():
         return load_model(model).task(torch.tensor(image).permute(2, 0, 1)[None], statistics(image)[None])
 
@@ -171,8 +285,8 @@ def test_a_network_without_regulariser_gives_the_grades_alone(tmp_path):
     assert found.grades.loc[0, "p0":"p2"].sum() == pytest.approx(1)
     assert found.lesions == () and found.scores.shape == (0, *image.shape[:2]) and found.counts.empty
     np.testing.assert_array_equal(found.overlay, image)
-    assert [path.name for path in found.save(tmp_path / "out")] == ["grades.csv"]
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "grades.csv"), found.grades)
+    (path,) = found.save(tmp_path / "out")
+    assert json.loads(path.read_text())["grades"] == found.grades.to_dict("records")
 
 
 def test_a_network_without_grades_has_an_empty_table(checkpoint, tmp_path):
@@ -180,54 +294,18 @@ def test_a_network_without_grades_has_an_empty_table(checkpoint, tmp_path):
 
 
 def test_bad_photographs(checkpoint, tmp_path):
-    with pytest.raises(MissingFileError):
-        predict(tmp_path / "none.png", checkpoint)
+    for name in ("none.png", "no folder/none.png"):
+        with pytest.raises(MissingFileError, match=r"none\.png") as caught:
+            predict(tmp_path / name, checkpoint)
+        assert not any(word in str(caught.value) for word in ("archive", "unpack", "data check"))
     (tmp_path / "text.jpg").write_text("no picture")
-    with pytest.raises(UnreadableImageError, match=r"text\.jpg"):
+    with pytest.raises(UnreadableImageError, match=r"text\.jpg") as caught:
         predict(tmp_path / "text.jpg", checkpoint)
+    assert "archive" not in str(caught.value) and "data check" not in str(caught.value)
     with pytest.raises(UnreadableImageError, match="no retina"):
         predict(write(tmp_path / "black.png", np.zeros((30, 40, 3), np.uint8)), checkpoint)
     with pytest.raises(ArgumentError, match="probability"):
         predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=1.2)
-
-
-class Code:
-    """What a hostile file would hold."""
-
-    def __reduce__(self):
-        return (print, ("this must not run",))
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"no checkpoint", "damaged"),
-        ({"state_dict": {}, "epoch": 3}, "another kind"),
-        ([1, 2], "another kind"),
-        (Code(), "damaged"),
-        ("other width", "does not fit"),
-        ("other setting", "does not fit"),
-    ],
-)
-def test_bad_checkpoints(content, says, checkpoint, tmp_path, capsys):
-    path = tmp_path / "bad.pt"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        if isinstance(content, str):
-            good = torch.load(checkpoint, weights_only=True)
-            change = {"model_args": {"width": 8, "depth": 2}} if content == "other width" else {"colour": 1}
-            content = {**good, "recipe": {**good["recipe"], **change}}
-        torch.save(content, path)
-    with pytest.raises(CheckpointError, match=says) as caught:
-        load_model(path)
-    assert "bad.pt" in str(caught.value)
-    assert "must not run" not in capsys.readouterr().out
-
-
-def test_a_missing_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
-        load_model(tmp_path / "model.pt")
 
 
 def test_a_network_that_learned_no_lesions_draws_none(tmp_path, graded_root):

@@ -1,0 +1,44 @@
+"""What accompanies every prediction: which model, trained on what, with which settings, and what it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fundus_lib.checkpoints import Checkpoint
+from fundus_lib.prediction.cautions import FAR, unknown_colours
+
+NO_DEVICE = "Not a medical device: for research and teaching; a clinician's reading comes first."
+
+
+def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str, Any]:
+    """The model's origin, the settings, the rules of its verdicts and its limits, as plain values.
+
+    Args:
+        model: What predicts.
+        threshold: Probability from which on a pixel counts as lesion.
+        mirrored: Whether predictions are averaged over mirrored views.
+    """
+    task = model.task
+    rules = [rule.explain() for rule in model.rules]
+    lesions = task.recipe.lesions if task.segments else ()
+    without = [lesion for lesion in lesions if lesion not in {rule.lesion for rule in model.rules}]
+    rules += [f"{lesion}: not calibrated, the model holds no rule" for lesion in without]
+    wide = f"{task.field_width:g} pixels"
+    return {
+        "model": model.describe(),
+        "digest": model.digest,
+        "origin": model.origin,
+        "trained_on": model.trained_on,
+        "settings": {"threshold": threshold, "mirrored": mirrored},
+        "verdicts": rules,
+        "limits": [
+            NO_DEVICE,
+            f"Trained on images of {model.trained_on} alone; untested on other cameras, angles of view and patients.",
+            f"Every image is brought to the scale of training, its field of view {wide} wide, whatever its angle.",
+            "Places and sizes are in pixels and per mille of the field of view, not in disc diameters: no model here "
+            "finds the disc.",
+            "A few called pixels occur in healthy eyes too; a verdict is given only where the model was calibrated.",
+            f"Colours further than {FAR:g} standard deviations from those of training are cautioned.",
+            *unknown_colours(model),
+        ],
+    }

@@ -1,0 +1,67 @@
+"""Cautions: colours unlike those of training, and a field of view that fills the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fundus_lib.checkpoints import Checkpoint
+
+FAR = 5.0
+"""A distance from the colours of training from which on a caution is given.
+
+Of IDRiD's 516 graded images 3 lie so far from its 54 training images with masks; noise, a white page and one of nearly
+uniform grey do (5.6 and more).
+"""
+
+LEAST_SPREAD = 3.0
+"""Grey levels; a spread among the training images of less than this counts as this."""
+
+FULL_FRAME = 0.95
+"""Fraction of the frame from which on a field of view fills it."""
+
+_NAMES = tuple(f"{what} of {colour}" for what in ("mean", "contrast") for colour in ("red", "green", "blue"))
+
+
+def measure_distance(own: Tensor, colours: Tensor) -> tuple[float, str]:
+    """How far the colours of an image lie from those of the training images.
+
+    Args:
+        own: Its channel means and standard deviations in the field of view, (2, 3).
+        colours: Mean and spread of these six values over the training images, (2, 2, 3).
+
+    Returns:
+        The largest of the six distances, each in spreads of its value, and which value it is.
+    """
+    distances = ((own.cpu() - colours[0]).abs() / colours[1].clamp(min=LEAST_SPREAD)).flatten()
+    largest = int(distances.argmax())
+    return float(distances[largest]), _NAMES[largest]
+
+
+def find_cautions(model: Checkpoint, own: Tensor, field: NDArray[np.uint8]) -> tuple[str, ...]:
+    """The cautions on an image, in words.
+
+    Args:
+        model: What predicts.
+        own: Channel means and standard deviations of the image as the model sees it, (2, 3).
+        field: The field of view, {0, 1} (H, W).
+    """
+    found = []
+    if model.colours is not None:
+        distance, what = measure_distance(own, model.colours)
+        if distance > FAR:
+            found.append(
+                f"colours unlike those of the training images: the {what} lies {distance:.1f} standard deviations from "
+                f"theirs (cautioned from {FAR:g} on)"
+            )
+    if float(field.mean()) > FULL_FRAME:
+        found.append("the field of view fills the frame: without a dark border its size, and so the scale, is a guess")
+    return tuple(found)
+
+
+def unknown_colours(model: Checkpoint) -> Sequence[str]:
+    """What to say of a model that does not know the colours of its training images."""
+    return () if model.colours is not None else ("The colours of the training images are not known: none is checked.",)
