@@ -43,7 +43,8 @@ def model(tmp_path):
 def draw(path, spots=2, size=60):
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (size, size))
-    image.paste((160, 90, 50), (6, 6, size - 6, size - 6))
+    for row in range(6, size - 6):  # brighter below, as no flat image is an eye
+        image.paste((120 + row, 60 + row, 30 + row), (6, row, size - 6, row + 1))
     for spot in range(spots):
         image.paste((250, 240, 120), (12 + 10 * spot, 20, 17 + 10 * spot, 26))
     image.save(path)
