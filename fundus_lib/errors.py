@@ -59,6 +59,10 @@ class UnexpectedFileError(FundusError):
     """A file is there that belongs to no image of the data set, most often because its name is misspelt."""
 
 
+class FileAccessError(FundusError):
+    """The system refuses to read, make or write a file or a folder: no permission, no room, or not of that kind."""
+
+
 class UnreadableImageError(FundusError):
     """An image or a mask cannot be decoded."""
 
@@ -81,6 +85,10 @@ class GradeRangeError(FundusError):
 
 class ArgumentError(FundusError, ValueError):
     """An argument has a value that the function cannot work with."""
+
+
+class ImageIndexError(FundusError, IndexError):
+    """A data set has no image of that number."""
 
 
 class UnknownNameError(ArgumentError):

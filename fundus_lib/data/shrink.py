@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
 from fundus_lib.data.inventory import Inventory, check_folders, inventory, write_manifest
-from fundus_lib.data.layout import MASKS, PARTS, SPLITS, check_root, describe_folder, image_folder, mask_folder
+from fundus_lib.data.layout import MASKS, PARTS, SPLITS, describe_folder, image_folder, mask_folder
+from fundus_lib.data.recognise import check_root
 from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
 
