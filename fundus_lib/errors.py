@@ -10,7 +10,13 @@ Every message has the same four parts, so that a reader who sees one for the fir
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 
 
 class FundusError(Exception):
@@ -59,10 +65,6 @@ class UnexpectedFileError(FundusError):
     """A file is there that belongs to no image of the data set, most often because its name is misspelt."""
 
 
-class FileAccessError(FundusError):
-    """The system refuses to read, make or write a file or a folder: no permission, no room, or not of that kind."""
-
-
 class UnreadableImageError(FundusError):
     """An image or a mask cannot be decoded."""
 
@@ -109,3 +111,59 @@ class WeightsError(FundusError):
 
 class MissingPackageError(FundusError, ImportError):
     """A package that this library does not install by itself is needed."""
+
+
+class FileAccessError(FundusError):
+    """A file or folder cannot be read or written: no permission, a full disk, a file where a folder is meant."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says of a full disk, a used-up quota, and a limit on the size of files."""
+
+
+@contextmanager
+def naming(where: str | PathLike[str], remedy: str = "") -> Iterator[None]:
+    """Let what the operating system refuses within the block say which file or folder it is about.
+
+    Args:
+        where: The file or folder that the block reads or writes.
+        remedy: What to do instead of the advice that fits the error.
+
+    Raises:
+        FileAccessError: The operating system refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise explain_os_error(error, where, remedy) from error
+
+
+def explain_os_error(error: OSError, where: str | PathLike[str], remedy: str = "") -> FileAccessError:
+    """What the operating system refused, as an error of this library.
+
+    Args:
+        error: As Python raised it.
+        where: The file or folder that it is about.
+        remedy: What to do instead of the advice that fits the error.
+    """
+    path = Path(where).absolute()
+    parents = (path, *path.parents)
+    there = next((p for p in parents if os.path.exists(p)), path)  # noqa: PTH110 (Path.exists raises EACCES)
+    found = error.strerror or str(error) or type(error).__name__
+    if error.errno in FULL:
+        problem, expected = "there is no room to write this", "room on the disk"
+        found = f"{found}; {shutil.disk_usage(there).free / 1e6:.0f} MB are free"
+        advice = "delete what is not needed, or name a folder on another disk"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        problem, expected = "you may not read or write this", "a file or folder that you have the permission for"
+        advice = "change its permissions, or name another one"
+    elif error.errno in (errno.ENOTDIR, errno.EEXIST) and not there.is_dir():
+        problem, expected, found = "a file is where a folder is meant", "a folder", f"the file {there}"
+        advice = "name another folder, or move the file away"
+    elif error.errno == errno.EISDIR:
+        problem, expected, advice = "a folder is where a file is meant", "a file", "name a file"
+    elif error.errno == errno.ENOENT:
+        problem, expected, advice = "there is no such file or folder", "one that exists", "correct the path"
+    else:
+        problem, expected, advice = "this cannot be read or written", "a file system that answers", "look at the disk"
+    return FileAccessError(where, problem, found=found, expected=expected, remedy=remedy or advice)

@@ -221,7 +221,7 @@ def _read_grades(path: Path) -> dict[str, int]:
     for number, line in enumerate(read_text(path, "lines 'name grade'").splitlines(), start=1):
         if not line.strip():
             continue
-        name, grade = (line.rsplit(maxsplit=1) + [""])[:2]
+        name, grade = [*line.rsplit(maxsplit=1), ""][:2]
         name = re.sub(r"\.jpg$", "", name.strip(), flags=re.IGNORECASE)
         if not name or not re.fullmatch(r"[0-9]{1,9}", grade) or name in grades:
             raise LabelFormatError(

@@ -1,4 +1,4 @@
-"""Reading all that a data set reads, to find what it cannot read: where no checksum vouches for a file, nothing else does."""
+"""Reading all that a data set reads: where no checksum vouches for a file, this alone tells whether it is usable."""
 
 from __future__ import annotations
 

@@ -22,8 +22,14 @@ from fundus_lib import __version__
 from fundus_lib.data.layout import PARTS, PUBLISHED_SIZE
 from fundus_lib.data.recognise import advise
 from fundus_lib.data.sample import Size
-from fundus_lib.data.text import read_text, refuse
-from fundus_lib.errors import ArgumentError, LabelFormatError, MissingFileError, UnexpectedFileError
+from fundus_lib.data.text import read_text
+from fundus_lib.errors import (
+    ArgumentError,
+    LabelFormatError,
+    MissingFileError,
+    UnexpectedFileError,
+    explain_os_error,
+)
 
 MANIFEST = "manifest.json"
 DIGITS = 16
@@ -143,7 +149,7 @@ def _fault(manifest: Any) -> str:
     if outside:
         return f"the path {outside[0]!r}, which leads out of the copy"
     for key in ("size", "coordinates_size"):
-        size = manifest.get(key, PUBLISHED_SIZE if key == "coordinates_size" else None)
+        size = manifest.get(key, PUBLISHED_SIZE if key == "coordinates_size" else ())
         if not _is_list(size, int) or len(size) != 2 or min(size) < 1:
             return f"no {key} [height, width]"
     if not _is_list(manifest.get("empty_masks", []), str):
@@ -228,7 +234,7 @@ def files_in(folder: Path) -> list[str]:
     try:
         names = [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
     except OSError as error:
-        raise refuse(folder, error) from error
+        raise explain_os_error(error, folder) from error
     return sorted(name for name in names if name not in ("Thumbs.db", "desktop.ini"))
 
 
@@ -257,7 +263,7 @@ def hash_file(path: Path) -> str:
             remedy="unpack the archive again",
         ) from None
     except OSError as error:
-        raise refuse(path, error) from error
+        raise explain_os_error(error, path) from error
 
 
 def fingerprint(root: Path, part: str) -> str:

@@ -57,7 +57,7 @@ def check_root(root: Path, part: str) -> Path:
         return root  # what is missing in it is for the list of files to say
     other = _recognise(root)
     if not remedy and other not in ("", "IDRiD"):
-        remedy = f"this is {other}: open it with its own class of fundus_lib.data"
+        remedy = f"this is {other}, and what was asked for works on IDRiD; in Python, open it with its own class"
     elif not remedy and (root.parent / PARTS[part]).is_dir():
         remedy = f"name {root.parent}"
     elif not remedy:
@@ -128,7 +128,7 @@ def _advise_on_any(root: Path) -> str:
 
 
 def _folders_below(root: Path, depth: int, keys: set[str]) -> Iterator[list[str]]:
-    """Folders below the root as parts of their paths, shallow ones first; beyond the second level only those of `keys`."""
+    """Folders below the root, as parts of their paths, shallow ones first; from the third level on only `keys`."""
     level: list[list[str]] = [[]]
     for number in range(depth):
         inner = []

@@ -13,8 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.data.text import refuse
-from fundus_lib.errors import LabelFormatError, MissingFileError
+from fundus_lib.errors import LabelFormatError, MissingFileError, explain_os_error
 
 MARKINGS = {"Red_small_dots": "MA", "Haemorrhages": "HE", "Hard_exudates": "EX", "Soft_exudates": "SE"}
 """From the experts' words to ours. Other marks (Disc, IRMA, Neovascularisation) are not read."""
@@ -134,7 +133,7 @@ def read_markings(path: Path) -> list[Marking]:
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that nobody knows
         raise _format(path, f"not XML: {error}", "a complete XML file") from error
     except OSError as error:
-        raise refuse(path, error) from error
+        raise explain_os_error(error, path) from error
     markings = []
     if tree.find(".//markinglist") is None:
         raise _format(path, f"<{tree.getroot().tag}> without <markinglist>", "a <markinglist>")

@@ -62,8 +62,9 @@ class Report:
             lines = [f"{n} of the segmentation {a} set are in the grading {b} set" for (a, b), n in pairs.items()]
             blocks.append(f"The same photograph in two parts: {len(self.overlap)}\n{_indent(chr(10).join(lines))}")
         if self.problems:
-            more = f"\n  and {len(self.problems) - SHOWN} more" if len(self.problems) > SHOWN else ""
-            blocks.append("What is wrong\n" + "\n".join(_indent(p) for p in self.problems[:SHOWN]) + more)
+            left = len(self.problems) - SHOWN
+            lines = [_indent(p) for p in self.problems[:SHOWN]] + ([f"  and {left} more"] if left > 0 else [])
+            blocks.append("What is wrong\n" + "\n".join(lines))
         if self.next_steps:
             blocks.append("What to do next\n" + "\n".join(f"  - {step}" for step in self.next_steps))
         return "\n\n".join(blocks)

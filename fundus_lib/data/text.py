@@ -6,7 +6,7 @@ import codecs
 import difflib
 from pathlib import Path
 
-from fundus_lib.errors import FileAccessError, LabelFormatError, MissingFileError
+from fundus_lib.errors import LabelFormatError, MissingFileError, explain_os_error
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -28,7 +28,7 @@ def read_text(path: Path, expected: str) -> str:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise _missing(path, expected) from None
     except OSError as error:
-        raise refuse(path, error) from error
+        raise explain_os_error(error, path) from error
     encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
@@ -44,17 +44,6 @@ def read_text(path: Path, expected: str) -> str:
         found=found,
         expected=f"{expected}, as text in UTF-8",
         remedy="restore the published file, or save it as UTF-8",
-    )
-
-
-def refuse(path: Path, error: OSError) -> FileAccessError:
-    """What to raise when the system refuses to read a file."""
-    return FileAccessError(
-        path,
-        "this file cannot be read",
-        found=error.strerror or str(error),
-        expected="a file that you may read, on a disk that answers",
-        remedy="check its permissions (ls -l) and the disk; copy or unpack it again",
     )
 
 
