@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,15 +76,16 @@ def _table(path: Path, columns: Sequence[str], names: Sequence[str]) -> pd.DataF
     """The rows as text, indexed by image name, in the order of `names`; empty columns and blank rows are dropped."""
     text = read_text(path, f"CSV with the columns {', '.join(columns)}")
     try:
-        table = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True)]
+    except csv.Error as error:
         raise _format(path, f"not a table: {error}", f"CSV with the columns {', '.join(columns)}") from error
-    table = table.apply(lambda column: column.str.strip())
-    table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
-    header = tuple(table.iloc[0]) if len(table) else ()
+    rows = [row for row in rows if any(row)]
+    filled = sorted({place for row in rows for place, cell in enumerate(row) if cell})
+    rows = [[row[place] if place < len(row) else "" for place in filled] for row in rows]
+    header = tuple(rows[0]) if rows else ()
     if header != tuple(columns):
         raise _format(path, f"the columns {', '.join(header) or '(none)'}", f"the columns {', '.join(columns)}")
-    table = table.iloc[1:].set_axis(list(columns), axis=1).set_index(columns[0])
+    table = pd.DataFrame(rows[1:], columns=list(columns), dtype=str).set_index(columns[0])
     twice = table.index[table.index.duplicated()]
     if len(twice):
         raise _format(path, f"{twice[0]} has two rows", "one row for each image")
