@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
@@ -33,11 +32,10 @@ def check_idrid(root: Path) -> Report:
     there = {part: folder for part, folder in PARTS.items() if (root / folder).is_dir()}
     states = {path: state for part in there for path, state in _states(root, files, PARTS[part]).items()}
     sizes = _photograph_sizes(root, states)
-    problems = _problems(root, files, states, there)
+    problems, graded = _open_all(root, files, states, there)
     parts = _parts(states, there, files)
     changed = any(state != "complete" for state in states.values()) or len(there) < len(PARTS)
     exit_code = 2 if problems else 1 if changed else 0
-    graded = {"grading", "localization"} <= set(there) and not problems
     return Report(
         root,
         _title(files),
@@ -45,7 +43,7 @@ def check_idrid(root: Path) -> Report:
         parts=parts,
         files=_table(states),
         counts=_counts(root, there),
-        grades=_grades(root) if graded else pd.DataFrame(),
+        grades=_grades(graded) if graded and not problems else pd.DataFrame(),
         duplicates=duplicates(root) if "grading" in there else pd.DataFrame(),
         overlap=overlap(root) if {"grading", "segmentation"} <= set(there) else pd.DataFrame(),
         problems=tuple(problems),
@@ -108,24 +106,31 @@ def _photograph_sizes(root: Path, states: dict[str, str]) -> Counter[tuple[str, 
     return Counter((p.partition("/")[0], image_size(root / p)) for p in found)
 
 
-def _problems(root: Path, files: Inventory, states: dict[str, str], there: dict[str, str]) -> list[str]:
-    """What the loaders say against the parts that are there, and against each file that is not as published."""
+def _open_all(
+    root: Path, files: Inventory, states: dict[str, str], there: dict[str, str]
+) -> tuple[list[str], dict[str, IDRiDGrading]]:
+    """What the loaders say against the parts that are there and against each file that is not as published.
+
+    Also the grading part, by split.
+    """
     problems: list[str] = []
-    published = files.kind == "published"
-    known = {root / p for p, state in states.items() if published and state == "complete"}
+    graded: dict[str, IDRiDGrading] = {}
+    known = {root / p for p, state in states.items() if files.kind == "published" and state == "complete"}
     read = {root / p for p, state in states.items() if state in ("resized", "altered")}  # by `_compare`
-    openings: list[Callable[[str], FundusDataset]] = []
-    if "segmentation" in there:
-        openings.append(lambda split: IDRiDSegmentation(root, split, lesions=tuple(MASKS)))
-    if "grading" in there or "localization" in there:
-        openings.append(lambda split: IDRiDGrading(root, split))
-    for opening in openings:
+    for part in ("segmentation", "grading"):
+        if part not in there and not (part == "grading" and "localization" in there):
+            continue
         for split in SPLITS:
             try:
-                problems += read_all(opening(split), known=known, read=read)[0]
+                data: FundusDataset
+                if part == "segmentation":
+                    data = IDRiDSegmentation(root, split, lesions=tuple(MASKS))
+                else:
+                    data = graded[split] = IDRiDGrading(root, split)
+                problems += read_all(data, known=known, read=read)[0]
             except FundusError as error:
                 problems.append(str(error))
-    return list(dict.fromkeys(problems))
+    return list(dict.fromkeys(problems)), graded
 
 
 def _parts(states: dict[str, str], there: dict[str, str], files: Inventory) -> pd.DataFrame:
@@ -157,8 +162,7 @@ def _counts(root: Path, there: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(counts).reindex(["photographs", *MASKS]).astype("Int64") if counts else pd.DataFrame()
 
 
-def _grades(root: Path) -> pd.DataFrame:
-    sets = {split: IDRiDGrading(root, split) for split in SPLITS}
+def _grades(sets: dict[str, IDRiDGrading]) -> pd.DataFrame:
     columns = {f"DR {s}": np.bincount(d.dr, minlength=5) for s, d in sets.items()}
     columns |= {f"DME {s}": np.bincount(d.dme, minlength=5) for s, d in sets.items()}
     return pd.DataFrame(columns).rename_axis("grade")

@@ -81,7 +81,8 @@ def comes_from(key, path):
     return (path.suffix == ".tif" or "groundtruth" in str(path)) != (key[3] == "image")
 
 
-@pytest.mark.parametrize(("write", "count"), [(idrid, 400), (ddr, 200), (v21, 200), (v11, 100)])
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")
+@pytest.mark.parametrize(("write", "count"), [(idrid, 180), (ddr, 160), (v21, 130), (v11, 70)])
 def test_the_right_content_or_an_error_and_the_doctor_agrees(write, count, tmp_path):
     root = tmp_path / "root"
     openings = write(root)
