@@ -8,6 +8,7 @@ explains it; on an accelerator the NaN stays the sign that something is wrong.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fundus_lib.errors import ArgumentError
+from fundus_lib.errors import ArgumentError, ImageIndexError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -129,3 +130,33 @@ def check_shapes(where: str, first: ArrayLike | Tensor, second: ArrayLike | Tens
             expected="the same shape",
             remedy="resize the prediction to the target's size, or add the missing channel axis",
         )
+
+
+def check_index(where: str, index: object, count: int) -> int:
+    """The index of an image as an integer from 0 to below `count`; a negative one counts from the end.
+
+    Raises:
+        ArgumentError: It is no integer, for instance a slice.
+        ImageIndexError: There is no such image.
+    """
+    try:
+        number = operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentError(
+            where,
+            "an image is asked for by its number",
+            found=repr(index),
+            expected=f"one integer, from 0 to {count - 1}",
+            remedy="take some of the images with .part(range(0, 2)) or .first(2), or each with [data[i] for i in …]",
+        ) from None
+    if -count <= number < count:
+        return number % count
+    raise ImageIndexError(
+        where,
+        "there is no such image",
+        found=number,
+        expected=f"from 0 to {count - 1}, or from {-count} to -1 counted from the end"
+        if count
+        else "an empty data set",
+        remedy="len(data) says how many images there are",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from fundus_lib.atomic import check_folder, write_atomically
 from fundus_lib.errors import FULL, ArgumentError, CheckpointError, FundusError, RecordError, explain_os_error
 
 app = typer.Typer(
@@ -83,28 +85,70 @@ def shrink(
 
 @data.command("stats")
 def statistics(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A copy of IDRiD.")],
-    size: SizeOption = "1440x960",
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="IDRiD/, DDR/ or DiaRetDB1/, or a copy of IDRiD.")],
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="WIDTHxHEIGHT in pixels; default: 1440x960 for IDRiD, the size on disk for the others.",
+            metavar="WIDTHxHEIGHT",
+        ),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Where to write the figure (.png, .svg or .pdf).")] = None,
-    full: Annotated[Path | None, typer.Option("--json", help="Where to write everything that the book shows.")] = None,
+    full: Annotated[
+        Path | None, typer.Option("--json", help="Where to write everything that the book shows; of IDRiD alone.")
+    ] = None,
 ) -> None:
     """Print how rare and how large the lesions are: dual_branch's Table 1 for all four."""
-    from fundus_lib.data import stats, summary
+    from fundus_lib.data import recognise, stats, summary
 
-    datasets = stats.open_all(directory, size=parse_size(size))
+    name = recognise.recognise(directory)
+    for option, file, endings in (("--plot", plot, (".png", ".svg", ".pdf")), ("--json", full, (".json",))):
+        if file is not None:
+            check_output(option, file, endings)
+    if full is not None and name != "IDRiD":
+        raise ArgumentError(
+            "--json",
+            "this summary is of IDRiD alone",
+            found=f"{directory}, which holds {name}",
+            expected="a copy of IDRiD",
+            remedy="leave --json out; the table is printed",
+        )
+    datasets = stats.open_any(directory, size=None if size is None else parse_size(size))
     table = stats.lesion_statistics(*datasets)
     formats = {"mean_area": "{:.3%}", "ratio": "{:.1f}", "p10": "{:.2e}", "p90": "{:.2e}"}
     typer.echo(table.to_string(formatters={column: form.format for column, form in formats.items()}))
     typer.echo("ratio: background to lesion; p10, p90: of the area of a component, share of the photograph")
-    typer.echo("dual_branch, Table 1, prints for the hard exudates of IDRiD at 1440x960: 110, 5.0e-6 and 1.1e-4")
+    if name == "IDRiD":
+        typer.echo("dual_branch, Table 1, prints for the hard exudates of IDRiD at 1440x960: 110, 5.0e-6 and 1.1e-4")
     if plot is not None:
         from fundus_lib.viz.statistics import plot_statistics
 
-        plot_statistics(*datasets).savefig(plot)
+        content = io.BytesIO()
+        plot_statistics(*datasets).savefig(content, format=plot.suffix[1:].lower())
+        write_atomically(plot, content.getvalue())
         typer.echo(plot)
     if full is not None:
-        full.write_text(json.dumps(summary.summarise(directory), indent=1) + "\n", encoding="utf-8")
+        summarised = json.dumps(summary.summarise(directory), indent=1, allow_nan=False)
+        write_atomically(full, (summarised + "\n").encode())
         typer.echo(full)
+
+
+def check_output(option: str, file: Path, endings: tuple[str, ...]) -> None:
+    """Refuse a file that cannot be written, before minutes are spent on what shall be in it.
+
+    Raises:
+        ArgumentError: It is a folder, or its name has another ending.
+        FileAccessError: Its folder cannot be made or written into.
+    """
+    if file.is_dir() or file.suffix.lower() not in endings:
+        raise ArgumentError(
+            option,
+            "no file can be written under this name",
+            found=f"{file}, which is a folder" if file.is_dir() else f"{file}",
+            expected=f"a file name that ends in {' or '.join(endings)}",
+            remedy=f"write for instance {option} {(file / 'stats' if file.is_dir() else file).with_suffix(endings[0])}",
+        )
+    check_folder(file.parent)
 
 
 @app.command("run")

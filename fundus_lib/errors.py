@@ -89,6 +89,10 @@ class ArgumentError(FundusError, ValueError):
     """An argument has a value that the function cannot work with."""
 
 
+class ImageIndexError(FundusError, IndexError):
+    """A data set has no image of that number."""
+
+
 class UnknownNameError(ArgumentError):
     """A name (of a model, a recipe, a split, a lesion) is not among those that exist."""
 

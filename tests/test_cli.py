@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fundus_lib import records
 from fundus_lib.cli import app, main, newest_model, parse_size
-from fundus_lib.errors import ArgumentError, CheckpointError
+from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
 
 call = CliRunner().invoke
 
@@ -42,6 +42,28 @@ def test_make_check_stats_shrink(tmp_path: Path) -> None:
     broken = call(app, ["data", "check", str(small)])
     assert broken.exit_code == 2
     assert "IDRiD_01.jpg" in broken.output
+
+
+def test_outputs_are_refused_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fundus_lib.data import stats
+    from helpers import small_ddr, small_idrid
+
+    root, file = small_idrid.write(tmp_path / "IDRiD"), tmp_path / "file"
+    file.touch()
+    small_ddr.write_both_parts(tmp_path / "DDR")
+    measured = []
+    monkeypatch.setattr(stats, "lesion_statistics", lambda *_: measured.append(1))
+    for data, option, target, words in (
+        (root, "--plot", file / "plot.png", "a file is where a folder is meant"),
+        (root, "--json", file / "all.json", "a file is where a folder is meant"),
+        (root, "--plot", tmp_path, "which is a folder"),
+        (root, "--plot", tmp_path / "plot.xyz", r"ends in \.png or \.svg or \.pdf"),
+        (root, "--json", tmp_path / "all.txt", r"ends in \.json"),
+        (tmp_path / "DDR", "--json", tmp_path / "all.json", "IDRiD alone"),
+    ):
+        with pytest.raises(FundusError, match=words):
+            call(app, ["data", "stats", str(data), option, str(target)], catch_exceptions=False)
+    assert not measured
 
 
 def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:

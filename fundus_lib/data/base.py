@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from fundus_lib.checks import check_index
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
 from fundus_lib.data.inventory import fingerprint_files
@@ -46,6 +47,8 @@ class Item:
 
 class FundusDataset(Dataset[Sample]):
     """A map-style data set of images with masks and grades; the base of every data set on disk.
+
+    `data[i]` gives one sample, with negative `i` counted from the end; `part` and `first` take some of the images.
 
     Attributes:
         root: The folder that was opened.
@@ -85,7 +88,7 @@ class FundusDataset(Dataset[Sample]):
         return len(self.items)
 
     def __getitem__(self, index: int) -> Sample:
-        item = self.items[index]
+        item = self._item(index)
         image = torch.from_numpy(self._image(item))
         mask = torch.from_numpy(self.mask(index, image_size=(image.shape[1], image.shape[2])))
         sample: Sample = {
@@ -134,9 +137,13 @@ class FundusDataset(Dataset[Sample]):
 
         Args:
             indices: Which images, counted as here.
+
+        Raises:
+            ArgumentError: An index is no integer.
+            ImageIndexError: There is no such image.
         """
         other = copy.copy(self)
-        other.items = tuple(self.items[index] for index in indices)
+        other.items = tuple(self._item(index) for index in indices)
         return other
 
     def first(self, count: int | None) -> Self:
@@ -150,7 +157,7 @@ class FundusDataset(Dataset[Sample]):
             index: Which image.
             image_size: (height, width) of the image, if it is known; read from its header otherwise.
         """
-        item = self.items[index]
+        item = self._item(index)
         if not self.lesions:
             height, width = image_size or self._size_of(item)
             return np.zeros((0, height, width), np.uint8)
@@ -170,6 +177,9 @@ class FundusDataset(Dataset[Sample]):
         That of a part is the part's own. Every file is read for it: some tenths of a second for IDRiD.
         """
         return fingerprint_files(self.root, self._files())
+
+    def _item(self, index: int) -> Item:
+        return self.items[check_index(type(self).__name__, index, len(self.items))]
 
     def _image(self, item: Item) -> NDArray[np.uint8]:
         """The image, uint8 (3, H, W), the caller's own copy."""

@@ -6,6 +6,7 @@ all others in `label`. Unlike in IDRiD every image has a file for each lesion, b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,9 @@ from fundus_lib.checks import check_choice
 from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
+from fundus_lib.data.recognise import advise
 from fundus_lib.data.sample import DR_GRADES, LESIONS, UNKNOWN, Size, SizeRule
+from fundus_lib.data.text import read_text
 from fundus_lib.errors import (
     DatasetNotFoundError,
     GradeRangeError,
@@ -75,7 +78,7 @@ class DDRSegmentation(FundusDataset):
         base = Path(root)
         folder = base / "lesion_segmentation" / FOLDERS[split]
         masks = folder / ("segmentation label" if split == "val" else "label")
-        names = _photographs(base, folder / "image", f"lesion_segmentation/{FOLDERS[split]}/image/*.jpg")
+        names = _photographs(base, f"lesion_segmentation/{FOLDERS[split]}/image")
         for lesion in lesions:
             _check_masks(masks / lesion, names)
         items = [Item(n, folder / "image" / f"{n}.jpg", {le: masks / le / f"{n}.tif" for le in lesions}) for n in names]
@@ -103,8 +106,10 @@ class DDRGrading(FundusDataset):
         UnknownNameError: There is no such split.
         ArgumentError: `ungradable` is neither of the two.
         MissingFileError: The label file, or an image that it names, is missing.
+        FileAccessError: The system refuses to read the label file.
         UnexpectedFileError: An image has no label.
-        LabelFormatError: A line of the label file is not `name grade`, or names an image twice.
+        LabelFormatError: The label file is not in UTF-8 (or in UTF-16 with its mark), or a line of it is not
+            `name grade`, or names an image twice.
         GradeRangeError: A grade is not 0-5.
     """
 
@@ -124,7 +129,7 @@ class DDRGrading(FundusDataset):
         check_choice("DDRGrading", "ungradable", ungradable, ("drop", "keep"))
         base = Path(root)
         folder = base / "DR_grading" / FOLDERS[split]
-        there = _photographs(base, folder, f"DR_grading/{FOLDERS[split]}/*.jpg")
+        there = _photographs(base, f"DR_grading/{FOLDERS[split]}")
         self._labels = folder.with_suffix(".txt")
         grades = _read_grades(self._labels)
         absent, extra = sorted(set(grades) - set(there)), sorted(set(there) - set(grades))
@@ -156,27 +161,27 @@ class DDRGrading(FundusDataset):
         return [*super()._files(), self._labels]
 
 
-def _photographs(root: Path, folder: Path, expected: str) -> list[str]:
-    """Names of the images in a folder, without suffix."""
-    names = files_in(folder)
+def _photographs(root: Path, folder: str) -> list[str]:
+    """Names of the images in a folder (relative to the root), without suffix."""
+    names = files_in(root / folder)
     stray = [n for n in names if not n.endswith(".jpg")]
     if stray:
+        misspelt = stray[0].lower().endswith(".jpg")
         raise UnexpectedFileError(
-            folder / stray[0],
+            root / folder / stray[0],
             "this file does not belong here",
             found=f"{len(stray)} file(s) that are no .jpg",
-            expected=expected,
-            remedy="move it elsewhere, or correct its name",
+            expected=f"images {folder}/*.jpg",
+            remedy=f"rename it to {stray[0][:-4]}.jpg" if misspelt else "move it elsewhere, or correct its name",
         )
     if names:
         return [n.removesuffix(".jpg") for n in names]
-    inner = root / "DDR-dataset"
     raise DatasetNotFoundError(
         root,
         "this is not DDR, or this split was not unpacked here",
         found=describe_folder(root),
-        expected=f"images {expected}",
-        remedy=f"name {inner}" if inner.is_dir() else "name the folder that holds lesion_segmentation and DR_grading",
+        expected=f"images {folder}/*.jpg",
+        remedy=advise(root, folder) or "name the folder that holds lesion_segmentation and DR_grading",
     )
 
 
@@ -190,7 +195,9 @@ def _check_masks(folder: Path, names: Sequence[str]) -> None:
             "this mask is missing",
             found=f"{len(missing)} of {len(listed)} masks are missing here; {describe_folder(folder)}",
             expected="a mask for each image (of an absent lesion, DDR has a black one)",
-            remedy="unpack the archive again, all ten of its volumes",
+            remedy=advise(folder.parent, folder.name)
+            or _other_name(folder.parent)
+            or "unpack the archive again, all ten of its volumes",
         )
     if there - listed:
         raise UnexpectedFileError(
@@ -202,23 +209,21 @@ def _check_masks(folder: Path, names: Sequence[str]) -> None:
         )
 
 
+def _other_name(folder: Path) -> str:
+    """What to rename if the masks of a split lie where the other splits have theirs."""
+    other = folder.with_name("label" if folder.name == "segmentation label" else "segmentation label")
+    return f"rename {other} to {folder.name!r}" if other.is_dir() and not folder.is_dir() else ""
+
+
 def _read_grades(path: Path) -> dict[str, int]:
     """From name (without suffix) to grade 0-5."""
-    if not path.is_file():
-        raise MissingFileError(
-            path,
-            "the label file is missing",
-            found="no such file",
-            expected="lines 'name grade'",
-            remedy="unpack it again",
-        )
     grades: dict[str, int] = {}
-    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), start=1):
-        name, _, grade = line.strip().rpartition(" ")
-        name = name.strip().removesuffix(".jpg")
+    for number, line in enumerate(read_text(path, "lines 'name grade'").splitlines(), start=1):
         if not line.strip():
             continue
-        if not name or not grade.isdigit() or name in grades:
+        name, grade = [*line.rsplit(maxsplit=1), ""][:2]
+        name = re.sub(r"\.jpg$", "", name.strip(), flags=re.IGNORECASE)
+        if not name or not re.fullmatch(r"[0-9]{1,9}", grade) or name in grades:
             raise LabelFormatError(
                 path,
                 f"line {number} is not as it should be",

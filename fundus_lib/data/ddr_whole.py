@@ -101,16 +101,16 @@ class DDRWholeImages(DDRSegmentation):
             index: Which image.
             image_size: Without effect; the size follows from the image.
         """
-        return np.array(self._prepared(self.items[index])[3:])
+        return np.array(self._prepared(self._item(index))[3:])
 
     def full_mask(self, index: int) -> Pixels:
         """The masks of one image as published, uint8 {0, 1} (L, H, W), not cropped and not resized."""
-        item, size = self.items[index], self.full_size(index)
+        item, size = self._item(index), self.full_size(index)
         return np.stack([read_mask(item.masks[lesion], image_size=size) for lesion in self.lesions])
 
     def full_size(self, index: int) -> Size:
         """(height, width) of an image on disk, read from its header."""
-        return image_size(self.items[index].image)
+        return image_size(self._item(index).image)
 
     def prepare(self) -> None:
         """Fill the cache now, not at the first sample, with a progress bar."""

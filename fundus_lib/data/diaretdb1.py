@@ -9,6 +9,7 @@ Every expert looked at every image, so a black mask is a finding here: too few e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -21,8 +22,10 @@ from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.images import image_size, read_levels, resize_mask
 from fundus_lib.data.inventory import files_in
 from fundus_lib.data.layout import check_split, describe_folder
+from fundus_lib.data.recognise import advise_on_list
 from fundus_lib.data.regions import paint, read_markings
 from fundus_lib.data.sample import LESIONS, Size, SizeRule
+from fundus_lib.data.text import read_text
 from fundus_lib.errors import (
     ArgumentError,
     DatasetNotFoundError,
@@ -106,6 +109,7 @@ class DiaRetDB1(FundusDataset):
         rows = {s: _read_list(path, version) for s, path in lists.items() if path.is_file()}
         photographs = base / ("images" if version == "2.1" else _V1_IMAGES)
         if len(rows) == 2:
+            _check_lists(lists["test"], rows)
             _check_photographs(photographs, {Path(row[0]).name for split_rows in rows.values() for row in split_rows})
         self._marks: dict[str, list[Path]] = {}
         items = []
@@ -138,10 +142,14 @@ class DiaRetDB1(FundusDataset):
             lesion: One of the lesions that the data set was opened with.
 
         Raises:
+            ArgumentError: The index is no integer.
+            ImageIndexError: There is no such image.
+            UnknownNameError: The data set was opened without this lesion.
             LabelFormatError: The marks of an expert cannot be understood.
             MaskSizeError: In version 1.1, the grey file does not have the size of the image.
         """
-        return self._confidence(self.items[index], lesion)
+        (known,) = check_lesions((lesion,), self.lesions)
+        return self._confidence(self._item(index), known)
 
     def _confidence(self, item: Item, lesion: str) -> NDArray[np.float32]:
         size = image_size(item.image)
@@ -178,18 +186,38 @@ class DiaRetDB1(FundusDataset):
 
 def _read_list(path: Path, version: str) -> list[list[str]]:
     """The rows of a list of images: the image, and in version 2.1 the marks of its four experts."""
-    rows = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     length = 1 + EXPERTS if version == "2.1" else 1
-    bad = next((row for row in rows if len(row) != length or not row[0].endswith(".png")), None)
-    if bad is not None or not rows:
+    expected = "in each line an image" + (" and four files of marks" if length > 1 else "")
+    rows = [line.split() for line in read_text(path, expected).splitlines() if line.strip()]
+    bad = next((row for row in rows if len(row) != length or not row[0].endswith(".png") or _leads_out(row)), None)
+    names = Counter(Path(row[0]).name for row in rows)
+    twice = next((name for name, count in names.items() if count > 1), "")
+    if bad is not None or twice or not rows:
         raise LabelFormatError(
             path,
             "the list of images is not as it should be",
-            found=" ".join(bad) if bad else "an empty list",
-            expected="in each line an image" + (" and four files of marks" if length > 1 else ""),
+            found=" ".join(bad) if bad else f"two lines for {twice}" if twice else "an empty list",
+            expected=f"{expected}, each image once",
             remedy="restore the published list",
         )
     return rows
+
+
+def _leads_out(row: list[str]) -> bool:
+    """Whether a path of a row leads out of the root."""
+    return any(Path(file).is_absolute() or ".." in Path(file).parts for file in row)
+
+
+def _check_lists(path: Path, rows: dict[str, list[list[str]]]) -> None:
+    train, test = ({Path(row[0]).name for row in rows[split]} for split in ("train", "test"))
+    if train & test:
+        raise LabelFormatError(
+            path,
+            "an image is in both splits",
+            found=", ".join(sorted(train & test)[:5]),
+            expected="each image in one of the two lists",
+            remedy="restore the published lists",
+        )
 
 
 def _check_photographs(folder: Path, listed: set[str]) -> None:
@@ -206,16 +234,12 @@ def _check_photographs(folder: Path, listed: set[str]) -> None:
 
 def _not_found(root: Path, path: Path, version: str) -> DatasetNotFoundError:
     other = next((v for v, f in _LISTS.items() if v != version and (root / f.format(split="train")).is_file()), None)
-    inner = next((d for d in root.iterdir() if (d / path.relative_to(root)).is_file()), None) if root.is_dir() else None
-    remedy = "name the folder that holds this list"
-    if other:
-        remedy = f"this is version {other}: pass version={other!r}"
-    elif inner:
-        remedy = f"name {inner}"
+    file = path.relative_to(root).as_posix()
+    remedy = f"this is version {other}: pass version={other!r}" if other else advise_on_list(root, file)
     return DatasetNotFoundError(
         root,
         f"this is not DiaRetDB1, version {version}",
         found=describe_folder(root),
-        expected=str(path.relative_to(root)),
-        remedy=remedy,
+        expected=file,
+        remedy=remedy or "name the folder that holds this list",
     )

@@ -16,7 +16,6 @@ from fundus_lib.data.inventory import check_folders, inventory
 from fundus_lib.data.labels import read_centres, read_grades
 from fundus_lib.data.layout import (
     MASKS,
-    check_root,
     check_split,
     fovea_file,
     grades_file,
@@ -25,6 +24,7 @@ from fundus_lib.data.layout import (
     optic_disc_file,
 )
 from fundus_lib.data.points import GradingSample, point
+from fundus_lib.data.recognise import check_root
 from fundus_lib.data.sample import LESIONS, Sample, Size, SizeRule
 from fundus_lib.errors import UnknownNameError
 
@@ -150,7 +150,7 @@ class IDRiDGrading(FundusDataset):
 
     def centres(self, index: int) -> tuple[tuple[float, float], tuple[float, float]]:
         """Centres (x, y) of optic disc and fovea in pixels of the image that is yielded, before `transform`."""
-        item = self.items[index]
+        item = self._item(index)
         (height, width), name = self._size_of(item), item.name
         sy, sx = height / self._full[0], width / self._full[1]
         (dx, dy), (fx, fy) = self._discs[name], self._foveas[name]

@@ -15,17 +15,31 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from fundus_lib import __version__
 from fundus_lib.data.layout import PARTS, PUBLISHED_SIZE
+from fundus_lib.data.recognise import advise
 from fundus_lib.data.sample import Size
-from fundus_lib.errors import ArgumentError, LabelFormatError, MissingFileError, UnexpectedFileError
+from fundus_lib.data.text import read_text
+from fundus_lib.errors import (
+    ArgumentError,
+    LabelFormatError,
+    MissingFileError,
+    UnexpectedFileError,
+    explain_os_error,
+)
 
 MANIFEST = "manifest.json"
 DIGITS = 16
 """How many hexadecimal digits of a SHA-256 are kept: enough to notice any accident, small enough to ship."""
+
+COLUMNS = {
+    "overlap": ["segmentation_split", "segmentation", "grading_split", "grading"],
+    "duplicates": ["first_split", "first", "second_split", "second", "labels"],
+}
+"""What a manifest says of images that come twice, see `splits`."""
 
 Kind = Literal["published", "synthetic", "shrunk"]
 
@@ -102,23 +116,18 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
     """The manifest at `root`, or None if there is none.
 
     Raises:
-        LabelFormatError: It is not JSON, or lacks `kind`, `size` or `files`.
+        FileAccessError: The system refuses to read it.
+        LabelFormatError: It is not JSON, lacks `kind`, `size` or `files`, or holds something else under a known key.
     """
     path = root / MANIFEST
     if not path.is_file():
         return None
-    problem = "an object"
     try:
-        manifest = json.loads(path.read_text("utf-8"))
-        if not isinstance(manifest, dict) or manifest.get("kind") not in ("synthetic", "shrunk"):
-            problem = "no kind 'synthetic' or 'shrunk'"
-        elif not isinstance(manifest.get("files"), dict):
-            problem = "no files (an object from path to checksum)"
-        elif not (isinstance(manifest.get("size"), list) and len(manifest["size"]) == 2):
-            problem = "no size [height, width]"
-        else:
-            return manifest
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        manifest = json.loads(read_text(path, "a manifest"))
+        problem = _fault(manifest)
+        if not problem:
+            return dict(manifest)
+    except (json.JSONDecodeError, RecursionError) as error:
         problem = f"not JSON: {error}"
     raise LabelFormatError(
         path,
@@ -127,6 +136,33 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
         expected="the manifest that `fundus data make` or `fundus data shrink` wrote",
         remedy="make the copy again; or delete the manifest if this is the published data set",
     )
+
+
+def _fault(manifest: Any) -> str:
+    """What is wrong with a manifest, or an empty text."""
+    if not isinstance(manifest, dict) or manifest.get("kind") not in ("synthetic", "shrunk"):
+        return "no kind 'synthetic' or 'shrunk'"
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
+        return "no files (an object from path to checksum)"
+    outside = [path for path in files if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]
+    if outside:
+        return f"the path {outside[0]!r}, which leads out of the copy"
+    for key in ("size", "coordinates_size"):
+        size = manifest.get(key, PUBLISHED_SIZE if key == "coordinates_size" else ())
+        if not _is_list(size, int) or len(size) != 2 or min(size) < 1:
+            return f"no {key} [height, width]"
+    if not _is_list(manifest.get("empty_masks", []), str):
+        return "empty_masks that are no list of paths"
+    for key, columns in COLUMNS.items():
+        rows = manifest.get(key, [])
+        if not _is_list(rows, dict) or not all(isinstance(row.get(c), str) for row in rows for c in columns):
+            return f"{key} that is no list of objects with {', '.join(columns)}"
+    return ""
+
+
+def _is_list(value: Any, kind: type) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(entry, kind) for entry in value)
 
 
 def write_manifest(root: Path, kind: Literal["synthetic", "shrunk"], *, size: Size, **extra: Any) -> Path:
@@ -152,7 +188,7 @@ def write_manifest(root: Path, kind: Literal["synthetic", "shrunk"], *, size: Si
 
 
 def check_folders(root: Path, files: Inventory, folders: Iterable[str]) -> None:
-    """Check that each folder holds exactly the files of the list. Hidden files and `Thumbs.db` do not count.
+    """Check that each folder holds exactly the files of the list. Hidden files and those of Windows do not count.
 
     Raises:
         MissingFileError: A listed file is not there; the message names a similar one that is.
@@ -163,16 +199,19 @@ def check_folders(root: Path, files: Inventory, folders: Iterable[str]) -> None:
         listed, there = set(files.names(folder)), set(files_in(root / folder))
         missing, stray = sorted(listed - there), sorted(there - listed)
         if missing:
+            path, advice = root / folder / missing[0], "" if set(listed) & there else advise(root, folder)
             similar = difflib.get_close_matches(missing[0], stray, n=1, cutoff=0.6)
+            found = f"{similar[0]!r}, which no list names" if similar else "no such file"
+            if path.is_dir():
+                found = "a folder of that name"
             more = f" ({len(missing)} of {len(listed)} files of this folder are missing)" if len(missing) > 1 else ""
+            again = "unpack the archive again; `fundus data check` lists all faults"
             raise MissingFileError(
-                root / folder / missing[0],
+                path,
                 "this file is missing",
-                found=(f"{similar[0]!r}, which no list names" if similar else "no such file") + more,
+                found=found + more,
                 expected=f"every file of {source}; an image without a lesion is one for which the list has no mask",
-                remedy="rename the file"
-                if similar
-                else "unpack the archive again; `fundus data check` lists all faults",
+                remedy=advice or ("rename the file" if similar else again),
             )
         if stray:
             raise UnexpectedFileError(
@@ -185,23 +224,46 @@ def check_folders(root: Path, files: Inventory, folders: Iterable[str]) -> None:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Names of the files in a folder, without hidden ones and `Thumbs.db`; empty if there is no such folder."""
+    """Names of the files in a folder, without hidden ones and those of Windows; empty if there is no such folder.
+
+    Raises:
+        FileAccessError: The system refuses to list it.
+    """
     if not folder.is_dir():
         return []
-    return sorted(
-        p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name != "Thumbs.db"
-    )
+    try:
+        names = [p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+    return sorted(name for name in names if name not in ("Thumbs.db", "desktop.ini"))
 
 
 def hash_files(paths: Iterable[Path]) -> list[str]:
-    """The first digits of the SHA-256 of each file, computed in threads."""
+    """The first digits of the SHA-256 of each file, computed in threads.
+
+    Raises:
+        MissingFileError: A file is not there.
+        FileAccessError: The system refuses to read one.
+    """
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(_hash, paths))
+        return list(pool.map(hash_file, paths))
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+def hash_file(path: Path) -> str:
+    """The first digits of the SHA-256 of one file; see `hash_files`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+    except FileNotFoundError:
+        raise MissingFileError(
+            path,
+            "this file is not there",
+            found="no such file",
+            expected="every file of the data set",
+            remedy="unpack the archive again",
+        ) from None
+    except OSError as error:
+        raise explain_os_error(error, path) from error
 
 
 def fingerprint(root: Path, part: str) -> str:

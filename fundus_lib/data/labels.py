@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, Size
-from fundus_lib.errors import GradeRangeError, LabelFormatError, MissingFileError
+from fundus_lib.data.text import read_text
+from fundus_lib.errors import GradeRangeError, LabelFormatError
 
 GRADE_COLUMNS = ("Image name", "Retinopathy grade", "Risk of macular edema")
 CENTRE_COLUMNS = ("Image No", "X- Coordinate", "Y - Coordinate")
@@ -24,15 +26,17 @@ def read_grades(path: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
 
     Raises:
         MissingFileError: There is no such file.
+        FileAccessError: The system refuses to read it.
         LabelFormatError: It has other columns, a row too many or too few, or a grade that is no integer.
         GradeRangeError: A grade lies outside its scale.
     """
     table = _table(path, GRADE_COLUMNS, names)
     for column, scale in zip(GRADE_COLUMNS[1:], (DR_GRADES, DME_GRADES), strict=True):
-        bad = table.index[~table[column].str.fullmatch(r"[+-]?\d+")]
+        bad = table.index[~table[column].str.fullmatch(r"[+-]?\d{1,9}(\.0*)?")]
         if len(bad):
             raise _format(path, f"{bad[0]}: {column} is {table.loc[bad[0], column]!r}", f"an integer {_range(scale)}")
-        outside = table.index[~table[column].astype(int).isin(scale)]
+        table[column] = table[column].astype(float).astype(int)  # spreadsheets write 2 as 2.0
+        outside = table.index[~table[column].isin(scale)]
         if len(outside):
             raise GradeRangeError(
                 path,
@@ -41,7 +45,7 @@ def read_grades(path: Path, names: Sequence[str]) -> dict[str, tuple[int, int]]:
                 expected=_range(scale),
                 remedy="restore the published label file, or grade on the scale of IDRiD",
             )
-    dr, dme = (table[c].astype(int) for c in GRADE_COLUMNS[1:])
+    dr, dme = (table[c] for c in GRADE_COLUMNS[1:])
     return {str(n): (int(a), int(b)) for n, a, b in zip(table.index, dr, dme, strict=True)}
 
 
@@ -55,6 +59,7 @@ def read_centres(path: Path, names: Sequence[str], size: Size) -> dict[str, tupl
 
     Raises:
         MissingFileError: There is no such file.
+        FileAccessError: The system refuses to read it.
         LabelFormatError: It has other columns, a row too many or too few, or a point outside the image.
     """
     table = _table(path, CENTRE_COLUMNS, names)
@@ -69,24 +74,18 @@ def read_centres(path: Path, names: Sequence[str], size: Size) -> dict[str, tupl
 
 def _table(path: Path, columns: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
     """The rows as text, indexed by image name, in the order of `names`; empty columns and blank rows are dropped."""
+    text = read_text(path, f"CSV with the columns {', '.join(columns)}")
     try:
-        table = pd.read_csv(io.StringIO(path.read_text("utf-8-sig")), header=None, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise MissingFileError(
-            path,
-            "this label file is missing",
-            found="no such file",
-            expected="a CSV file",
-            remedy="unpack the archive again",
-        ) from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), strict=True)]
+    except csv.Error as error:
         raise _format(path, f"not a table: {error}", f"CSV with the columns {', '.join(columns)}") from error
-    table = table.apply(lambda column: column.str.strip())
-    table = table.loc[(table != "").any(axis=1), (table != "").any(axis=0)]
-    header = tuple(table.iloc[0]) if len(table) else ()
+    rows = [row for row in rows if any(row)]
+    filled = sorted({place for row in rows for place, cell in enumerate(row) if cell})
+    rows = [[row[place] if place < len(row) else "" for place in filled] for row in rows]
+    header = tuple(rows[0]) if rows else ()
     if header != tuple(columns):
         raise _format(path, f"the columns {', '.join(header) or '(none)'}", f"the columns {', '.join(columns)}")
-    table = table.iloc[1:].set_axis(list(columns), axis=1).set_index(columns[0])
+    table = pd.DataFrame(rows[1:], columns=list(columns), dtype=str).set_index(columns[0])
     twice = table.index[table.index.duplicated()]
     if len(twice):
         raise _format(path, f"{twice[0]} has two rows", "one row for each image")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fundus_lib.errors import DatasetNotFoundError, UnknownNameError
+from fundus_lib.errors import UnknownNameError
 
 PARTS: dict[str, str] = {
     "segmentation": "A. Segmentation",
@@ -74,37 +74,16 @@ def check_split(split: str, splits: tuple[str, ...] = tuple(SPLITS)) -> str:
     )
 
 
-def check_root(root: Path, part: str) -> Path:
-    """The root, if it holds `part` of IDRiD.
-
-    Raises:
-        DatasetNotFoundError: It does not; the message says what the folder holds and guesses what was meant.
-    """
-    if (root / PARTS[part]).is_dir():
-        return root
-    remedy = "name the folder that holds 'A. Segmentation', 'B. Disease Grading' and 'C. Localization'"
-    if (root / "IDRiD" / PARTS[part]).is_dir():
-        remedy = f"name {root / 'IDRiD'}"
-    elif (root.parent / PARTS[part]).is_dir():
-        remedy = f"name {root.parent}"
-    elif not root.exists():
-        remedy += "; or draw a synthetic copy with `fundus data make DIR`"
-    raise DatasetNotFoundError(
-        root,
-        f"this is not IDRiD, or its part {PARTS[part]!r} was not unpacked here",
-        found=describe_folder(root),
-        expected=f"a folder {PARTS[part]!r}",
-        remedy=remedy,
-    )
-
-
 def describe_folder(folder: Path) -> str:
     """What a folder holds, in a few words, for error messages."""
     if not folder.exists():
         return "nothing: there is no such folder"
     if not folder.is_dir():
         return "a file, not a folder"
-    names = sorted(p.name for p in folder.iterdir())
+    try:
+        names = sorted(p.name for p in folder.iterdir())
+    except OSError as error:
+        return f"a folder that cannot be read: {error.strerror}"
     if not names:
         return "an empty folder"
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

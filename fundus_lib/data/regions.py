@@ -13,13 +13,16 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.errors import LabelFormatError, MissingFileError
+from fundus_lib.errors import LabelFormatError, MissingFileError, explain_os_error
 
 MARKINGS = {"Red_small_dots": "MA", "Haemorrhages": "HE", "Hard_exudates": "EX", "Soft_exudates": "SE"}
 """From the experts' words to ours. Other marks (Disc, IRMA, Neovascularisation) are not read."""
 
 CONFIDENCE = {"High": 1.0, "Medium": 0.75, "Low": 0.25}
 """How sure an expert was: certain, more than half, less than half."""
+
+FARTHEST = 1e6
+"""Pixels; a coordinate beyond lies on no image."""
 
 Point = tuple[float, float]
 
@@ -114,6 +117,7 @@ def read_markings(path: Path) -> list[Marking]:
 
     Raises:
         MissingFileError: There is no such file.
+        FileAccessError: The system refuses to read it.
         LabelFormatError: It is not XML, or a marking lacks its kind, its confidence or its region.
     """
     try:
@@ -126,8 +130,10 @@ def read_markings(path: Path) -> list[Marking]:
             expected="one file for each of four experts, also if an expert found nothing",
             remedy="unpack the archive again",
         ) from None
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that nobody knows
         raise _format(path, f"not XML: {error}", "a complete XML file") from error
+    except OSError as error:
+        raise explain_os_error(error, path) from error
     markings = []
     if tree.find(".//markinglist") is None:
         raise _format(path, f"<{tree.getroot().tag}> without <markinglist>", "a <markinglist>")
@@ -141,7 +147,7 @@ def read_markings(path: Path) -> list[Marking]:
             continue
         try:
             shape = _shape(node)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
             found = f"marking {number}: {', '.join(c.tag for c in node)} ({error})"
             raise _format(path, found, "a circleregion, ellipseregion or polygonregion with its numbers") from error
         markings.append(Marking(MARKINGS[kind], CONFIDENCE[level], shape))
@@ -157,15 +163,22 @@ def _shape(marking: ElementTree.Element) -> Ellipse | Polygon:
         if len(points) < 4:
             raise ValueError(f"{len(points)} points, where a centroid and three corners are the least")
         return Polygon(tuple(points[1:]))  # the first point is the centroid, not a corner
-    radii = {node.get("direction", "x"): float(node.text or "") for node in region.iter("radius")}
+    radii = {node.get("direction", "x"): _number(node.text) for node in region.iter("radius")}
     if region.tag == "circleregion":
         return Ellipse(points[0], (radii["x"], radii["x"]))
-    return Ellipse(points[0], (radii["x"], radii["y"]), float(region.findtext("angle") or ""))
+    return Ellipse(points[0], (radii["x"], radii["y"]), _number(region.findtext("angle")))
 
 
 def _point(node: ElementTree.Element) -> Point:
     x, y = (node.text or "").split(",")
-    return float(x), float(y)
+    return _number(x), _number(y)
+
+
+def _number(text: str | None) -> float:
+    number = float(text or "")
+    if not abs(number) < FARTHEST:  # nor NaN
+        raise ValueError(f"the number {number}")
+    return number
 
 
 def _format(path: Path, found: str, expected: str) -> LabelFormatError:

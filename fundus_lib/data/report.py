@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
+SHOWN = 12
+"""How many files and how many problems are printed."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -49,7 +52,7 @@ class Report:
         blocks = [f"{self.root}\n{self.dataset}: {verdict}"]
         blocks += [f"{title}\n{_indent(t.to_string(na_rep='-'))}" for title, t in self._tables() if len(t)]
         if len(self.files):
-            shown = self.files[~self.files.state.isin(["resized"])].head(12)
+            shown = self.files[~self.files.state.isin(["resized"])].head(SHOWN)
             if len(shown):
                 more = len(self.files) - len(shown)
                 text = shown.to_string(index=False, header=False, justify="left")
@@ -59,7 +62,9 @@ class Report:
             lines = [f"{n} of the segmentation {a} set are in the grading {b} set" for (a, b), n in pairs.items()]
             blocks.append(f"The same photograph in two parts: {len(self.overlap)}\n{_indent(chr(10).join(lines))}")
         if self.problems:
-            blocks.append("What is wrong\n" + "\n".join(_indent(p) for p in self.problems))
+            left = len(self.problems) - SHOWN
+            lines = [_indent(p) for p in self.problems[:SHOWN]] + ([f"  and {left} more"] if left > 0 else [])
+            blocks.append("What is wrong\n" + "\n".join(lines))
         if self.next_steps:
             blocks.append("What to do next\n" + "\n".join(f"  - {step}" for step in self.next_steps))
         return "\n\n".join(blocks)

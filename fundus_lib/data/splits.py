@@ -20,12 +20,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_lib.data.inventory import inventory
+from fundus_lib.data.inventory import COLUMNS, inventory
 from fundus_lib.data.layout import check_split
 from fundus_lib.errors import ArgumentError
 
-OVERLAP_COLUMNS = ["segmentation_split", "segmentation", "grading_split", "grading"]
-DUPLICATE_COLUMNS = ["first_split", "first", "second_split", "second", "labels"]
+OVERLAP_COLUMNS, DUPLICATE_COLUMNS = COLUMNS["overlap"], COLUMNS["duplicates"]
 
 _DUPLICATES = [
     ("train", "IDRiD_021", "train", "IDRiD_391", "DR 1 and 2"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fundus_lib.data.base import FundusDataset
+from fundus_lib.data.ddr import FOLDERS as DDR_SPLITS
+from fundus_lib.data.ddr import DDRSegmentation
+from fundus_lib.data.diaretdb1 import DiaRetDB1
 from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.layout import SPLITS
+from fundus_lib.data.recognise import recognise
 from fundus_lib.data.sample import LESIONS, Size
-
-if TYPE_CHECKING:
-    pass
 
 TABLE1_SIZE: Size = (960, 1440)
 """(height, width) at which dual_branch reports its Table 1."""
@@ -98,6 +101,27 @@ def open_all(
     """
     train, test = (IDRiDSegmentation(root, split, lesions=lesions, size=size) for split in ("train", "test"))
     return train, test
+
+
+def open_any(root: str | PathLike[str], *, size: Size | None = None) -> tuple[FundusDataset, ...]:
+    """All splits with masks of a copy of IDRiD, DDR or DiaRetDB1.
+
+    Args:
+        root: The folder of one data set.
+        size: (height, width) to resize to; None for 960×1440 on IDRiD, where dual_branch reports its Table 1, and for
+            the sizes on disk on the others.
+
+    Raises:
+        DatasetNotFoundError: It is none of the three, or has no masks.
+        FundusError: As `IDRiDSegmentation`, `DDRSegmentation` or `DiaRetDB1`.
+    """
+    name = recognise(Path(root))
+    if name == "IDRiD":
+        return open_all(root, size=size or TABLE1_SIZE)
+    if name == "DDR":
+        return tuple(DDRSegmentation(root, split, size=size) for split in DDR_SPLITS)
+    version: Literal["2.1", "1.1"] = "2.1" if name.endswith("2.1") else "1.1"
+    return tuple(DiaRetDB1(root, split, version=version, size=size) for split in SPLITS)
 
 
 def table1(root: str | PathLike[str]) -> dict[str, float]:

@@ -69,7 +69,7 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
         root: Root of a copy with all parts.
 
     Returns:
-        Plain numbers and lists, by these keys.
+        Plain numbers and lists, by these keys; None or an empty list where the copy has no such lesion or is too small.
 
         - `fingerprint`: that of the segmentation part which was measured;
         - `lesions`: the table of `stats.lesion_statistics` at 960×1440, by lesion;
@@ -96,16 +96,22 @@ def summarise(root: str | PathLike[str]) -> dict[str, Any]:
     parts = components(*small)
     exudates = parts.area[parts.lesion == "EX"].to_numpy()
     test = [small[1].mask(i) for i in range(len(small[1]))]  # (L, H, W) each
+    tiny = exudates[exudates <= np.percentile(exudates, 90)] if len(exudates) else exudates
     per_image = np.sort([float(mask[LESIONS.index("EX")].mean()) for mask in test])[::-1]
     return {
         "fingerprint": fingerprint(Path(root), "segmentation"),
-        "lesions": lesion_statistics(*small).to_dict("index"),
-        "area_percentiles": {
-            lesion: [float(f"{v:.4g}") for v in np.percentile(parts.area[parts.lesion == lesion], np.arange(101))]
-            for lesion in LESIONS
+        "lesions": {
+            lesion: {key: None if value != value else value for key, value in row.items()}  # NaN is not JSON
+            for lesion, row in lesion_statistics(*small).to_dict("index").items()
         },
-        "pixels_in_small_exudates": float(exudates[exudates <= np.percentile(exudates, 90)].sum() / exudates.sum()),
-        "test_exudates_cumulated": [round(float(v), 2) for v in 100 * per_image.cumsum() / per_image.sum()],
+        "area_percentiles": {
+            lesion: [float(f"{v:.4g}") for v in np.percentile(areas, np.arange(101))] if len(areas) else []
+            for lesion, areas in ((lesion, parts.area[parts.lesion == lesion]) for lesion in LESIONS)
+        },
+        "pixels_in_small_exudates": float(tiny.sum() / exudates.sum()) if len(exudates) else None,
+        "test_exudates_cumulated": [round(float(v), 2) for v in 100 * per_image.cumsum() / per_image.sum()]
+        if per_image.any()
+        else [],
         "test_lesion_share": float(np.mean([mask.any(axis=0).mean() for mask in test])),
         "grades": {split: grade_table(IDRiDGrading(root, split)).tolist() for split in ("train", "test")},
         "survival": _survival(root),
@@ -191,13 +197,13 @@ def _count_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> li
     return [(np.unique(lesion[there]).size, count - 1) for there in met]
 
 
-def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
+def _survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:
     """By lesion, the fraction of the lesions of all images that is left at each of `SURVIVAL_ROWS`."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for lesion in LESIONS:
         datasets = [IDRiDSegmentation(root, split, lesions=(lesion,)) for split in ("train", "test")]
         jobs = [(data, i) for data in datasets for i in np.flatnonzero(data.annotated[:, 0])]
-        height = datasets[0].mask(int(jobs[0][1])).shape[1]
+        height = max((data.mask(int(i)).shape[1] for data, i in jobs[:1]), default=0)
         rows = [n for n in SURVIVAL_ROWS if n < height]
 
         def count(job: tuple[IDRiDSegmentation, int], rows: list[int] = rows) -> list[tuple[int, int]]:
@@ -205,10 +211,15 @@ def _survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
             return survivors(mask, [(n, round(n * mask.shape[1] / mask.shape[0])) for n in rows])
 
         with ThreadPoolExecutor() as pool:
-            counts = np.array(list(tqdm(pool.map(count, jobs), f"{lesion} shrunk", len(jobs), unit="image")))
-        left, total = counts.sum(axis=0).T  # (rows,) each
-        found[lesion] = {"rows": [float(n) for n in rows], "share": np.round(left / total, 4).tolist()}
+            counts = list(tqdm(pool.map(count, jobs), f"{lesion} shrunk", len(jobs), unit="image"))
+        left, total = np.array(counts, np.int64).reshape(len(jobs), len(rows), 2).sum(axis=0).T  # (rows,) each
+        found[lesion] = {"rows": [float(n) for n in rows], "share": _share(left, total, 4)}
     return found
+
+
+def _share(part: NDArray[np.int64], total: NDArray[np.int64], digits: int) -> list[float | None]:
+    """Fractions; None where there is nothing to take a fraction of."""
+    return [float(np.round(p / t, digits)) if t else None for p, t in zip(part, total, strict=True)]
 
 
 def square_survivors(sample: Sample, sides: Sequence[int] = SQUARE_SIDES) -> list[list[tuple[int, int]]]:
@@ -244,7 +255,7 @@ def square_survivors(sample: Sample, sides: Sequence[int] = SQUARE_SIDES) -> lis
     return [_count_met(mask, of_lesion) for mask, of_lesion in zip(masks, zip(*kept, strict=True), strict=True)]
 
 
-def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, list[float]]]:
+def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:
     """By lesion, the fraction of the lesions of all images that is left in squares of `SQUARE_SIDES`."""
     full = open_all(root, size=None)
     jobs = [(data, index) for data in full for index in range(len(data))]
@@ -252,6 +263,6 @@ def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, list[floa
         found = pool.map(lambda job: square_survivors(job[0][job[1]]), jobs)
         counts = np.array(list(tqdm(found, "squares", len(jobs), unit="image")))
     left, total = np.moveaxis(counts.sum(axis=0), -1, 0)  # (lesions, sides) each
-    shares = np.round(left / total, 4).tolist()
+    shares = [_share(a, b, 4) for a, b in zip(left, total, strict=True)]
     sides = [float(side) for side in SQUARE_SIDES]
     return {lesion: {"sides": sides, "share": share} for lesion, share in zip(LESIONS, shares, strict=True)}

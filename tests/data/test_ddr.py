@@ -130,3 +130,33 @@ def test_dropping_the_ungradable_or_keeping_them_decodes_no_image_twice(ddr_root
     for ungradable in ("drop", "keep", "drop"):
         DDRGrading(ddr_root, "train", ungradable=ungradable, size=(20, 30)).prepare()
     assert sorted(decoded) == [*small.NAMES["train"], "train-a", "train-b"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_labels_as_other_programs_save_them(ddr_root, encoding):
+    path, before = grades_file(ddr_root), DDRGrading(ddr_root, "train")
+    lines = path.read_text().replace(".jpg", ".JPG").replace(" ", "\t").splitlines()
+    path.write_bytes(("\r\n".join(lines) + "\r\n \r\n").encode(encoding))
+    after = DDRGrading(ddr_root, "train")
+    assert (after.names, after.dr.tolist()) == (before.names, before.dr.tolist())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("007-0004-000.jpg 0\ntr\xe4in-a.jpg 2\n".encode("latin-1"), "0xe4 in line 2"),
+        ("007-0004-000.jpg 0\n".encode("utf-16-le"), "NUL"),
+        ("007-0004-000.jpg \xb2\n".encode(), "line 1"),
+    ],
+)
+def test_labels_in_an_encoding_that_cannot_be_known(ddr_root, content, words):
+    grades_file(ddr_root).write_bytes(content)
+    with pytest.raises(LabelFormatError, match=words):
+        DDRGrading(ddr_root, "train")
+
+
+def test_photograph_with_a_loud_suffix(ddr_root):
+    path = ddr_root / "DR_grading" / "train" / "train-a.jpg"
+    path.rename(path.with_suffix(".JPG"))
+    with pytest.raises(UnexpectedFileError, match=r"rename it to train-a\.jpg"):
+        DDRGrading(ddr_root, "train")

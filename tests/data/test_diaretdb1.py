@@ -149,6 +149,10 @@ def test_ellipse_is_read(tmp_path):
         (xml(marking(SURE.replace("20,40", "20;40"))), "marking 1"),
         (xml(marking(SURE.replace("9</radius>", "</radius>"))), "marking 1"),
         (xml(marking(polygon((1, 1), (5, 5)))), "3 points"),
+        (xml(marking(SURE.replace("20,40", "nan,40"))), "number nan"),
+        (xml(marking(SURE.replace("20,40", "20,1e300"))), "number 1e"),
+        (xml(marking(SURE.replace("<coords2d>20,40</coords2d>", ""))), "marking 1"),
+        (xml(marking(SURE)).replace("UTF-8", "shift_jis"), "not XML"),
         (xml(marking(ELLIPSE.format(x=1, y=1, a=3, b=2, angle="").replace("<angle></angle>", ""))), "marking 1"),
     ],
 )
@@ -178,6 +182,20 @@ def test_list_with_a_fault(v21, text):
     (v21 / "ddb1_v02_01_train_plain.txt").write_text(text)
     with pytest.raises(LabelFormatError, match="ddb1_v02_01_train_plain"):
         DiaRetDB1(v21, "train")
+
+
+def test_lists_that_name_an_image_twice(v21):
+    train, test = (v21 / f"ddb1_v02_01_{split}_plain.txt" for split in ("train", "test"))
+    line, published = train.read_text().splitlines()[0], test.read_text()
+    test.write_text(f"{published}{line}\n")
+    with pytest.raises(LabelFormatError, match="in both splits"):
+        DiaRetDB1(v21, "train")
+    test.write_text(published * 2)
+    with pytest.raises(LabelFormatError, match="two lines for"):
+        DiaRetDB1(v21, "test")
+    test.write_text(published.replace(" groundtruth", " ../groundtruth", 1))
+    with pytest.raises(LabelFormatError):
+        DiaRetDB1(v21, "test")
 
 
 def test_wrong_root_version_split_and_agreement(v21, v11, tmp_path):

@@ -1,5 +1,6 @@
 """The doctor: what it finds, what it says, and its exit code."""
 
+import json
 import shutil
 
 import numpy as np
@@ -177,3 +178,54 @@ def test_diaretdb1(v21, v11):
     assert check(v11).counts["test"].to_dict() == {"photographs": 2, "MA": 0, "HE": 0, "EX": 2, "SE": 0}
     next((v21 / "groundtruth").glob("*")).write_text("")
     assert check(v21).exit_code == 2
+
+
+def save_as_jpeg(path):
+    with Image.open(path) as picture:
+        changed = picture.convert("RGB")
+    changed.save(path, format="JPEG", quality=60)
+
+
+def test_mask_stored_as_jpeg(root):
+    path = small.mask_path(root, "EX", "IDRiD_02")
+    save_as_jpeg(path)
+    report = check(root)
+    assert (report.exit_code, state_of(report, path)) == (2, "altered")
+    assert "background and lesion only" in str(report)
+
+
+def test_what_the_loader_refuses_is_not_usable_in_any_data_set(ddr_root, v11):
+    save_as_jpeg(ddr_root / "lesion_segmentation/train/label/EX/007-0007-000.tif")
+    cut = ddr_root / "DR_grading/valid/valid-a.jpg"
+    cut.write_bytes(cut.read_bytes()[:300])
+    report = check(ddr_root)
+    assert report.exit_code == 2 and len(report.problems) == 2
+    cut = next((v11 / "resources/images/ddb1_fundusimages").glob("*"))
+    cut.write_bytes(cut.read_bytes()[:60])
+    assert check(v11).exit_code == 2
+
+
+def test_many_problems_are_counted(root):
+    for path in root.rglob("*.tif"):
+        path.write_bytes(b"")
+    assert "and 9 more" in str(check(root))  # of 21
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("size", ["a", "b"]),
+        ("size", [0, 72]),
+        ("coordinates_size", 5),
+        ("files", {"/etc/passwd": "0"}),
+        ("files", {"../x": "0"}),
+        ("empty_masks", 7),
+        ("duplicates", [{"first": 1}]),
+    ],
+)
+def test_manifest_with_a_fault(tmp_path, key, value):
+    root = small.write(tmp_path / "copy")
+    path = root / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(LabelFormatError, match=r"manifest\.json"):
+        check(root)

@@ -374,3 +374,21 @@ def test_list_that_misses_what_a_photograph_needs(root):
 def test_photograph_reads_as_pillow_reads_it(root):
     expected = np.asarray(Image.open(small.photograph_path(root, "IDRiD_03")))
     assert np.array_equal(IDRiDSegmentation(root, "train")[2]["image"].permute(1, 2, 0).numpy(), expected)
+
+
+def test_grades_that_a_spreadsheet_saved(tmp_path):
+    root = small.write(tmp_path / "IDRiD")
+    path = root / layout.grades_file("train")
+    text = path.read_text().replace("IDRiD_002,3,2", "IDRiD_002,3.0,2.00")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_bytes((text + "\r\n,,\r\n").encode(encoding))
+        assert IDRiDGrading(root, "train").dr.tolist() == [0, 3, 2, 4]
+    for old, new, words in (
+        (",", ";", "Image name;Retinopathy"),
+        ("3.0", "2.5", "'2.5'"),
+        ("3.0", "9" * 30, "9999"),
+        ("3.0", "\0", "NUL"),
+    ):
+        path.write_text(text.replace(old, new))
+        with pytest.raises(LabelFormatError, match=words):
+            IDRiDGrading(root, "train")

@@ -1,14 +1,24 @@
 """The small copy: complete or not there, the same masks, the same points."""
 
+import errno
+import os
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits
 from fundus_lib.data.doctor import check
-from fundus_lib.data.images import read_image
+from fundus_lib.data.images import image_size, read_image
 from fundus_lib.data.inventory import read_manifest
 from fundus_lib.data.shrink import shrink
-from fundus_lib.errors import ArgumentError, DatasetNotFoundError, MissingFileError, UnreadableImageError
+from fundus_lib.errors import (
+    ArgumentError,
+    DatasetNotFoundError,
+    FileAccessError,
+    MissingFileError,
+    UnreadableImageError,
+)
 from helpers import small_idrid as small
 
 SMALL = (24, 36)
@@ -19,7 +29,7 @@ def root(tmp_path):
     return small.write(tmp_path / "IDRiD")
 
 
-@pytest.mark.parametrize("size", [SMALL, (31, 40)])
+@pytest.mark.parametrize("size", [SMALL, (31, 46)])
 def test_masks_are_those_of_reading_at_that_size(root, tmp_path, size):
     copy = shrink(root, tmp_path / "small", size)
     for split in ("train", "test"):
@@ -88,6 +98,50 @@ def test_nothing_is_enlarged(root, tmp_path):
     for path in (small.photograph_path(root, "IDRiD_01"), small.photograph_path(root, "IDRiD_001", part="grading")):
         assert (copy / path.relative_to(root)).read_bytes() == path.read_bytes()
     assert np.array_equal(IDRiDSegmentation(copy, "train").mask(0)[0], small.box("MA"))
+    assert read_manifest(copy)["size"] == list(small.SIZE)  # that of the images, not the one that was asked for
+    assert "48×72" in str(check(copy))
+
+
+def test_an_image_that_is_smaller_in_one_side_is_copied(root, tmp_path):
+    copy = shrink(root, tmp_path / "small", (48, 73))
+    assert image_size(small.photograph_path(copy, "IDRiD_01")) == small.SIZE
+    assert read_manifest(copy)["size"] == list(small.SIZE)
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"), [((72, 48), "swap"), ((36, 24), "swap"), ((24, 24), "24x16"), ((40, 144), "144x96")]
+)
+def test_nothing_is_distorted(root, tmp_path, size, advice):
+    with pytest.raises(ArgumentError, match=rf"48 high and 72 wide(.|\n)*{advice}"):
+        shrink(root, tmp_path / "small", size)
+    assert left(tmp_path) == ["IDRiD"]
+
+
+def test_smaller_images_of_a_part_are_counted(tmp_path):
+    root = small.write(tmp_path / "IDRiD")
+    for split, names in small.GRADES.items():
+        for name in names:
+            path = small.photograph_path(root, name, split, "grading")
+            Image.open(path).resize((36, 24)).save(path)
+    small.write_manifest(root, "synthetic", size=small.SIZE)
+    copy = shrink(root, tmp_path / "small", (32, 48))
+    assert (read_manifest(copy)["size"], read_manifest(copy)["smaller"]) == ([32, 48], 7)
+    assert "7 photographs are smaller" in str(check(copy))
+
+
+def test_a_target_that_cannot_be_written(root, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileAccessError, match="a file is where a folder is meant"):
+        shrink(root, tmp_path / "file" / "small", SMALL)
+    for number, words in ((errno.ENOSPC, "no room"), (errno.EROFS, "may not")):
+
+        def fail(*_, number=number, **__):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(FileAccessError, match=words):
+            shrink(root, tmp_path / "small", SMALL)
+    assert left(tmp_path) == ["IDRiD", "file"]
 
 
 def test_part_of_the_source(root, tmp_path):
@@ -146,8 +200,6 @@ def test_fault_in_the_source_leaves_nothing(root, tmp_path):
 
 
 def test_masks_have_the_form_of_the_published_ones(root, tmp_path):
-    from PIL import Image
-
     copy = shrink(root, tmp_path / "small", SMALL)
     with Image.open(small.mask_path(copy, "EX", "IDRiD_01")) as picture:
         assert picture.mode == "P"

@@ -1,9 +1,13 @@
 """The summary of a data set, part by part, against counting by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
 from fundus_lib.data import stats, summary
+from fundus_lib.data.inventory import write_manifest
+from fundus_lib.data.synthetic import make_idrid
 from fundus_lib.protocols.lesions import LESION_SIZES
 from helpers import small_idrid as small
 
@@ -36,3 +40,17 @@ def test_mean_colours(root):
     expected = np.mean([train[i]["image"].numpy().mean((1, 2)) for i in range(3)], axis=0)
     assert (red, green, blue) == pytest.approx(expected.tolist(), abs=1e-3)
     assert colours["test"] != colours["train"]
+
+
+def test_small_copy_without_a_lesion_has_a_summary_in_json(tmp_path):
+    root = make_idrid(
+        tmp_path / "IDRiD", size=(96, 144), segmentation=(2, 1), grading=(4, 3), workers=1, progress=False
+    )
+    for path in root.rglob("*_SE.tif"):
+        path.unlink()
+    write_manifest(root, "synthetic", size=(96, 144), coordinates_size=[96, 144])
+    found = json.loads(json.dumps(summary.summarise(root), allow_nan=False))
+    assert found["survival"]["EX"] == {"rows": [], "share": []}
+    assert found["area_percentiles"]["SE"] == [] and len(found["area_percentiles"]["EX"]) == 101
+    assert found["lesions"]["SE"]["ratio"] is None
+    assert found["square_survival"]["SE"]["share"] == [None] * 4

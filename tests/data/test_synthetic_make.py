@@ -1,5 +1,6 @@
 """The data set on disk: IDRiD's layout with its quirks, read back by the real loaders; atomic; the same bytes again."""
 
+import errno
 import hashlib
 import json
 
@@ -9,7 +10,7 @@ from PIL import Image
 
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits
 from fundus_lib.data.synthetic import draw, make, make_idrid
-from fundus_lib.errors import ArgumentError
+from fundus_lib.errors import ArgumentError, FileAccessError, FundusError
 
 TINY = {"size": (64, 96), "seed": 5, "segmentation": (2, 1), "grading": (7, 4), "progress": False}
 
@@ -127,12 +128,19 @@ def test_the_same_bytes_with_one_process_and_with_two(tmp_path):
 
 def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
-        raise OSError("no space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(make, "_write_labels", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(FileAccessError, match="no room"):
         make_idrid(tmp_path / "IDRiD", workers=1, **TINY)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for target, words in (("file", "a file, not a folder"), ("file/IDRiD", "a file is where a folder is meant")):
+        with pytest.raises(FundusError, match=words):
+            make_idrid(tmp_path / target, workers=1, **TINY)
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):

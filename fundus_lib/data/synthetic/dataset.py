@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from fundus_lib.checks import check_index
 from fundus_lib.data.sample import LESIONS, Sample, Size
 from fundus_lib.data.synthetic.fundus import Fundus, draw
 from fundus_lib.data.synthetic.patient import JOINT_GRADES, Population
@@ -96,11 +97,10 @@ class SyntheticFundus(Dataset[Sample]):
         """Draw image `index` with its ground truth: lesions, vessels, distractors, landmarks.
 
         Raises:
-            IndexError: There is no such image.
+            ArgumentError: The index is no integer.
+            ImageIndexError: There is no such image.
         """
-        if not -self.n <= index < self.n:
-            raise IndexError(f"image {index} of {self.n}")
-        return draw(self.seed, index % self.n, self.size, self.population)
+        return draw(self.seed, check_index("SyntheticFundus", index, self.n), self.size, self.population)
 
     def __getitem__(self, index: int) -> Sample:
         fundus = self.draw(index)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -15,6 +13,7 @@ from tqdm import tqdm
 
 from fundus_lib.data import layout
 from fundus_lib.data.inventory import write_manifest
+from fundus_lib.data.new_folder import new_folder
 from fundus_lib.data.sample import FIRST_TRAINING_SEED, Size
 from fundus_lib.data.synthetic.files import Row, write_centres, write_grades
 from fundus_lib.data.synthetic.patient import Population, choose_grades
@@ -65,16 +64,8 @@ def make_idrid(
 
     Raises:
         ArgumentError: The folder is not empty, a number or the size is too small, or the seed is out of range.
+        FileAccessError: It cannot be written: no permission, no room, a file where a folder is meant.
     """
-    target = Path(root)
-    if target.exists() and any(target.iterdir()):
-        raise ArgumentError(
-            target,
-            "the folder is not empty",
-            found=layout.describe_folder(target),
-            expected="no such folder, or an empty one",
-            remedy="delete it or choose another one",
-        )
     if min(*segmentation, *grading) < 1 or min(size) < 32:
         raise ArgumentError(
             "make_idrid",
@@ -91,17 +82,9 @@ def make_idrid(
             expected=f"from 0 to below {FIRST_TRAINING_SEED}, so that no run trains on the test images",
             remedy="choose a smaller seed",
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial_root = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        _fill(partial_root, size, seed, segmentation, grading, workers, progress)
-        partial_root.chmod(0o755)
-        if target.exists():
-            target.rmdir()
-        partial_root.rename(target)
-    finally:
-        shutil.rmtree(partial_root, ignore_errors=True)
-    return target
+    with new_folder(Path(root)) as work:
+        _fill(work, size, seed, segmentation, grading, workers, progress)
+    return Path(root)
 
 
 def _fill(
