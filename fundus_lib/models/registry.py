@@ -22,6 +22,7 @@ _CLASSES = {
     "spnet": "fundus_lib.models.spnet:SPNet",
     "sunet": "fundus_lib.models.sunet:SUNet",
     "unet": "fundus_lib.models.unet:UNet",
+    "unetpp": "fundus_lib.models.unetpp:UNetPP",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its model is first created."""
 

@@ -7,7 +7,7 @@ results added. So a network can be stopped after any part and continued from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -42,16 +42,30 @@ class Staged(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(parts)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, keep: Collection[str] = ()) -> dict[str, Tensor]:
         """Logits of every lesion at every pixel.
 
         Args:
             images: float (B, 3, H, W), normalised; any height and width.
+            keep: Names of further :data:`Features` to return. The U-Nets have ``"features"`` (B, C, H, W), the map
+                that the last convolution turns into logits.
 
         Returns:
-            ``{"logits": float (B, L, H, W)}`` and what the class documents, at the size of the images.
+            ``{"logits": float (B, L, H, W)}`` and what the class documents, at the images' size, and what is kept.
+
+        Raises:
+            ArgumentError: A name in ``keep`` is none of this network's.
         """
-        return select_outputs(run_parts(self.parts, init_features(images)))
+        features = run_parts(self.parts, init_features(images))
+        if missing := sorted(set(keep) - set(features)):
+            raise ArgumentError(
+                f"{type(self).__name__}.forward",
+                "this network has no such features to keep",
+                found=f"keep={tuple(keep)!r}, of which {', '.join(map(repr, missing))} do not exist",
+                expected=f"names among {', '.join(map(repr, features))}",
+                remedy="correct the name, or choose a network that has it",
+            )
+        return select_outputs(features) | {name: features[name] for name in keep}
 
 
 class BackbonePart(nn.Module):

@@ -40,14 +40,7 @@ class UNet(Staged):
     shared_until: ClassVar[Mapping[str, str]] = {"code": "encoder", "text": "encoder"}
 
     def __init__(self, lesions: int = 1, width: int = 12, depth: int = 4, prior: float = 0.01):
-        if lesions < 1 or width < 1 or depth < 0 or not 0 < prior < 1:
-            raise ArgumentError(
-                "UNet",
-                "a setting is out of range",
-                found=f"lesions={lesions}, width={width}, depth={depth}, prior={prior}",
-                expected="lesions ≥ 1, width ≥ 1, depth ≥ 0, 0 < prior < 1",
-                remedy="correct the setting; the defaults are a good start",
-            )
+        check_unet("UNet", lesions, width, depth, prior)
         widths = [width * 2**level for level in range(depth + 1)]
         super().__init__({"encoder": Encoder(widths), "decoder": Decoder(widths), "head": Head(width, lesions, prior)})
 
@@ -57,11 +50,14 @@ class Encoder(nn.Module):
 
     Args:
         widths: Channels at each level, from full resolution down.
+        bias: As of :func:`build_double_convolution`.
     """
 
-    def __init__(self, widths: list[int]):
+    def __init__(self, widths: list[int], bias: bool = False):
         super().__init__()
-        self.blocks = nn.ModuleList(build_double_convolution(before, here) for before, here in pairwise([3, *widths]))
+        self.blocks = nn.ModuleList(
+            build_double_convolution(before, here, bias) for before, here in pairwise([3, *widths])
+        )
 
     def forward(self, features: Features) -> Features:
         """Add ``"level0"``, ``"level1"``, … (B, widths[k], H'/2^k, W'/2^k); the lowest of them becomes ``"x"``."""
@@ -112,18 +108,48 @@ class Head(nn.Module):
         nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
 
     def forward(self, features: Features) -> Features:
-        """Add ``"logits"`` (B, L, H, W)."""
+        """Add ``"logits"`` (B, L, H, W) and ``"features"`` (B, width, H, W), from which they are computed."""
         height, width = features["images"].shape[-2:]
-        return features | {"logits": self.layer(features["x"])[..., :height, :width]}
+        x = features["x"]
+        return features | {"features": x[..., :height, :width], "logits": self.layer(x)[..., :height, :width]}
 
 
-def build_double_convolution(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Twice convolution, batch normalisation, ReLU: (B, channels_in, H, W) to (B, channels_out, H, W)."""
+def build_double_convolution(channels_in: int, channels_out: int, bias: bool = False) -> nn.Sequential:
+    """Twice convolution, batch normalisation, ReLU: (B, channels_in, H, W) to (B, channels_out, H, W).
+
+    Args:
+        channels_in: Input channels.
+        channels_out: Output channels.
+        bias: Whether the convolutions have a bias. The normalisation takes it away again; it counts as a parameter.
+    """
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=bias),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
-        nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1, bias=bias),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
+
+
+def check_unet(where: str, lesions: int, width: int, depth: int, prior: float) -> None:
+    """Refuse settings that no network of this kind can have.
+
+    Args:
+        where: Name of the model.
+        lesions: Number of output channels.
+        width: Channels at full resolution.
+        depth: How often the resolution is halved.
+        prior: Probability that a newly initialised network predicts.
+
+    Raises:
+        ArgumentError: One of them is out of range.
+    """
+    if lesions < 1 or width < 1 or depth < 0 or not 0 < prior < 1:
+        raise ArgumentError(
+            where,
+            "a setting is out of range",
+            found=f"lesions={lesions}, width={width}, depth={depth}, prior={prior}",
+            expected="lesions ≥ 1, width ≥ 1, depth ≥ 0, 0 < prior < 1",
+            remedy="correct the setting; the defaults are a good start",
+        )

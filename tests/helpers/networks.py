@@ -13,6 +13,7 @@ SMALL = {
     "lwenet": {"width": 8},
     "pspnet": {"width": 4},
     "spnet": {"width": 4},
+    "unetpp": {"width": 4, "depth": 2},
 }
 """Every network made of parts, with settings that make it small."""
 
@@ -25,6 +26,7 @@ PARAMETERS = {
     "lwenet": 1_961_045,
     "pspnet": 51_426_754,
     "spnet": 47_723_394,
+    "unetpp": 9_163_329,
 }
 
 AUX = {"deeplabv3", "dnl", "pspnet", "spnet"}
