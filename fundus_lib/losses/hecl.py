@@ -93,7 +93,9 @@ class HECLCriterion(nn.Module):
         self.loss = create_loss(loss, **loss_args or {})
         self.terms = tuple(check_choice(where, "terms", term, TERMS) for term in terms)
         self.alpha = check_setting(where, "alpha", alpha, 0)
-        self.contrast = create_loss(check_choice(where, "contrast", contrast, ("supcon", "ntxent")), temperature=temperature)
+        self.contrast = create_loss(
+            check_choice(where, "contrast", contrast, ("supcon", "ntxent")), temperature=temperature
+        )
         self.grid = int(check_setting(where, "grid", grid, 1))
         self.dense = check_setting(where, "dense", dense, 0, 1)
         self.extremes = None if extremes is None else int(check_setting(where, "extremes", extremes, 1))
@@ -104,7 +106,7 @@ class HECLCriterion(nn.Module):
         self.borders = check_choice(where, "borders", borders, BORDERS)
         self.strip = check_choice(where, "strip", strip, STRIPS)
         self.undefined = check_choice(where, "undefined", undefined, ("skip", "nan"))
-        self.keep = (feature,) if self.terms else ()
+        self.keep: tuple[str, ...] = (feature,) if self.terms else ()
 
     def forward(
         self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], progress: float = 0.0
@@ -247,9 +249,7 @@ class HECLCriterion(nn.Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
-def dilate(
-    mask: Tensor, times: int, walls: tuple[Tensor, Tensor] | None = None, outside: bool = False
-) -> list[Tensor]:
+def dilate(mask: Tensor, times: int, walls: tuple[Tensor, Tensor] | None = None, outside: bool = False) -> list[Tensor]:
     """A mask, and what it is after each of so many dilations with a cross of 3×3.
 
     Args:
