@@ -152,13 +152,13 @@ class HECLCriterion(nn.Module):
         density = self.measure_density(lesion)
         dense = density >= self.dense
         contours = self.find_contours(lesion, dense) if "edge" in self.terms else None
-        patches, edges = self.pool(features, contours)
+        patches, edges, lines = self.pool(features, contours)
         terms: dict[str, Tensor] = {}
         if "density" in self.terms:
             found = self.contrast(patches.flatten(0, 2), dense.flatten(), self.choose_patches(density.flatten()))
             terms["density"] = self.unless(found, ~dense.any())
         if contours is not None:
-            there = contours.flatten(2).any(2)  # (B, 2)
+            there = lines > 0  # (B, 2)
             inner = torch.arange(2, device=there.device).expand_as(there)
             found = self.contrast(edges.flatten(0, 1), inner.flatten(), there.flatten())
             terms["edge"] = self.unless(found, ~there.all())
@@ -193,17 +193,21 @@ class HECLCriterion(nn.Module):
         """
         rows, columns = (self.number(side, lesion.device) for side in lesion.shape[1:])
         erosions, dilations = (max(counts) for counts in zip(*self.contours, strict=True))
-        walls = None if self.borders == "seamless" else (rows, columns)
+        walls = None
+        if self.borders != "seamless":
+            walls = tuple(self.find_walls(side, lesion.device) for side in lesion.shape[1:])
         eroded = dilate(~lesion, erosions, walls, outside=self.borders == "edge")  # the background grows
         dilated = dilate(lesion, dilations, walls)
-        own = F.pad(dense, (0, 1, 0, 1))[:, rows[:, None], columns]  # (B, H, W)
+        own = F.pad(dense, (0, 1, 0, 1)).index_select(2, columns).index_select(1, rows)  # (B, H, W)
         of_dense, of_sparse = self.contours
         inner = lesion & torch.where(own, eroded[of_dense[0]], eroded[of_sparse[0]])
-        outer = ~lesion & torch.where(own, dilated[of_dense[1]], dilated[of_sparse[1]])
-        covered = (rows < self.grid)[:, None] & (columns < self.grid)
-        return torch.stack([inner, outer], dim=1) & covered
+        outer = torch.where(own, dilated[of_dense[1]], dilated[of_sparse[1]]) & ~lesion
+        if self.strip == "left out":
+            covered = (rows < self.grid)[:, None] & (columns < self.grid)
+            inner, outer = inner & covered, outer & covered
+        return torch.stack([inner, outer], dim=2).transpose(1, 2)  # as `pool` reads them
 
-    def pool(self, features: Tensor, contours: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pool(self, features: Tensor, contours: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Mean features of patches and of contours, in one pass over the feature map.
 
         Args:
@@ -211,7 +215,7 @@ class HECLCriterion(nn.Module):
             contours: bool (B, 2, H, W), or None.
 
         Returns:
-            (B, n, n, C), and (B, 2, C), zero for a contour without pixels.
+            (B, n, n, C); (B, 2, C), zero for a contour without pixels; and their pixels (B, 2).
         """
         values = wide(features).permute(0, 2, 3, 1)  # (B, h, w, C)
         images, height, width, channels = values.shape
@@ -229,8 +233,9 @@ class HECLCriterion(nn.Module):
             sums = weights.reshape(images * height, -1, width) @ values.reshape(images * height, width, channels)
             sums = sums.view(images, height, -1, channels)
             patches = torch.einsum("ny,bykc->bnkc", rows, sums[:, :, : self.grid])
-        lines = weights[:, :, self.grid :].sum((1, 3))[..., None].clamp(min=torch.finfo(values.dtype).tiny)
-        return patches / (rows.sum(1)[:, None] * columns.sum(1))[..., None], sums[:, :, self.grid :].sum(1) / lines
+        lines = weights[:, :, self.grid :].sum((1, 3))  # (B, 2)
+        edges = sums[:, :, self.grid :].sum(1) / lines[..., None].clamp(min=torch.finfo(values.dtype).tiny)
+        return patches / (rows.sum(1)[:, None] * columns.sum(1))[..., None], edges, lines
 
     def number(self, side: int, device: torch.device) -> Tensor:
         """The patch of each row or column, int64 (side,); n for those outside any."""
@@ -238,6 +243,13 @@ class HECLCriterion(nn.Module):
         if self.strip == "covered":
             return ((place + 1) * self.grid - 1) // side
         return (place // (side // self.grid)).clamp(max=self.grid)
+
+    def find_walls(self, side: int, device: torch.device) -> Tensor:
+        """First rows or columns of all patches but the first, and of what is outside any."""
+        if self.strip == "covered":
+            return torch.arange(1, self.grid, device=device) * side // self.grid
+        size = side // self.grid
+        return torch.arange(size, min(side, self.grid * size + 1), size, device=device)
 
     def assign(self, side: int, like: Tensor) -> Tensor:
         """Which rows or columns belong to each patch, bool (n, side)."""
@@ -249,13 +261,13 @@ class HECLCriterion(nn.Module):
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
-def dilate(mask: Tensor, times: int, walls: tuple[Tensor, Tensor] | None = None, outside: bool = False) -> list[Tensor]:
+def dilate(mask: Tensor, times: int, walls: Sequence[Tensor] | None = None, outside: bool = False) -> list[Tensor]:
     """A mask, and what it is after each of so many dilations with a cross of 3×3.
 
     Args:
         mask: bool (B, H, W).
         times: How many.
-        walls: Patch of each row (H,) and of each column (W,): nothing grows from one patch into another.
+        walls: Rows and columns, int64, where patches begin: nothing grows from one patch into another.
         outside: Whether the mask grows into each patch from all around it.
     """
     found = [mask]
@@ -263,15 +275,13 @@ def dilate(mask: Tensor, times: int, walls: tuple[Tensor, Tensor] | None = None,
         before, mask = mask, mask.clone()
         for axis in (1, 2):
             length = mask.shape[axis] - 1
-            for start in (1, 0):
-                grown = before.narrow(axis, 1 - start, length)
-                if walls is not None:
-                    patches = walls[axis - 1]
-                    wall = (patches[1:] != patches[:-1]).view(-1, 1) if axis == 1 else patches[1:] != patches[:-1]
-                    grown = grown | wall if outside else grown & ~wall
-                mask.narrow(axis, start, length).bitwise_or_(grown)
-            if outside:
-                mask.select(axis, 0).fill_(True)
-                mask.select(axis, length).fill_(True)
+            for start in (1, 0):  # from the row above, from the row below
+                wall = None if walls is None else walls[axis - 1] - 1 + start
+                kept = None if wall is None else mask.index_select(axis, wall)
+                mask.narrow(axis, start, length).bitwise_or_(before.narrow(axis, 1 - start, length))
+                if outside:
+                    mask.select(axis, 0 if start else length).fill_(True)
+                if wall is not None and kept is not None:
+                    mask.index_copy_(axis, wall, torch.ones_like(kept) if outside else kept)
         found.append(mask)
     return found

@@ -56,7 +56,7 @@ class ImageMeans(AtTrainingSize):
         masks = f" Images are their middle columns padded to a square; masks {self.recipe.masks}."
         place = masks if self.recipe.square else ""
         return (
-            f"{super().describe(weights)}{place if self.recipe.square else ''} …_mean: means over images of the scores at probability {THRESHOLD}, "
+            f"{super().describe(weights)}{place} …_mean: means over images of the scores at probability {THRESHOLD}, "
             f"of the middle columns padded to a square and brought to {SIDE}×{SIDE} (probabilities by area averaging, "
             "masks: see above, or lesion: at least half of a pixel); images for which a score is undefined do not "
             "count. auc_255: area under the ROC curve, pooled, of 255 thresholds without the end point, there. "

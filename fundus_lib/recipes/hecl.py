@@ -140,7 +140,7 @@ TABLE_1 = table(
 AS_PUBLISHED = table("code", UNETPP, UNETPP.replace(row="unetpp_hecl", criterion=CODE), **AS_CODE)
 """UNet++ without and with both terms as the authors' code trains and tests it."""
 
-SMALL_BASE = HECLRecipe(paper="hecl", table="small", row="unetpp", model_args={"width": 8}, epochs=20)
+SMALL_BASE = HECLRecipe(paper="hecl", table="small", row="unetpp", model_args={"width": 8}, batch=6)
 """The regime of the first segmenter: crops of 256² at 640×960, one-cycle AdamW, minutes of one core."""
 
 SMALL_UNET = SMALL_BASE.replace(row="unet", model="unet", model_args={})
