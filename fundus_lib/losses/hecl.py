@@ -200,8 +200,8 @@ class HECLCriterion(nn.Module):
         dilated = dilate(lesion, dilations, walls)
         own = F.pad(dense, (0, 1, 0, 1)).index_select(2, columns).index_select(1, rows)  # (B, H, W)
         of_dense, of_sparse = self.contours
-        inner = lesion & torch.where(own, eroded[of_dense[0]], eroded[of_sparse[0]])
-        outer = torch.where(own, dilated[of_dense[1]], dilated[of_sparse[1]]) & ~lesion
+        inner = ((eroded[of_dense[0]] & own) | (eroded[of_sparse[0]] & ~own)) & lesion  # much faster than `where`
+        outer = ((dilated[of_dense[1]] & own) | (dilated[of_sparse[1]] & ~own)) & ~lesion
         if self.strip == "left out":
             covered = (rows < self.grid)[:, None] & (columns < self.grid)
             inner, outer = inner & covered, outer & covered
