@@ -48,7 +48,7 @@ class Staged(nn.Module):
         Args:
             images: float (B, 3, H, W), normalised; any height and width.
             keep: Names of further :data:`Features` to return. The U-Nets have ``"features"`` (B, C, H, W), the map
-                that the last convolution turns into logits.
+                that the last convolution turns into logits, cropped to the images.
 
         Returns:
             ``{"logits": float (B, L, H, W)}`` and what the class documents, at the images' size, and what is kept.
@@ -74,16 +74,19 @@ class BackbonePart(nn.Module):
     Args:
         module: (B, C, h, w) to (B, C', h', w').
         keep: Name under which its result stays available to later parts.
+        multiple: Continue the map until its sides are multiples of this number, before the module is applied.
     """
 
-    def __init__(self, module: nn.Module, keep: str = ""):
+    def __init__(self, module: nn.Module, keep: str = "", multiple: int = 1):
         super().__init__()
         self.module = module
         self.keep = keep
+        self.multiple = multiple
 
     def forward(self, features: Features) -> Features:
         """Replace ``"x"``."""
-        x = self.module(features["x"])
+        x = features["x"] if self.multiple == 1 else pad_to_multiple(features["x"], self.multiple)
+        x = self.module(x)
         return features | {"x": x} | ({self.keep: x} if self.keep else {})
 
 
@@ -129,6 +132,12 @@ def select_outputs(features: Features) -> dict[str, Tensor]:
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     """Resize a feature map to the height and width of another, bilinearly with aligned corners."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Continue images to the right and below until their sides are multiples of a number, by repeating their edge."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def check_counts(where: str, **counts: int) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.models.staged import Features, Staged
+from fundus_lib.models.staged import Features, Staged, pad_to_multiple
 
 
 class UNet(Staged):
@@ -40,7 +40,7 @@ class UNet(Staged):
     shared_until: ClassVar[Mapping[str, str]] = {"code": "encoder", "text": "encoder"}
 
     def __init__(self, lesions: int = 1, width: int = 12, depth: int = 4, prior: float = 0.01):
-        check_unet("UNet", lesions, width, depth, prior)
+        check_unet("UNet", lesions, width, depth)
         widths = [width * 2**level for level in range(depth + 1)]
         super().__init__({"encoder": Encoder(widths), "decoder": Decoder(widths), "head": Head(width, lesions, prior)})
 
@@ -61,9 +61,7 @@ class Encoder(nn.Module):
 
     def forward(self, features: Features) -> Features:
         """Add ``"level0"``, ``"level1"``, … (B, widths[k], H'/2^k, W'/2^k); the lowest of them becomes ``"x"``."""
-        height, width = features["x"].shape[-2:]
-        multiple = 2 ** (len(self.blocks) - 1)
-        x = F.pad(features["x"], (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        x = pad_to_multiple(features["x"], 2 ** (len(self.blocks) - 1))
         levels: Features = {}
         for level, block in enumerate(self.blocks):
             x = block(F.max_pool2d(x, 2) if level else x)
@@ -100,11 +98,23 @@ class Head(nn.Module):
         width: Channels at full resolution.
         lesions: Number of output channels L.
         prior: As of :class:`UNet`.
+        kernel: Side of the convolution, odd.
+
+    Raises:
+        ArgumentError: The prior is no probability between 0 and 1.
     """
 
-    def __init__(self, width: int, lesions: int, prior: float):
+    def __init__(self, width: int, lesions: int, prior: float, kernel: int = 1):
         super().__init__()
-        self.layer = nn.Conv2d(width, lesions, kernel_size=1)
+        if not 0 < prior < 1:
+            raise ArgumentError(
+                "prior",
+                "no network can start with this prediction",
+                found=f"prior={prior}",
+                expected="0 < prior < 1",
+                remedy="0.01 is about the share of lesion pixels; 0.5 is how networks are usually started",
+            )
+        self.layer = nn.Conv2d(width, lesions, kernel_size=kernel, padding=kernel // 2)
         nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
 
     def forward(self, features: Features) -> Features:
@@ -132,7 +142,7 @@ def build_double_convolution(channels_in: int, channels_out: int, bias: bool = F
     )
 
 
-def check_unet(where: str, lesions: int, width: int, depth: int, prior: float) -> None:
+def check_unet(where: str, lesions: int, width: int, depth: int, narrowest: int = 1) -> None:
     """Refuse settings that no network of this kind can have.
 
     Args:
@@ -140,16 +150,16 @@ def check_unet(where: str, lesions: int, width: int, depth: int, prior: float) -
         lesions: Number of output channels.
         width: Channels at full resolution.
         depth: How often the resolution is halved.
-        prior: Probability that a newly initialised network predicts.
+        narrowest: The smallest width that is possible.
 
     Raises:
         ArgumentError: One of them is out of range.
     """
-    if lesions < 1 or width < 1 or depth < 0 or not 0 < prior < 1:
+    if lesions < 1 or width < narrowest or depth < 0:
         raise ArgumentError(
             where,
             "a setting is out of range",
-            found=f"lesions={lesions}, width={width}, depth={depth}, prior={prior}",
-            expected="lesions ≥ 1, width ≥ 1, depth ≥ 0, 0 < prior < 1",
+            found=f"lesions={lesions}, width={width}, depth={depth}",
+            expected=f"lesions ≥ 1, width ≥ {narrowest}, depth ≥ 0",
             remedy="correct the setting; the defaults are a good start",
         )

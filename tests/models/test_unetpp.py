@@ -1,4 +1,4 @@
-"""UNet++'s nodes, one by one; and the penultimate feature map that it and the U-Net give."""
+"""UNet++'s nodes, one by one."""
 
 import pytest
 import torch
@@ -35,31 +35,16 @@ def test_nodes_one_by_one(depth):
 
 
 def test_parameters_of_a_small_one_by_hand():
-    double = lambda before, here: 9 * here * (before + here) + 6 * here  # noqa: E731
+    def double(before, here):
+        return 9 * here * (before + here) + 6 * here
+
     expected = double(3, 4) + double(4, 8) + double(4 + 8, 4) + 2 * (4 + 1)
     assert count_parameters("unetpp", width=4, depth=1, lesions=2) == expected
 
 
-@pytest.mark.parametrize("name", ["unet", "unetpp"])
-def test_the_penultimate_map_is_what_the_head_sees(name):
-    model = create_model(name, width=4, depth=2, lesions=2).eval()
-    images = torch.randn(2, 3, 33, 47)
-    output = model(images, keep=("features",))
-    assert set(output) == {"logits", "features"} and output["features"].shape == (2, 4, 33, 47)
-    assert output["features"].min() >= 0
-    torch.testing.assert_close(model.parts["head"].layer(output["features"]), output["logits"])
-    assert set(model(images)) == {"logits"}
-
-
-@pytest.mark.parametrize("name", ["unet", "hed"])
-def test_features_that_a_network_lacks_are_refused(name):
-    with pytest.raises(ArgumentError, match="'penultimate' do not exist"):
-        create_model(name, width=4)(torch.randn(1, 3, 32, 32), keep=("penultimate",))
-
-
 @pytest.mark.parametrize("settings", [{"width": 0}, {"depth": -1}, {"prior": 1.0}])
 def test_impossible_settings_are_refused(settings):
-    with pytest.raises(ArgumentError, match=f"UNetPP(.|\n)*{next(iter(settings))}"):
+    with pytest.raises(ArgumentError, match=next(iter(settings))):
         create_model("unetpp", **settings)
 
 
