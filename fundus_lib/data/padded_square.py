@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 
 from fundus_lib.data.sample import Size
+from fundus_lib.errors import ArgumentError
 
 FIRST, WIDTH, FULL = 200, 3600, 4288
 """Of an image of 4288 columns the 3600 from column 200 on; of a smaller one the same part."""
@@ -38,9 +39,21 @@ def read_size(side: int, size: Size) -> Size:
 
 
 def make_square(pixels: Tensor) -> Tensor:
-    """The middle columns, with black above and below: (…, H, W) to (…, S, S)."""
+    """The middle columns, with black above and below: (…, H, W) to (…, S, S).
+
+    Raises:
+        ArgumentError: They are higher than wide.
+    """
     middle = cut_columns(pixels)
     height, side = middle.shape[-2:]
+    if height > side:
+        raise ArgumentError(
+            "make_square",
+            "the middle columns are higher than wide",
+            found=f"{height}×{side} of {height}×{pixels.shape[-1]}",
+            expected="images of IDRiD's shape, 3:2",
+            remedy="recipe.replace(square=0), which takes whole images as they are",
+        )
     return F.pad(middle, (0, 0, (side - height) // 2, side - height - (side - height) // 2))
 
 

@@ -62,7 +62,13 @@ class HECLRecipe(SegmentationRecipe):
         return {}
 
 
-NARROW: dict[str, dict[str, Any]] = {"unet": {"width": 4, "depth": 2}, "unetpp": {"width": 4, "depth": 2}}
+NARROW: dict[str, dict[str, Any]] = {
+    **{name: {"width": 4, "depth": 2} for name in ("unet", "unetpp", "attentionunet", "resunet")},
+    "cenet": {"backbone": "resnet18"},
+    "deeplabv3plus": {"encoder": "resnet18"},
+    "hed": {"width": 8},
+    "hdenseunet": {"width": 4, "blocks": (2, 2, 2, 2)},
+}
 """What makes a network small."""
 
 BOTH: dict[str, Any] = {"terms": ("density", "edge")}

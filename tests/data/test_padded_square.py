@@ -1,9 +1,11 @@
 """IDRiD's middle columns and the square around them: by hand, and there and back."""
 
 import numpy as np
+import pytest
 import torch
 
 from fundus_lib.data.padded_square import cut_columns, make_square, put_back, read_size
+from fundus_lib.errors import ArgumentError
 
 
 def test_the_papers_sizes():
@@ -19,6 +21,8 @@ def test_the_square_holds_the_middle_and_black_around_it():
     image = torch.arange(1, 1 + 20 * 30, dtype=torch.int64).view(1, 20, 30)
     square = make_square(image)
     assert square.shape == (1, 25, 25)
+    with pytest.raises(ArgumentError, match="higher than wide"):
+        make_square(image.transpose(1, 2))
     assert torch.equal(square[:, 2:22], image[..., 1:26]) and not square[:, :2].any() and not square[:, 22:].any()
 
 
@@ -35,4 +39,4 @@ def test_there_and_back_nothing_moves():
         step[:, 60:] = 1000
         half = make_square(torch.from_numpy(step[::2, ::2].astype(np.float32))).numpy().astype(dtype)
         large = put_back(half, (80, 120))
-        assert large.dtype == dtype and (large[:, 6:58] == 0).all() and (large[:, 62:104] == 1000).all()
+        assert large.dtype == dtype and (large[:, :58] == 0).all() and (large[4:-4, 62:104] == 1000).all()
