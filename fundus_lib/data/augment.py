@@ -98,8 +98,8 @@ def scale_brightness_and_contrast(images: Tensor, amount: float) -> Tensor:
         1 + amount * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1) for _ in range(2)
     )
     bright = (images * brightness).clamp(0, 1)
-    grey = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
-    mean = (bright.mean((2, 3), keepdim=True) * grey).sum(1, keepdim=True)
+    channels = bright.mean((2, 3), keepdim=True).unbind(1)  # (B, 1, 1) each
+    mean = torch.stack([share * channel for share, channel in zip(GREY, channels, strict=True)]).sum(0)[:, None]
     return (mean + contrast * (bright - mean)).clamp(0, 1)
 
 
