@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,32 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision import tv_tensors
 
+from fundus_lib.data.base import Item
+from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.images import Pixels, image_size, inflate_mask, read_image, read_mask, resize_image, resize_mask
 from fundus_lib.data.sample import Size
 from fundus_lib.errors import ArgumentError
 
 FIRST, WIDTH, FULL = 200, 3600, 4288
 """Of an image of 4288 columns the 3600 from column 200 on; of a smaller one the same part."""
 
-Array = TypeVar("Array", Tensor, NDArray[Any])
 
-
-def cut_columns(pixels: Array) -> Array:
+def cut_columns(pixels: Tensor) -> Tensor:
     """The middle columns of an image or a mask (…, H, W)."""
     first, width = (round(part * pixels.shape[-1] / FULL) for part in (FIRST, WIDTH))
     return pixels[..., first : first + width]
-
-
-def read_size(side: int, size: Size) -> Size:
-    """(height, width) at which to read images, such that their middle columns are as many as a square's side.
-
-    Args:
-        side: That of the square.
-        size: (height, width) of the images in any unit.
-    """
-    width = round(side * FULL / WIDTH)
-    return round(width * size[0] / size[1]), width
 
 
 def make_square(pixels: Tensor) -> Tensor:
@@ -57,16 +48,6 @@ def make_square(pixels: Tensor) -> Tensor:
     return F.pad(middle, (0, 0, (side - height) // 2, side - height - (side - height) // 2))
 
 
-def transform_square(sample: dict[str, Any]) -> dict[str, Any]:
-    """The square of all images and masks of a sample."""
-    return _transform(sample, make_square)
-
-
-def transform_columns(sample: dict[str, Any]) -> dict[str, Any]:
-    """The middle columns of all images and masks of a sample."""
-    return _transform(sample, cut_columns)
-
-
 def put_back(square: NDArray[Any], size: Size) -> NDArray[Any]:
     """A map of the square (S, S) as one of the whole image (H, W), bilinearly resized, 0 outside the square."""
     first, width = (round(part * size[1] / FULL) for part in (FIRST, WIDTH))
@@ -77,8 +58,32 @@ def put_back(square: NDArray[Any], size: Size) -> NDArray[Any]:
     return whole
 
 
-def _transform(sample: dict[str, Any], cut: Any) -> dict[str, Any]:
-    return {
-        name: cut(part.as_subclass(torch.Tensor)).contiguous() if isinstance(part, tv_tensors.TVTensor) else part
-        for name, part in sample.items()
-    }
+class MiddleColumns(IDRiDSegmentation):
+    """IDRiD's images and masks, cut at their size on disk and then resized.
+
+    Args:
+        root: See :class:`~fundus_lib.data.idrid.IDRiDSegmentation`, as for `split` and `lesions`.
+        size: (height, width) to which the middle columns are resized; of `square` both its side.
+        square: Fill up to a square first.
+        inflate: Resize masks by :func:`~fundus_lib.data.images.inflate_mask`.
+    """
+
+    def __init__(
+        self, root: Path, split: str, *, lesions: Sequence[str], size: Size, square: bool = False, inflate: bool = False
+    ):
+        self._cut = make_square if square else cut_columns
+        self._resize_mask = inflate_mask if inflate else resize_mask
+        self.title = f"IDRiD {'square' if square else 'middle'}{' inflated' * inflate}"
+        super().__init__(root, split, lesions=lesions, size=size)
+
+    def _decode_image(self, item: Item) -> Pixels:
+        pixels = self._cut(torch.from_numpy(read_image(item.image)).permute(2, 0, 1))
+        small = resize_image(pixels.permute(1, 2, 0).contiguous().numpy(), self._size_of(item))
+        return np.ascontiguousarray(small.transpose(2, 0, 1))
+
+    def _decode_mask(self, item: Item, lesion: str) -> Pixels:
+        if lesion not in item.masks:
+            return np.zeros(self._size_of(item), np.uint8)
+        path = item.masks[lesion]
+        mask = read_mask(path, image_size=image_size(item.image), may_be_empty=self._may_be_empty(path))
+        return self._resize_mask(self._cut(torch.from_numpy(mask)).contiguous().numpy(), self._size_of(item))

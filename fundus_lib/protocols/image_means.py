@@ -20,7 +20,7 @@ from fundus_lib.data.padded_square import make_square, put_back
 from fundus_lib.metrics import average_precision, image_mean, pixel_counts, roc_auc
 from fundus_lib.processes import gather_all, process_rank
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size, store
+from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size, resize_prediction, store
 from fundus_lib.protocols.lesions import THRESHOLD, AtTrainingSize, predict_all, score_quickly
 
 if TYPE_CHECKING:
@@ -96,18 +96,24 @@ class ImageMeans(AtTrainingSize):
         """Probabilities and masks of all images in the padded square: float (N, L, 512, 512) and uint8 likewise."""
         rank, processes = process_rank()
         resize = resize_mask if self.recipe.masks == "half" else inflate_mask
-        found = {}
+        found: dict[int, list[NDArray[Any]]] = {}
         for index in range(rank, len(self.test), processes):
             reader = self.test.full_masks[index]
             assert reader is not None, "images with masks are tested on"
-            mask = make_square(torch.from_numpy(np.ascontiguousarray(reader()))).numpy()
-            found[index] = np.stack([resize(channel, (SIDE, SIDE)) for channel in mask])
-        masks = {index: mask for part in gather_all(found) for index, mask in part.items()}
-        seen = [logit.sigmoid() if self.recipe.square else make_square(logit.sigmoid()) for logit in logits]
-        return (
-            torch.stack([torch.from_numpy(np.stack([_resize(channel.numpy()) for channel in p])) for p in seen]),
-            torch.from_numpy(np.stack([masks[index] for index in range(len(masks))])),
-        )
+            full = torch.from_numpy(np.ascontiguousarray(reader()))
+            probability = logits[index].sigmoid().numpy()
+            if not self.recipe.square:
+                large = np.stack([resize_prediction(channel, full.shape[1:]) for channel in probability])
+                probability = make_square(torch.from_numpy(large)).numpy()
+            mask = make_square(full).numpy()
+            found[index] = [
+                np.stack([_resize(channel) for channel in probability]),
+                np.stack([resize(channel, (SIDE, SIDE)) for channel in mask]),
+            ]
+        known = {index: pair for part in gather_all(found) for index, pair in part.items()}
+        pairs = zip(*(known[index] for index in range(len(known))), strict=True)
+        probabilities, masks = (torch.from_numpy(np.stack(part)) for part in pairs)
+        return probabilities, masks
 
     def score_full_size(self, logits: list[Tensor]) -> dict[str, float]:
         """The scores at full size, pooled."""

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from fundus_lib.data.augment import jitter_colour, rotate_and_crop, scale_brightness_and_contrast
-from fundus_lib.data.base import Item
 from fundus_lib.data.epochs import cut_into_batches
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_set import ImageSet
-from fundus_lib.data.images import Pixels, inflate_mask, read_mask
 from fundus_lib.data.inventory import title
-from fundus_lib.data.padded_square import read_size, transform_columns, transform_square
+from fundus_lib.data.padded_square import FULL, WIDTH, MiddleColumns
 from fundus_lib.losses import HECLCriterion
 from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.tasks import first_segmenter
@@ -92,18 +90,6 @@ class Task(first_segmenter.Task):
         }
 
 
-class InflatedMasks(IDRiDSegmentation):
-    """IDRiD with masks as hecl's code resizes them, see :func:`~fundus_lib.data.images.inflate_mask`."""
-
-    title = "IDRiD segmentation inflated"
-
-    def _decode_mask(self, item: Item, lesion: str) -> Pixels:
-        size = self._size_of(item)
-        if lesion not in item.masks:
-            return np.zeros(size, np.uint8)
-        return inflate_mask(read_mask(item.masks[lesion], may_be_empty=self._may_be_empty(item.masks[lesion])), size)
-
-
 def read_data(recipe: HECLRecipe, root: Path) -> Data:
     """Training, validation (maybe none) and test images of a recipe."""
     if not recipe.square:
@@ -126,10 +112,10 @@ def read_data(recipe: HECLRecipe, root: Path) -> Data:
 
 def _read(recipe: HECLRecipe, root: Path, split: str, *, square: bool = False) -> ImageSet:
     """The middle columns of a split's images, or these padded to a square."""
-    kind = InflatedMasks if recipe.masks == "inflated" else IDRiDSegmentation
-    size = read_size(recipe.square, recipe.size) if square else recipe.size
-    transform = transform_square if square else transform_columns
-    data = kind(root, split, lesions=recipe.lesions, size=size, transform=transform)
+    size = (recipe.square, recipe.square) if square else (recipe.size[0], round(recipe.size[1] * WIDTH / FULL))
+    data = MiddleColumns(
+        root, split, lesions=recipe.lesions, size=size, square=square, inflate=recipe.masks == "inflated"
+    )
     full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
     return ImageSet.read(data, title(root), data.fingerprint(), full=full)
 

@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from fundus_lib.data import IDRiDSegmentation
-from fundus_lib.data.images import inflate_mask, resize_mask
+from fundus_lib.data.images import inflate_mask, resize_image, resize_mask
 from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_task, read_data
 from fundus_lib.losses import CrossEntropy, HECLCriterion
@@ -105,11 +106,15 @@ def test_the_images_of_a_recipe(synthetic_root):
     assert {tuple(m.shape) for part in (data.validation, data.test) for m in part.masks} == {(1, 60, 60)}
     train = {name for part in (data.training, data.validation) for name in part.names}
     assert train == set(IDRiDSegmentation(synthetic_root, "train").names)
-    raw = IDRiDSegmentation(synthetic_root, "train", lesions=("EX",), size=(48, 72))
-    at = raw.names.index(data.training.names[0])
-    assert torch.equal(data.training.images[0], raw[at]["image"][..., 3:63].as_subclass(torch.Tensor))
+    raw = IDRiDSegmentation(synthetic_root, "train", lesions=("EX",))  # 240×360, of which 302 columns count
+    own = raw[raw.names.index(data.training.names[0])]
+    middle = own["image"][..., 17:319].permute(1, 2, 0).contiguous().numpy()
+    small = torch.from_numpy(resize_image(middle, (48, 60))).permute(2, 0, 1)
+    assert torch.equal(data.training.images[0], small)
+    wanted = resize_mask(own["mask"][0, :, 17:319].contiguous().numpy(), (48, 60))
+    assert np.array_equal(data.training.masks[0][0].numpy(), wanted)
     square = data.test.images[0]
-    assert not square[:, :6].any() and not square[:, 54:].any() and square[:, 6:54].any()
+    assert not square[:, :5].any() and not square[:, 55:].any() and square[:, 7:53].any()
     crops = read_data(WHOLE.replace(square=0, crop=40), synthetic_root)
     assert {tuple(i.shape) for i in (*crops.training.images, *crops.test.images)} == {(3, 48, 72)}
     for fold in (1, 2):
