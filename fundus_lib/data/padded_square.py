@@ -77,7 +77,7 @@ class MiddleColumns(IDRiDSegmentation):
         super().__init__(root, split, lesions=lesions, size=size)
 
     def _decode_image(self, item: Item) -> Pixels:
-        pixels = self._cut(torch.from_numpy(read_image(item.image)).permute(2, 0, 1))
+        pixels = self._cut(torch.tensor(read_image(item.image)).permute(2, 0, 1))
         small = resize_image(pixels.permute(1, 2, 0).contiguous().numpy(), self._size_of(item))
         return np.ascontiguousarray(small.transpose(2, 0, 1))
 
