@@ -57,6 +57,18 @@ KINDS = {
         SEGMENTATION,
         1e-3,
     ),
+    "hecl, whole images": Kind(
+        small(recipes("hecl", "small_whole", "unetpp_hecl_renewed")[0]),
+        "synthetic_root",
+        SEGMENTATION,
+        1.0,  # each process contrasts its own image alone
+    ),
+    "hecl, crops": Kind(
+        small(recipes("hecl", "small", "unet_hecl")[0], validation=1, choose_by="aupr"),
+        "synthetic_root",
+        SEGMENTATION,
+        1.0,
+    ),
     "sunet, mixed": Kind(small(find("sunet", "sunet_mixed"), side=32), "graded_root", GRADING, 0.4),
     "sunet, pre-trained": Kind(
         small(recipes("sunet", "synthetic", "sunet")[0], side=32, pretraining_epochs=2), "graded_root", GRADING, 0.4

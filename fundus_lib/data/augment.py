@@ -12,6 +12,10 @@ DIHEDRAL = ("identity", "90°", "180°", "270°", "horizontal flip", "vertical f
 """The six augmentations of a training image in dual_branch, in order."""
 
 
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601)."""
+
+
 def augment_dihedral(image: Tensor, number: int) -> Tensor:
     """One of the six :data:`DIHEDRAL` augmentations of an image or a mask, (…, H, W) to (…, H, W) or (…, W, H)."""
     if number < 4:
@@ -33,11 +37,38 @@ def rotate_and_mirror(images: Tensor, masks: Tensor | None, rotate: bool = True)
     sine, cosine, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
     rows = torch.stack([cosine * mirror, -sine, zero, sine * mirror, cosine, zero], dim=1)
     grid = F.affine_grid(rows.view(count, 2, 3), list(images.shape), align_corners=False)  # (B, S, S, 2)
-    black = images.amin((2, 3), keepdim=True)
-    new = F.grid_sample(images - black, grid, mode="bilinear", align_corners=False) + black
-    if masks is None:
-        return new, None
-    return new, F.grid_sample(masks.to(images), grid, mode="nearest", align_corners=False).to(masks.dtype)
+    return _look_up(images, grid), None if masks is None else _look_up_nearest(masks, grid)
+
+
+def rotate_and_crop(images: Tensor, masks: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Rotate each image about its centre by an angle of its own, cut a square at a random place, mirror half of them.
+
+    Args:
+        images: float (B, 3, H, W); what comes into view from outside is as the darkest pixel of the image.
+        masks: 0 and 1, (B, L, H, W).
+        side: That of the square, at most H and W.
+
+    Returns:
+        (B, 3, side, side) and (B, L, side, side).
+    """
+    (count, _, height, width), device = images.shape, images.device
+    angle = 2 * math.pi * torch.rand(count, device=device)
+    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    across, down = ((torch.rand(count, device=device) - 0.5) * (whole - side) for whole in (width, height))
+    sine, cosine = angle.sin(), angle.cos()
+    rows = torch.stack(  # where each pixel of the square lies in the image, whose sides are 2 long
+        [
+            cosine * mirror * side / width,
+            -sine * side / width,
+            2 * (cosine * across - sine * down) / width,
+            sine * mirror * side / height,
+            cosine * side / height,
+            2 * (sine * across + cosine * down) / height,
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(rows.view(count, 2, 3), [count, 3, side, side], align_corners=False)  # (B, side, side, 2)
+    return _look_up(images, grid), _look_up_nearest(masks, grid)
 
 
 def jitter_colour(images: Tensor, amount: float) -> Tensor:
@@ -54,6 +85,24 @@ def jitter_colour(images: Tensor, amount: float) -> Tensor:
     return images * contrast + brightness
 
 
+def scale_brightness_and_contrast(images: Tensor, amount: float) -> Tensor:
+    """Multiply brightness and then contrast by random factors, from 1 − amount to 1 + amount.
+
+    Args:
+        images: float (B, 3, H, W), 0 to 1; so is the result.
+        amount: 0 to 1. Contrast changes about the image's mean grey.
+    """
+    if not amount:
+        return images
+    brightness, contrast = (
+        1 + amount * (2 * torch.rand(len(images), 1, 1, 1, device=images.device) - 1) for _ in range(2)
+    )
+    bright = (images * brightness).clamp(0, 1)
+    channels = bright.mean((2, 3), keepdim=True).unbind(1)  # (B, 1, 1) each
+    mean = torch.stack([share * channel for share, channel in zip(GREY, channels, strict=True)]).sum(0)[:, None]
+    return (mean + contrast * (bright - mean)).clamp(0, 1)
+
+
 def normalise(images: Tensor, statistics: Tensor) -> Tensor:
     """Channels in standard deviations from the mean: uint8 (B, 3, H, W) to float32.
 
@@ -64,3 +113,14 @@ def normalise(images: Tensor, statistics: Tensor) -> Tensor:
     mean, deviation = statistics.unbind(1)  # (B, 3) each
     normalised = images.to(torch.float32, copy=True)  # and then in place: a third of the memory
     return normalised.sub_(mean[:, :, None, None]).div_(deviation[:, :, None, None])
+
+
+def _look_up(images: Tensor, grid: Tensor) -> Tensor:
+    """Images at the places of a grid, bilinearly; outside as their darkest pixel."""
+    black = images.amin((2, 3), keepdim=True)
+    return F.grid_sample(images - black, grid, mode="bilinear", align_corners=False) + black
+
+
+def _look_up_nearest(masks: Tensor, grid: Tensor) -> Tensor:
+    """Masks at the places of a grid, of their own type."""
+    return F.grid_sample(masks.to(grid.dtype), grid, mode="nearest", align_corners=False).to(masks.dtype)

@@ -163,6 +163,15 @@ def resize_mask(mask: Pixels, size: Size | None) -> Pixels:
     return (resize_image(mask * np.uint8(255), size) > 127).view(np.uint8)
 
 
+def inflate_mask(mask: Pixels, size: Size) -> Pixels:
+    """Resize a mask {0, 1} (H, W) as hecl's code does: bilinearly as grey by Pillow, and whatever is above 0 is lesion.
+
+    Pillow widens its kernel as an image shrinks, so that a lesion reaches up to a pixel beyond its border.
+    """
+    grey = Image.fromarray(mask * np.uint8(255)).resize(size[::-1], Image.Resampling.BILINEAR)
+    return (np.asarray(grey) > 0).view(np.uint8)
+
+
 def _check_mask_size(path: Path, picture: Image.Image, image_size: Size | None) -> None:
     if image_size is not None and (picture.height, picture.width) != image_size:
         raise MaskSizeError(

@@ -13,6 +13,7 @@ from fundus_lib.losses.dice import DiceLoss
 from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
+from fundus_lib.losses.hecl import HECLCriterion
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
@@ -28,6 +29,7 @@ __all__ = [
     "DualBranchCriterion",
     "FocalLoss",
     "GradeLoss",
+    "HECLCriterion",
     "NTXentLoss",
     "RebalancedDiceLoss",
     "SUNetCriterion",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from fundus_lib.checks import check_logits, check_setting, check_target, explained
 from fundus_lib.errors import ArgumentError
-from fundus_lib.losses._precision import wide
+from fundus_lib.losses._precision import wide, without_autocast
 
 
 class ContrastiveLoss(nn.Module, ABC):
@@ -30,13 +29,14 @@ class ContrastiveLoss(nn.Module, ABC):
         super().__init__()
         self.temperature = check_setting(type(self).__name__, "temperature", temperature, 1e-3)
 
-    def forward(self, features: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, features: Tensor, labels: Tensor, counted: Tensor | None = None) -> Tensor:
         """The loss of a batch.
 
         Args:
             features: float (N, D), of any length from 1e-12 to 1e18; float16 and bfloat16 are widened first, under
                 autocast too.
             labels: Integers or bool (N,).
+            counted: bool (N,); false where a feature is neither anchor nor positive nor negative. None: all count.
 
         Returns:
             A scalar in float32, or in float64 if the features are. NaN for features of NaN on an accelerator.
@@ -58,13 +58,12 @@ class ContrastiveLoss(nn.Module, ABC):
             )
         values = wide(features)
         directions = F.normalize(values) * (values != 0).any(1, keepdim=True)
-        device = features.device.type
-        # autocast would multiply in bfloat16, and 1/temperature would amplify its rounding
-        with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        with without_autocast(values):  # 1/temperature would amplify the rounding
             similarity = directions @ directions.T / self.temperature  # (N, N)
         same = labels[:, None] == labels
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        loss = self.compute_loss(similarity, same & ~itself, ~same)
+        pairs = ~itself if counted is None else ~itself & counted[:, None] & counted
+        loss = self.compute_loss(similarity, same & pairs, ~same & pairs)
         return explained(where, loss, features)
 
     @abstractmethod

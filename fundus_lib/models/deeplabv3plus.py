@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 
 from torch import nn
-from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError, MissingPackageError
 from fundus_lib.models.staged import BackbonePart, Features, Staged, check_counts
@@ -63,7 +62,9 @@ class DeepLabV3Plus(Staged):
             network.load_state_dict(load_imagenet_weights(get_model_weights(encoder).IMAGENET1K_V1))  # without fc
         super().__init__(
             {
-                "stem": StemPart(nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)),
+                "stem": BackbonePart(
+                    nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool), multiple=STRIDE
+                ),
                 "layer1": BackbonePart(network.layer1, keep="early"),
                 "layer2": BackbonePart(network.layer2),
                 "layer3": BackbonePart(network.layer3),
@@ -72,20 +73,6 @@ class DeepLabV3Plus(Staged):
                 "head": DecoderPart(made.decoder, made.segmentation_head),
             }
         )
-
-
-class StemPart(nn.Module):
-    """The part that pads the images to a multiple of the stride and applies the encoder's first layers."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__()
-        self.module = module
-
-    def forward(self, features: Features) -> Features:
-        """Replace ``"x"``: (B, 3, H, W) to (B, 64, H'/4, W'/4)."""
-        height, width = features["images"].shape[-2:]
-        x = F.pad(features["x"], (0, -width % STRIDE, 0, -height % STRIDE), mode="replicate")
-        return features | {"x": self.module(x)}
 
 
 class DecoderPart(nn.Module):

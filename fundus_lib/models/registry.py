@@ -10,18 +10,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 _CLASSES = {
+    "attentionunet": "fundus_lib.models.attentionunet:AttentionUNet",
+    "cenet": "fundus_lib.models.cenet:CENet",
     "deeplabv3": "fundus_lib.models.deeplabv3:DeepLabV3",
     "deeplabv3plus": "fundus_lib.models.deeplabv3plus:DeepLabV3Plus",
     "dnl": "fundus_lib.models.dnl:DNL",
     "dualbranch": "fundus_lib.models.dualbranch:DualBranch",
     "grader": "fundus_lib.models.grader:Grader",
+    "hdenseunet": "fundus_lib.models.hdenseunet:HDenseUNet",
     "hed": "fundus_lib.models.hed:HED",
     "lseg": "fundus_lib.models.lseg:LSeg",
     "lwenet": "fundus_lib.models.lwenet:LWENet",
     "pspnet": "fundus_lib.models.pspnet:PSPNet",
+    "resunet": "fundus_lib.models.resunet:ResUNet",
     "spnet": "fundus_lib.models.spnet:SPNet",
     "sunet": "fundus_lib.models.sunet:SUNet",
     "unet": "fundus_lib.models.unet:UNet",
+    "unetpp": "fundus_lib.models.unetpp:UNetPP",
 }
 """Name (lower case, no separators) to ``module:class``; the module is imported when its model is first created."""
 

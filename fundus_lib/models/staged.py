@@ -7,7 +7,7 @@ results added. So a network can be stopped after any part and continued from the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -42,16 +42,30 @@ class Staged(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(parts)
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, keep: Collection[str] = ()) -> dict[str, Tensor]:
         """Logits of every lesion at every pixel.
 
         Args:
             images: float (B, 3, H, W), normalised; any height and width.
+            keep: Names of further :data:`Features` to return. The U-Nets have ``"features"`` (B, C, H, W), the map
+                that the last convolution turns into logits, cropped to the images.
 
         Returns:
-            ``{"logits": float (B, L, H, W)}`` and what the class documents, at the size of the images.
+            ``{"logits": float (B, L, H, W)}`` and what the class documents, at the images' size, and what is kept.
+
+        Raises:
+            ArgumentError: A name in ``keep`` is none of this network's.
         """
-        return select_outputs(run_parts(self.parts, init_features(images)))
+        features = run_parts(self.parts, init_features(images))
+        if missing := sorted(set(keep) - set(features)):
+            raise ArgumentError(
+                f"{type(self).__name__}.forward",
+                "this network has no such features to keep",
+                found=f"keep={tuple(keep)!r}, of which {', '.join(map(repr, missing))} do not exist",
+                expected=f"names among {', '.join(map(repr, features))}",
+                remedy="correct the name, or choose a network that has it",
+            )
+        return select_outputs(features) | {name: features[name] for name in keep}
 
 
 class BackbonePart(nn.Module):
@@ -60,16 +74,19 @@ class BackbonePart(nn.Module):
     Args:
         module: (B, C, h, w) to (B, C', h', w').
         keep: Name under which its result stays available to later parts.
+        multiple: Continue the map until its sides are multiples of this number, before the module is applied.
     """
 
-    def __init__(self, module: nn.Module, keep: str = ""):
+    def __init__(self, module: nn.Module, keep: str = "", multiple: int = 1):
         super().__init__()
         self.module = module
         self.keep = keep
+        self.multiple = multiple
 
     def forward(self, features: Features) -> Features:
         """Replace ``"x"``."""
-        x = self.module(features["x"])
+        x = features["x"] if self.multiple == 1 else pad_to_multiple(features["x"], self.multiple)
+        x = self.module(x)
         return features | {"x": x} | ({self.keep: x} if self.keep else {})
 
 
@@ -115,6 +132,12 @@ def select_outputs(features: Features) -> dict[str, Tensor]:
 def upsample(x: Tensor, like: Tensor) -> Tensor:
     """Resize a feature map to the height and width of another, bilinearly with aligned corners."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=True)
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Continue images to the right and below until their sides are multiples of a number, by repeating their edge."""
+    height, width = images.shape[-2:]
+    return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
 
 
 def check_counts(where: str, **counts: int) -> None:

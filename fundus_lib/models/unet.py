@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.models.staged import Features, Staged
+from fundus_lib.models.staged import Features, Staged, pad_to_multiple
 
 
 class UNet(Staged):
@@ -40,14 +40,7 @@ class UNet(Staged):
     shared_until: ClassVar[Mapping[str, str]] = {"code": "encoder", "text": "encoder"}
 
     def __init__(self, lesions: int = 1, width: int = 12, depth: int = 4, prior: float = 0.01):
-        if lesions < 1 or width < 1 or depth < 0 or not 0 < prior < 1:
-            raise ArgumentError(
-                "UNet",
-                "a setting is out of range",
-                found=f"lesions={lesions}, width={width}, depth={depth}, prior={prior}",
-                expected="lesions ≥ 1, width ≥ 1, depth ≥ 0, 0 < prior < 1",
-                remedy="correct the setting; the defaults are a good start",
-            )
+        check_unet("UNet", lesions, width, depth)
         widths = [width * 2**level for level in range(depth + 1)]
         super().__init__({"encoder": Encoder(widths), "decoder": Decoder(widths), "head": Head(width, lesions, prior)})
 
@@ -57,17 +50,18 @@ class Encoder(nn.Module):
 
     Args:
         widths: Channels at each level, from full resolution down.
+        bias: As of :func:`build_double_convolution`.
     """
 
-    def __init__(self, widths: list[int]):
+    def __init__(self, widths: list[int], bias: bool = False):
         super().__init__()
-        self.blocks = nn.ModuleList(build_double_convolution(before, here) for before, here in pairwise([3, *widths]))
+        self.blocks = nn.ModuleList(
+            build_double_convolution(before, here, bias) for before, here in pairwise([3, *widths])
+        )
 
     def forward(self, features: Features) -> Features:
         """Add ``"level0"``, ``"level1"``, … (B, widths[k], H'/2^k, W'/2^k); the lowest of them becomes ``"x"``."""
-        height, width = features["x"].shape[-2:]
-        multiple = 2 ** (len(self.blocks) - 1)
-        x = F.pad(features["x"], (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        x = pad_to_multiple(features["x"], 2 ** (len(self.blocks) - 1))
         levels: Features = {}
         for level, block in enumerate(self.blocks):
             x = block(F.max_pool2d(x, 2) if level else x)
@@ -104,26 +98,68 @@ class Head(nn.Module):
         width: Channels at full resolution.
         lesions: Number of output channels L.
         prior: As of :class:`UNet`.
+        kernel: Side of the convolution, odd.
+
+    Raises:
+        ArgumentError: The prior is no probability between 0 and 1.
     """
 
-    def __init__(self, width: int, lesions: int, prior: float):
+    def __init__(self, width: int, lesions: int, prior: float, kernel: int = 1):
         super().__init__()
-        self.layer = nn.Conv2d(width, lesions, kernel_size=1)
+        if not 0 < prior < 1:
+            raise ArgumentError(
+                "prior",
+                "no network can start with this prediction",
+                found=f"prior={prior}",
+                expected="0 < prior < 1",
+                remedy="0.01 is about the share of lesion pixels; 0.5 is how networks are usually started",
+            )
+        self.layer = nn.Conv2d(width, lesions, kernel_size=kernel, padding=kernel // 2)
         nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
 
     def forward(self, features: Features) -> Features:
-        """Add ``"logits"`` (B, L, H, W)."""
+        """Add ``"logits"`` (B, L, H, W) and ``"features"`` (B, width, H, W), from which they are computed."""
         height, width = features["images"].shape[-2:]
-        return features | {"logits": self.layer(features["x"])[..., :height, :width]}
+        x = features["x"]
+        return features | {"features": x[..., :height, :width], "logits": self.layer(x)[..., :height, :width]}
 
 
-def build_double_convolution(channels_in: int, channels_out: int) -> nn.Sequential:
-    """Twice convolution, batch normalisation, ReLU: (B, channels_in, H, W) to (B, channels_out, H, W)."""
+def build_double_convolution(channels_in: int, channels_out: int, bias: bool = False) -> nn.Sequential:
+    """Twice convolution, batch normalisation, ReLU: (B, channels_in, H, W) to (B, channels_out, H, W).
+
+    Args:
+        channels_in: Input channels.
+        channels_out: Output channels.
+        bias: Whether the convolutions have a bias. The normalisation takes it away again; it counts as a parameter.
+    """
     return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=bias),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
-        nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1, bias=False),
+        nn.Conv2d(channels_out, channels_out, kernel_size=3, padding=1, bias=bias),
         nn.BatchNorm2d(channels_out),
         nn.ReLU(inplace=True),
     )
+
+
+def check_unet(where: str, lesions: int, width: int, depth: int, narrowest: int = 1) -> None:
+    """Refuse settings that no network of this kind can have.
+
+    Args:
+        where: Name of the model.
+        lesions: Number of output channels.
+        width: Channels at full resolution.
+        depth: How often the resolution is halved.
+        narrowest: The smallest width that is possible.
+
+    Raises:
+        ArgumentError: One of them is out of range.
+    """
+    if lesions < 1 or width < narrowest or depth < 0:
+        raise ArgumentError(
+            where,
+            "a setting is out of range",
+            found=f"lesions={lesions}, width={width}, depth={depth}",
+            expected=f"lesions ≥ 1, width ≥ {narrowest}, depth ≥ 0",
+            remedy="correct the setting; the defaults are a good start",
+        )

@@ -46,6 +46,9 @@ ELEVEN = 25.6 * np.arange(11)
 FINE = 256
 """Steps of an 8-bit level in which scores are counted after they were resized."""
 
+Stored = tuple[NDArray[np.uint8], NDArray[np.uint16]]
+"""A prediction (L, h, w) as 8-bit levels and as steps of its logits."""
+
 
 @dataclass(frozen=True)
 class AtFullSize:
@@ -93,36 +96,57 @@ class AtFullSize:
         rank, processes = process_rank()
         share_buffers(task.model)
         names, own = [COMBINED], range(rank, len(self.test), processes)
-        stored: dict[int, dict[str, tuple[NDArray[np.uint8], NDArray[np.uint16]]]] = {}
+        stored: dict[int, dict[str, Stored]] = {}
         for index in own:
             output = name_predictions(task.predict(self.test.images[index], self.test.statistics[index]), combine)
             names = list(output) if variants else [COMBINED]
-            stored[index] = {name: (store_levels(output[name]), store_steps(output[name])) for name in names}
-        names = max(gather_all(names), key=len)  # a process may have no image of its own
-        tests = {(name, lesion): FullSizeTest() for name in names for lesion in self.recipe.lesions}
-        for visit in (FullSizeTest.count, FullSizeTest.recall):
-            for index in own:
-                reader = self.test.full_masks[index]
-                assert reader is not None, "images with masks are tested on"
-                for channel, (lesion, mask) in enumerate(zip(self.recipe.lesions, reader(), strict=True)):
-                    for name in names:
-                        levels, steps = (part[channel] for part in stored[index][name])
-                        visit(
-                            tests[name, lesion],
-                            resize_prediction(levels.astype(np.float32), mask.shape),
-                            resize_prediction(steps, mask.shape),
-                            mask,
-                        )
-            for test in tests.values():
-                test.merge(visit, gather_all(test))
-        scores: dict[str, dict[str, float]] = {name: {} for name in names}
-        for (name, lesion), test in tests.items():
-            scores[name] |= {f"{lesion}_{score}": value for score, value in test.scores().items()}
+            stored[index] = {name: store(output[name]) for name in names}
+        scores = pool_at_full_size(self.test, self.recipe.lesions, stored, names)
         combined = scores.pop(COMBINED)
         for mean in ("mean of logits", "mean of probabilities"):
             if scores:
                 scores.setdefault(mean, combined)  # what is not apart is what the recipe combines by
         return Scores(combined, scores)
+
+
+def pool_at_full_size(
+    test: ImageSet,
+    lesions: Sequence[str],
+    stored: Mapping[int, Mapping[str, Stored]],
+    names: Sequence[str] = (COMBINED,),
+    resize: Callable[..., NDArray[Any]] | None = None,
+) -> dict[str, dict[str, float]]:
+    """The scores of each prediction, pooled over the images of all processes of a run.
+
+    Args:
+        test: The test images, with their masks at full size.
+        lesions: Names of the channels.
+        stored: Index of an image → name of a prediction → what is stored of it; of the images that this process has.
+        names: Of the predictions.
+        resize: Brings a map (h, w) to the (height, width) of the image; by default :func:`resize_prediction`.
+    """
+    resize = resize or resize_prediction
+    names = max(gather_all(list(names)), key=len)  # a process may have no image of its own
+    tests = {(name, lesion): FullSizeTest() for name in names for lesion in lesions}
+    for visit in (FullSizeTest.count, FullSizeTest.recall):
+        for index, predictions in stored.items():
+            reader = test.full_masks[index]
+            assert reader is not None, "images with masks are tested on"
+            for channel, (lesion, mask) in enumerate(zip(lesions, reader(), strict=True)):
+                for name in names:
+                    levels, steps = (part[channel] for part in predictions[name])
+                    visit(
+                        tests[name, lesion],
+                        resize(levels.astype(np.float32), mask.shape),
+                        resize(steps, mask.shape),
+                        mask,
+                    )
+        for one in tests.values():
+            one.merge(visit, gather_all(one))
+    scores: dict[str, dict[str, float]] = {name: {} for name in names}
+    for (name, lesion), one in tests.items():
+        scores[name] |= {f"{lesion}_{score}": value for score, value in one.scores().items()}
+    return scores
 
 
 class FullSizeTest:
@@ -237,6 +261,11 @@ def name_predictions(output: Mapping[str, Tensor], combine: str = "logits") -> d
         else:
             found["mean of logits"] = average_logits(large, small)
     return found
+
+
+def store(logits: Tensor) -> Stored:
+    """Both forms in which a prediction is stored."""
+    return store_levels(logits), store_steps(logits)
 
 
 def store_levels(logits: Tensor) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,9 +50,14 @@ class AtTrainingSize:
     recipe: Any
     test: ImageSet
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) at which images are predicted."""
+        return self.recipe.size  # type: ignore[no-any-return]
+
     def describe(self, weights: str) -> str:
         """The protocol in words."""
-        height, width = self.recipe.size
+        height, width = self.size
         flips = "logits averaged over 4 mirror images, " if self.recipe.test_flips else ""
         return (
             f"{len(self.test)} whole test images of {self.test.title} at {height}×{width} (lesion: at least half of a "
@@ -68,7 +74,11 @@ class AtTrainingSize:
         return {name: value for name, value in score_quickly(task, images).items() if name.endswith("_aupr")}
 
     def full(self, task: FundusTask, variants: bool = True) -> Scores:
-        """Score whole images, lesion by lesion.
+        """Score whole images, lesion by lesion, see :meth:`score`."""
+        return Scores(self.score(predict_all(task, self.test)))
+
+    def score(self, logits: Sequence[Tensor]) -> dict[str, float]:
+        """The scores of predictions of all test images, (L, H, W) each.
 
         Two masks are made of the scores: at a probability of 0.5; and at the **break-even** threshold, where as many
         pixels are predicted as lesion as there are lesion pixels, so that PPV and sensitivity are equal. At 0.5 two
@@ -88,7 +98,7 @@ class AtTrainingSize:
               break-even: `EX_breakeven_recall_small`, `EX_breakeven_pixel_recall_small`; and `EX_lesions_small`, their
               number.
         """
-        scores = torch.stack([logits.cpu() for logits in predict_all(task, self.test)])  # (N, L, H, W)
+        scores = torch.stack([logit.cpu() for logit in logits])  # (N, L, H, W)
         masks = stack_masks(self.test)
         metrics: dict[str, float] = {}
         for channel, lesion in enumerate(self.recipe.lesions):
@@ -110,7 +120,7 @@ class AtTrainingSize:
                 **{f"{lesion}_{name}": value for name, value in _by_size(predicted, mask, "").items()},
                 **{f"{lesion}_{name}": value for name, value in _by_size(even, mask, "breakeven_").items()},
             }
-        return Scores(metrics)
+        return metrics
 
 
 def score_quickly(task: FundusTask, images: ImageSet) -> dict[str, float]:

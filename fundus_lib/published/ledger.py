@@ -145,7 +145,8 @@ def _found(
     wanted = entry.get("nearest", ()) if nearest else (entry.get("recipe", ""), *entry.get("changed", ()))
     for group in groups:
         if group.name in wanted:
-            metrics = {column: counterparts(paper).metrics[column] for column in printed.headings}
+            known = counterparts(paper).metrics  # deviations over runs are no metric of a run
+            metrics = {column: known[column] for column in printed.headings if column in known}
             yield {
                 "status": RUN,
                 "recipe": group.name,

@@ -11,6 +11,7 @@ from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
+from fundus_lib.recipes.hecl import HECLRecipe
 from fundus_lib.recipes.sunet import GradingRecipe
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "TASKS",
     "DualBranchRecipe",
     "GradingRecipe",
+    "HECLRecipe",
     "Recipe",
     "SegmentationRecipe",
     "find",
@@ -25,13 +27,14 @@ __all__ = [
     "recipes",
 ]
 
-PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet")
+PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 TASKS: Mapping[type[Recipe], str] = {
     SegmentationRecipe: "first_segmenter",
     DualBranchRecipe: "dual_branch",
     GradingRecipe: "sunet",
+    HECLRecipe: "hecl",
 }
 """Every class of recipes, with the module of `fundus_lib.tasks` that trains them."""
 

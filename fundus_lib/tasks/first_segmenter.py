@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from fundus_lib.data.augment import jitter_colour
@@ -34,11 +34,15 @@ class Task(FundusTask):
 
     def __init__(self, recipe: SegmentationRecipe, *, start: bool = True):
         super().__init__(recipe, create_segmenter(recipe, start=start))
-        self.criterion = SingleBranchCriterion(**{"loss": "crossentropy", **recipe.criterion})
+        self.criterion = self.create_criterion()
         self.clip = recipe.clip
         self._crops: Crops | None = None
         if recipe.test_flips:
             self.mirrored = ((), (3,), (2,), (2, 3))
+
+    def create_criterion(self) -> nn.Module:
+        """What is minimised; `keep` of a criterion names the feature maps that it needs, `terms` what is logged."""
+        return SingleBranchCriterion(**{"loss": "crossentropy", **self.recipe.criterion})
 
     @property
     def choose_by(self) -> str | None:
@@ -74,15 +78,20 @@ class Task(FundusTask):
         batch: dict[str, Tensor] = default_collate([self._crops[item] for item in items])
         return batch
 
-    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
-        """The loss of a batch of crops."""
+    def augment(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Normalised images and their masks as they are trained on."""
         images = jitter_colour(self.prepare(batch["image"], batch["statistics"]), self.recipe.colour_jitter)
-        output = self.model(images.contiguous(memory_format=torch.channels_last))
-        parts = self.criterion({name: value.float() for name, value in output.items()}, {"mask": batch["mask"].float()})
+        return images, batch["mask"]
+
+    def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
+        """The loss of a batch."""
+        images, masks = self.augment(batch)
+        keep = getattr(self.criterion, "keep", ())
+        output = self.model(images.contiguous(memory_format=torch.channels_last), **({"keep": keep} if keep else {}))
+        parts = self.criterion({name: value.float() for name, value in output.items()}, {"mask": masks.float()})
         loss: Tensor = parts["total"]
-        self.log(
-            "loss", loss.detach(), on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(images)
-        )
+        shown = {"loss": loss.detach()} | {n: parts[n].detach() for n in getattr(self.criterion, "terms", ())}
+        self.log_dict(shown, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=len(images))
         return loss
 
     def optimise(self, steps: int) -> Any:

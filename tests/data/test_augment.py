@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fundus_lib.data.augment import DIHEDRAL, augment_dihedral, jitter_colour, normalise, rotate_and_mirror
+from fundus_lib.data.augment import (
+    DIHEDRAL,
+    augment_dihedral,
+    jitter_colour,
+    normalise,
+    rotate_and_crop,
+    rotate_and_mirror,
+    scale_brightness_and_contrast,
+)
 from helpers.images import graded
 
 
@@ -101,3 +109,43 @@ def test_rotated_images_keep_their_colours():
     torch.testing.assert_close(new[:, :, 13:19, 13:19], torch.full((5, 3, 6, 6), 0.7))
     torch.testing.assert_close(new[:, :, 0, 0], torch.full((5, 3), -1.5))
     assert F.mse_loss(new, images) > 0
+
+
+def test_a_rotated_crop_lies_where_its_mask_does_and_shows_what_is_there():
+    """Masks go with the image; a constant image stays so but for the corners, and is mirrored half of the time."""
+    torch.manual_seed(0)
+    spot = torch.zeros(200, 1, 40, 60)
+    spot[:, :, 10:30, 20:40] = 1
+    images, masks = rotate_and_crop(spot.expand(-1, 3, -1, -1).clone(), spot, 32)
+    assert images.shape == (200, 3, 32, 32) and masks.shape == (200, 1, 32, 32)
+    assert ((images[:, :1] > 0.5) == (masks > 0)).float().mean() > 0.995
+    area = masks.sum((1, 2, 3))
+    assert area.max() <= 1.05 * 400 and area.mean() > 300  # nothing is enlarged; some of it is cut off
+    assert len({round(float(a)) for a in area}) > 50
+
+
+def test_a_rotated_crop_is_a_rotation_about_the_centre(monkeypatch):
+    """At the corner of what a crop may show, without rotation and turned by 180°."""
+    image = torch.arange(6 * 8, dtype=torch.float32).view(1, 1, 6, 8).expand(1, 3, 6, 8)
+    mask = torch.ones(1, 1, 6, 8)
+    for angle, mirror, wanted in (
+        (0.0, 0.9, image[..., 0:4, 0:4]),
+        (0.5, 0.9, image[..., 2:6, 4:8].flip(2, 3)),
+        (0.0, 0.1, image[..., 0:4, 0:4].flip(3)),
+    ):
+        draws = iter([angle, mirror, 0.0, 0.0])
+        monkeypatch.setattr(torch, "rand", lambda *_, draws=draws, **__: torch.tensor([next(draws)]))
+        torch.testing.assert_close(rotate_and_crop(image, mask, 4)[0], wanted, atol=1e-4, rtol=0)
+
+
+def test_brightness_and_contrast_are_multiplied():
+    torch.manual_seed(0)
+    grey = torch.full((500, 3, 4, 4), 0.4)
+    bright = scale_brightness_and_contrast(grey, 0.5)  # no contrast to change
+    assert 0.2 <= bright.min() < 0.25 and 0.55 < bright.max() <= 0.6
+    assert bright.flatten(1).std(1).max() < 1e-6 and bright[:, 0, 0, 0].std() > 0.1
+    halves = torch.cat([torch.full((500, 3, 4, 2), 0.3), torch.full((500, 3, 4, 2), 0.5)], dim=3)
+    jittered = scale_brightness_and_contrast(halves, 0.5)
+    ratio = (jittered[:, 0, 0, 3] - jittered[:, 0, 0, 0]) / 0.2
+    assert 0.25 <= ratio.min() < 0.4 and 1.7 < ratio.max() <= 2.25
+    assert scale_brightness_and_contrast(halves, 0.0) is halves

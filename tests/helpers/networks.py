@@ -5,26 +5,36 @@ import torch
 from fundus_lib.models import create_model
 
 SMALL = {
+    "attentionunet": {"width": 8, "depth": 2},
+    "cenet": {"backbone": "resnet18"},
     "deeplabv3": {"width": 4},
     "deeplabv3plus": {"encoder": "resnet18"},
     "dnl": {"width": 4},
+    "hdenseunet": {"width": 6, "blocks": (1, 1, 1, 1)},
     "hed": {"width": 4},
     "lseg": {"width": 4, "lesions": 1},
     "lwenet": {"width": 8},
     "pspnet": {"width": 4},
+    "resunet": {"width": 4, "depth": 2},
     "spnet": {"width": 4},
+    "unetpp": {"width": 8, "depth": 2},
 }
 """Every network made of parts, with settings that make it small."""
 
 PARAMETERS = {
+    "attentionunet": 34_878_573,
+    "cenet": 29_003_093,
     "deeplabv3": 44_216_258,
     "deeplabv3plus": 26_677_585,
     "dnl": 52_473_796,
+    "hdenseunet": 49_527_713,
     "hed": 14_716_171,
     "lseg": 14_720_620,
     "lwenet": 1_961_045,
     "pspnet": 51_426_754,
+    "resunet": 13_043_009,
     "spnet": 47_723_394,
+    "unetpp": 9_163_329,
 }
 
 AUX = {"deeplabv3", "dnl", "pspnet", "spnet"}

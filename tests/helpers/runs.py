@@ -23,6 +23,7 @@ from fundus_lib.processes import process_rank
 from fundus_lib.protocols import grades
 from fundus_lib.protocols.grades import Grades
 from fundus_lib.protocols.full_size import AtFullSize
+from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.protocols.lesions import AtTrainingSize
 from fundus_lib.recipes import from_dict
 from fundus_lib.run import run
@@ -47,7 +48,7 @@ def predict(self, images, statistics=None):
         tests[-1] += [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
     return whole(self, images, statistics)
 
-for protocol in (Grades, AtFullSize, AtTrainingSize):
+for protocol in (Grades, AtFullSize, AtTrainingSize, ImageMeans):
     watch(protocol)
 whole, FundusTask.predict = FundusTask.predict, predict
 for job in json.loads(sys.argv[1]):

@@ -81,6 +81,21 @@ def test_nothing_to_contrast_gives_zero_without_gradient(loss):
 
 
 @pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss()])
+def test_what_is_not_counted_is_as_if_it_were_not_there(loss):
+    for seed in range(20):
+        features, labels = random_case(seed)
+        counted = torch.rand(len(labels), generator=torch.Generator().manual_seed(seed)) < 0.7
+        features.requires_grad_()
+        value = loss(features, labels, counted)
+        (gradient,) = torch.autograd.grad(value, features)
+        if not counted.any():
+            assert value == 0
+            continue
+        torch.testing.assert_close(value, loss(features[counted], labels[counted]))
+        assert not gradient[~counted].any()
+
+
+@pytest.mark.parametrize("loss", [SupConLoss(), NTXentLoss()])
 def test_only_directions_count(loss):
     features, labels = random_case(23)
     longer = features * torch.rand(len(features), 1, dtype=torch.float64).add(0.1)
