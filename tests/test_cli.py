@@ -178,7 +178,7 @@ def test_files_where_folders_are_meant_and_the_reverse(
         ["run", "first_segmenter", "--smoke", "--data", synthetic_root, "--out", file / "below"],
         ["records", file],
         ["data", "shrink", synthetic_root, file / "below", *tiny],
-        ["data", "stats", synthetic_root, *tiny, "--plot", tmp_path / "no folder" / "plot.png"],
+        ["data", "stats", synthetic_root, *tiny, "--plot", file / "plot.png"],
     ):
         assert run_main(monkeypatch, *arguments) == 2, arguments
         said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("IDRiD", "\r"))]
