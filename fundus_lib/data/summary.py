@@ -7,6 +7,7 @@ pixel of an image. `fundus data stats DIR --json FILE` makes them.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from os import PathLike
@@ -24,7 +25,7 @@ from fundus_lib.data.field_of_view import bounding_box, field_of_view
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.graded_lesions import graded_lesions
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
-from fundus_lib.data.images import resize_mask
+from fundus_lib.data.images import resize_image, resize_mask
 from fundus_lib.data.inventory import fingerprint
 from fundus_lib.data.sample import DME_GRADES, DR_GRADES, LESIONS, Sample
 from fundus_lib.data.stats import TABLE1_SIZE, components, lesion_statistics, open_all
@@ -172,22 +173,28 @@ def grade_table(graded: IDRiDGrading) -> NDArray[np.int64]:
     return table
 
 
-def survivors(mask: NDArray[np.uint8], size: tuple[int, int]) -> tuple[int, int]:
+def survivors(mask: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """How many lesions of a mask are left when it is downsampled.
 
     A lesion, that is an 8-connected component, is left if a pixel of the downsampled mask, upsampled again, meets it.
 
     Args:
         mask: uint8 {0, 1} (H, W).
-        size: (height, width) to downsample to, by area averaging as in `images.resize_mask`.
+        sizes: Each (height, width) to downsample to, by area averaging as in `images.resize_mask`.
 
     Returns:
-        Those left, and all.
+        For each size those left, and all.
     """
+    return _count_met(mask, [resize_mask(mask, size) for size in sizes])
+
+
+def _count_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
+    """Of the components of a mask (H, W) how many each downsampled mask meets, and how many there are."""
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    upsampled = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    left = np.unique(labels[upsampled > 0])
-    return int(np.count_nonzero(left)), count - 1
+    rows, columns = np.nonzero(mask)
+    lesion, (height, width) = labels[rows, columns], mask.shape  # (pixels,)
+    met = [small[rows * small.shape[0] // height, columns * small.shape[1] // width] > 0 for small in kept]
+    return [(np.unique(lesion[there]).size, count - 1) for there in met]
 
 
 def _survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:
@@ -201,7 +208,7 @@ def _survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:
 
         def count(job: tuple[IDRiDSegmentation, int], rows: list[int] = rows) -> list[tuple[int, int]]:
             mask = job[0].mask(int(job[1]))[0]
-            return [survivors(mask, (n, round(n * mask.shape[1] / mask.shape[0]))) for n in rows]
+            return survivors(mask, [(n, round(n * mask.shape[1] / mask.shape[0])) for n in rows])
 
         with ThreadPoolExecutor() as pool:
             counts = list(tqdm(pool.map(count, jobs), f"{lesion} shrunk", len(jobs), unit="image"))
@@ -215,48 +222,47 @@ def _share(part: NDArray[np.int64], total: NDArray[np.int64], digits: int) -> li
     return [float(np.round(p / t, digits)) if t else None for p, t in zip(part, total, strict=True)]
 
 
-def square_survivors(mask: NDArray[np.uint8], shrunk: Sample, side: int) -> list[tuple[int, int]]:
+def square_survivors(sample: Sample, sides: Sequence[int] = SQUARE_SIDES) -> list[list[tuple[int, int]]]:
     """How many lesions of each kind are left in the square about the field of view, see `FieldSquare`.
 
     A lesion is left as in `survivors`: if a pixel of the square, on the image where it came from, meets it.
 
     Args:
-        mask: uint8 {0, 1} (L, H, W), at full size.
-        shrunk: The same image with the same lesions at `FieldSquare(side).source_size`.
-        side: Of the square.
+        sample: An image with its lesions, at full size.
+        sides: Of the squares.
 
     Returns:
-        For each lesion, those left, and all.
+        For each lesion and each side those left, and all.
     """
-    height, width = shrunk["mask"].shape[-2:]
-    places = torch.arange(height * width, dtype=torch.int32).reshape(1, height, width)
-    square: dict[str, Any] = FieldSquare(side)({**shrunk, "places": tv_tensors.Mask(places)})
-    found = []
-    for channel, seen in zip(mask, square["mask"], strict=True):
-        kept = np.zeros((height, width), np.uint8)
-        kept.flat[square["places"][0][seen > 0].numpy()] = 1
-        count, labels = cv2.connectedComponents(channel, connectivity=8)
-        upsampled = cv2.resize(kept, channel.shape[::-1], interpolation=cv2.INTER_NEAREST)
-        found.append((int(np.count_nonzero(np.unique(labels[upsampled > 0]))), count - 1))
-    return found
+    image = sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy()  # (H, W, 3)
+    masks = sample["mask"].numpy()  # (L, H, W)
+    kept = []
+    for side in sides:
+        size = height, width = FieldSquare(side).source_size
+        small = np.stack([resize_mask(mask, size) for mask in masks])
+        places = torch.arange(height * width, dtype=torch.int32).reshape(1, height, width)
+        square: dict[str, Any] = FieldSquare(side)(
+            {
+                "image": tv_tensors.Image(torch.from_numpy(resize_image(image, size)).permute(2, 0, 1)),
+                "mask": tv_tensors.Mask(torch.from_numpy(small)),
+                "places": tv_tensors.Mask(places),
+            }
+        )
+        seen = np.zeros((len(masks), height, width), np.uint8)
+        for lesion, found in zip(seen, square["mask"], strict=True):
+            lesion.flat[square["places"][0][found > 0].numpy()] = 1
+        kept.append(seen)
+    return [_count_met(mask, of_lesion) for mask, of_lesion in zip(masks, zip(*kept, strict=True), strict=True)]
 
 
 def _square_survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:
     """By lesion, the fraction of the lesions of all images that is left in squares of `SQUARE_SIDES`."""
     full = open_all(root, size=None)
-    sizes = [FieldSquare(side).source_size for side in SQUARE_SIDES]
-    small = [tuple(IDRiDSegmentation(root, s, size=size, cache=False) for s in ("train", "test")) for size in sizes]
-
-    def count(job: tuple[int, int]) -> list[list[tuple[int, int]]]:
-        split, index = job
-        mask = full[split].mask(index)
-        pairs = zip(small, SQUARE_SIDES, strict=True)
-        return [square_survivors(mask, data[split][index], side) for data, side in pairs]
-
-    jobs = [(split, index) for split in (0, 1) for index in range(len(full[split]))]
+    jobs = [(data, index) for data in full for index in range(len(data))]
     with ThreadPoolExecutor() as pool:
-        counts = np.array(list(tqdm(pool.map(count, jobs), "squares", len(jobs), unit="image")))
-    left, total = np.moveaxis(counts.sum(axis=0), -1, 0)  # (sides, lesions) each
-    shares = [_share(a, b, 4) for a, b in zip(left.T, total.T, strict=True)]
+        found = pool.map(lambda job: square_survivors(job[0][job[1]]), jobs)
+        counts = np.array(list(tqdm(found, "squares", len(jobs), unit="image")))
+    left, total = np.moveaxis(counts.sum(axis=0), -1, 0)  # (lesions, sides) each
+    shares = [_share(*of, 4) for of in zip(left, total, strict=True)]
     sides = [float(side) for side in SQUARE_SIDES]
     return {lesion: {"sides": sides, "share": share} for lesion, share in zip(LESIONS, shares, strict=True)}

@@ -60,14 +60,16 @@ def test_loss(benchmark, compare, both):
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
 @pytest.mark.benchmark(group="peak of memory of the re-balanced Dice")
 def test_memory(benchmark):
-    side = 10 if benchmark.disabled else 1
+    if benchmark.disabled:  # each process loads torch anew: one shows that the measurement runs
+        assert in_own_process("closed", 10) > 0
+        return
 
     def peaks():
-        return {way: in_own_process(way, side) for way in WAYS}
+        return {way: in_own_process(way, 1) for way in WAYS}
 
     added = benchmark.pedantic(peaks, rounds=1)
     benchmark.extra_info.update(added)
-    assert benchmark.disabled or added["closed"] < added["index tensors"] / 2
+    assert added["closed"] < added["index tensors"] / 2
 
 
 def in_own_process(way, side):

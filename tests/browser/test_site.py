@@ -14,10 +14,19 @@ def pages(folder):
     return [name for name in names if not name.startswith(("_static", "_modules")) and name not in made]
 
 
-def test_every_page_is_sound(visitor, site_folder):
+@pytest.fixture(scope="module")
+def crawled(browser, base):
+    """What is wrong, and what stands on each page; each is opened once."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    visitor = Visitor(context, base)
+    yield visitor.crawl(), visitor.problems
+    context.close()
+
+
+def test_every_page_is_sound(crawled, site_folder):
     """No console error, no failed or external request, no broken link or anchor, no picture without description."""
-    seen = visitor.crawl()
-    assert visitor.problems == []
+    seen, problems = crawled
+    assert problems == []
     missed = [name for name in pages(site_folder) if name not in seen]
     assert missed == [], "pages that no link leads to"
 
@@ -46,12 +55,9 @@ def test_every_slider_shows_another_picture_when_it_is_moved(visitor, site_folde
         pytest.skip("no page has a slider")
 
 
-def test_no_page_is_wider_than_a_telephone(browser, base, site_folder):
-    context = browser.new_context(viewport={"width": 400, "height": 800})
-    visitor = Visitor(context, base)
-    wide = {name: pixels for name in pages(site_folder) if (pixels := visitor.overflow(name)) > 0}
-    context.close()
-    assert wide == {}
+def test_no_page_is_wider_than_a_telephone(crawled, site_folder):
+    seen, _ = crawled
+    assert {name: seen[name]["wide"] for name in pages(site_folder) if name in seen and seen[name]["wide"] > 0} == {}
 
 
 def test_search_finds_a_word(visitor):

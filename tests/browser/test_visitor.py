@@ -7,11 +7,11 @@ from helpers.site_visitor import Visitor, serve
 PAGE = "<!doctype html><html lang='en'><title>t</title><link rel='icon' href='data:,'><main>{}</main>"
 
 
-def visit(browser, folder, body, width=1300, page=PAGE):
+def visit(browser, folder, body, page=PAGE):
     (folder / "index.html").write_text(page.format(f"<a href='other.html#here'>other</a>{body}"))
     (folder / "other.html").write_text(PAGE.format("<p id='here'>other</p>"))
     with serve(folder) as base:
-        context = browser.new_context(viewport={"width": width, "height": 800})
+        context = browser.new_context(viewport={"width": 1300, "height": 900})
         visitor = Visitor(context, base)
         seen = visitor.crawl()
         context.close()
@@ -50,5 +50,26 @@ def test_a_planted_fault_is_caught(browser, tmp_path, body, problem):
     assert any(problem in line for line in problems), problems
 
 
-def test_a_page_wider_than_the_window_is_caught(browser, tmp_path):
-    assert visit(browser, tmp_path, "<div style='width:900px'>wide</div>", width=400)[1]["index.html"]["wide"] > 400
+def test_a_page_wider_than_a_telephone_is_caught(browser, tmp_path):
+    assert visit(browser, tmp_path, "<div style='width:900px'>wide</div>")[1]["index.html"]["wide"] > 400
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("", None),
+        ("<a href='nowhere.html'>x</a>", "nowhere.html answers 404"),
+        ("<a href='a.html#nowhere'>x</a>", "b.html: broken anchor _modules/fundus_lib/a.html#nowhere"),
+        ("<script src='http://127.0.0.1:9/x.js'></script>", "b.html: external request: http://127.0.0.1:9/x.js"),
+    ],
+    ids=["sound", "link", "anchor", "external"],
+)
+def test_a_fault_in_a_listing_that_is_read_as_text_is_caught(browser, tmp_path, body, problem):
+    folder = tmp_path / "_modules" / "fundus_lib"
+    folder.mkdir(parents=True)
+    (folder / "a.html").write_text(PAGE.format("<p id='here'>a</p>"))
+    (folder / "b.html").write_text(PAGE.format(f"<a href='a.html#here'>a</a>{body}"))
+    links = "".join(f"<a href='_modules/fundus_lib/{name}.html'>{name}</a>" for name in "ab")
+    problems, seen = visit(browser, tmp_path, links)
+    assert {f"_modules/fundus_lib/{name}.html" for name in "ab"} <= set(seen)
+    assert any(problem in line for line in problems) if problem else problems == []

@@ -30,8 +30,19 @@ ON_PAGE = """() => ({
     .filter(img => !img.alt.trim() || /(^|\\/)_images\\//.test(img.alt)).map(img => img.src.slice(0, 80)),
   blank: [...document.querySelectorAll('img')]
     .filter(img => img.loading !== 'lazy' && img.complete && !img.naturalWidth).map(img => img.src.slice(0, 80)),
-  wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
 })"""
+
+WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+LISTED = "_modules/fundus_lib/"  # listings of our source: over a hundred pages from one template
+AS_TEXT = """async url => {
+  const text = await (await fetch(url)).text(), page = new DOMParser().parseFromString(text, 'text/html');
+  const all = (selector, name) => [...page.querySelectorAll(selector)].map(e => e.getAttribute(name));
+  return {
+    links: all('a[href]', 'href').map(href => new URL(href, url).href), ids: all('[id]', 'id'),
+    loaded: [...all('[src]', 'src'), ...all('link[href]', 'href')].map(href => new URL(href, url).href),
+  };
+}"""
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -74,16 +85,25 @@ class Visitor:
         self.page.wait_for_load_state("networkidle")
 
     def crawl(self, start: str = "index.html") -> dict[str, dict]:
-        """Open every page that can be reached by links; notes problems, returns what stands on each page."""
+        """Open every page that can be reached by links; notes problems, returns what stands on each page.
+
+        Of the listings of source code the first is opened; of the others, made from the same template, the links, the
+        anchors and what they load are read.
+        """
         todo, seen = [start], {}
         while todo:
             if (path := todo.pop(0)) in seen:
                 continue
-            self.open(path)
-            here = seen[path] = self.page.evaluate(ON_PAGE)
-            for kind, text in (("undescribed", "picture without description"), ("blank", "picture that does not load")):
-                for source in here[kind]:
-                    self._note(f"{text}: {source}")
+            if path.startswith(LISTED) and any(name.startswith(LISTED) for name in seen):
+                here = seen[path] = self.page.evaluate(AS_TEXT, urljoin(self.base, path))
+                outside = [url for url in here["loaded"] if self._inside(url) is None and url.startswith("http")]
+                self.problems += [f"{path}: external request: {url}" for url in outside]
+            else:
+                self.open(path)
+                here = seen[path] = self.page.evaluate(ON_PAGE) | {"wide": self.measure_overflow(400)}
+                for kind, text in (("undescribed", "without description"), ("blank", "that does not load")):
+                    for source in here[kind]:
+                        self._note(f"picture {text}: {source}")
             for target in here["links"]:
                 linked = self._inside(target)
                 if linked and linked.endswith((".html", "/")) and linked not in todo:
@@ -95,10 +115,13 @@ class Visitor:
                     self.problems.append(f"{path}: broken anchor {linked}#{anchor}")
         return seen
 
-    def overflow(self, path: str) -> int:
-        """How many pixels a page is wider than the window."""
-        self.open(path)
-        return int(self.page.evaluate(ON_PAGE)["wide"])
+    def measure_overflow(self, width: int) -> int:
+        """How many pixels the page that is open is wider than a window of that width."""
+        before = self.page.viewport_size
+        self.page.set_viewport_size({"width": width, "height": 800})
+        wide = int(self.page.evaluate(WIDE))
+        self.page.set_viewport_size(before)
+        return wide
 
     def _inside(self, url: str) -> str | None:
         return urldefrag(url).url.removeprefix(self.base) if url.startswith(self.base) else None
