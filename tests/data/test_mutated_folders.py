@@ -77,7 +77,7 @@ def comes_from(key, path):
     if path.suffix == ".txt" and key[0] == "DiaRetDB1":
         return True  # the lists say which image is in which split
     if path.suffix in mutations.TEXTS:
-        return key[3] != "image" and (path.suffix != ".xml" or key[2] in path.name)
+        return key[3] != "image"
     return (path.suffix == ".tif" or "groundtruth" in str(path)) != (key[3] == "image")
 
 
