@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fundus_lib.data.base import FundusDataset
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.sample import FIRST_TRAINING_SEED
 from fundus_lib.data.splits import stratified_folds, train_val_split
@@ -73,7 +74,8 @@ class ImageSet:
         Raises:
             FundusError: A file cannot be read, see the data set.
         """
-        samples = [data[index] for index in range(len(data))[:count]]
+        kept = data.first(count) if isinstance(data, FundusDataset) else data  # so that no other image is decoded
+        samples = [kept[index] for index in range(len(kept))[:count]]
         images = [sample["image"].as_subclass(Tensor) for sample in samples]
         own = [sample["mask"].as_subclass(Tensor) if masks else None for sample in samples]
         fields = [_find_field(image.permute(1, 2, 0).numpy()) for image in images]  # (H, W) each

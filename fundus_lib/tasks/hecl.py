@@ -94,30 +94,32 @@ def read_data(recipe: HECLRecipe, root: Path) -> Data:
     """Training, validation (maybe none) and test images of a recipe."""
     if not recipe.square:
         return first_segmenter.read_data(recipe, root)
-    training = _read(recipe, root, "train")
+    count = None if recipe.fold else recipe.train_images
+    training = _read(recipe, root, "train", count)
     if recipe.fold or recipe.validation:
-        squares = _read(recipe, root, "train", square=True)
+        squares = _read(recipe, root, "train", count, square=True)
     if recipe.fold:
         training, (squares, test) = training.hold_out(fold=recipe.fold)[0], squares.hold_out(fold=recipe.fold)
         training, test = training.first(recipe.train_images), test.first(recipe.test_images)
     else:
-        training = training.first(recipe.train_images)
-        test = _read(recipe, root, "test", square=True).first(recipe.test_images)
+        test = _read(recipe, root, "test", recipe.test_images, square=True)
     validation = test.part([])
     if recipe.validation:
-        validation = squares.first(recipe.train_images).hold_out(int(recipe.validation))[1]
+        if recipe.fold:
+            squares = squares.first(recipe.train_images)
+        validation = squares.hold_out(int(recipe.validation))[1]
         training = training.hold_out(int(recipe.validation))[0]
     return Data(training, validation, test)
 
 
-def _read(recipe: HECLRecipe, root: Path, split: str, *, square: bool = False) -> ImageSet:
+def _read(recipe: HECLRecipe, root: Path, split: str, count: int | None = None, *, square: bool = False) -> ImageSet:
     """The middle columns of a split's images, or these padded to a square."""
     size = (recipe.square, recipe.square) if square else (recipe.size[0], round(recipe.size[1] * WIDTH / FULL))
     data = MiddleColumns(
         root, split, lesions=recipe.lesions, size=size, square=square, inflate=recipe.masks == "inflated"
     )
     full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
-    return ImageSet.read(data, title(root), data.fingerprint(), full=full)
+    return ImageSet.read(data, title(root), data.fingerprint(), full=full, count=count)
 
 
 def test_fingerprint(recipe: HECLRecipe, root: Path) -> str:
