@@ -35,12 +35,12 @@ def tables() -> str:
 def lesions(runs: pd.DataFrame) -> str:
     """Mean AUPR over seeds, spread, time and device of each row."""
     lines = [
-        "| chapter, row | trained on | AUPR, hard exudates | constant score | training | device |",
+        "| chapter, table, row | trained on | AUPR, hard exudates | constant score | training | device |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for (paper, _, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
+    for (paper, table, row, trained_on), group in runs.groupby(["paper", "table", "row", "trained_on"]):
         guess = f"{group.EX_prevalence.mean():.4f}"
-        name = f"{paper}, `{row}`{mark(group)}"
+        name = f"{paper}, {table}, `{row}`{mark(group)}"
         lines.append(f"| {name} | {trained_on} | {spread(group.EX_aupr)} | {guess} | {time(group)} |")
     return "\n".join(lines)
 
