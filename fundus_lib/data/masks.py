@@ -81,6 +81,9 @@ def _red(path: Path, picture: Any, deep: bool) -> NDArray[np.uint8]:
     red = colours if colours.ndim == 2 else colours[..., 0]
     if colours.ndim == 3 and bool((colours[..., 1:].any(axis=-1) & (red == 0)).any()):
         raise bad_values(path, "coloured pixels that the red channel shows as background")
+    shown = colours[red > 0]
+    if shown.ndim == 2 and bool((shown != shown[:1]).any()):  # red on white has 255 of red everywhere
+        raise bad_values(path, "several colours that the red channel shows as lesion")
     return red
 
 

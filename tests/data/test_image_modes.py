@@ -319,3 +319,11 @@ def test_damaged_files_are_refused_or_right(tmp_path):
                 assert str(path) in str(error)
             else:
                 assert found.ndim == 3 and found.dtype == np.uint8
+
+
+def test_red_on_white_is_no_mask_that_is_all_lesion(tmp_path):
+    pixels = np.full((60, 100, 3), 255, np.uint8)
+    pixels[10:15, 20:26] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    with pytest.raises(MaskValueError, match="several colours"):
+        read_mask(tmp_path / "mask.png")

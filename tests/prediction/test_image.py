@@ -16,6 +16,7 @@ from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, 
 from fundus_lib.experiment import create_task
 from fundus_lib.prediction import predict
 from fundus_lib.prediction.cautions import FAR, measure_distance
+from fundus_lib.prediction.place import place
 from fundus_lib.prediction.tables import list_regions
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
 from fundus_lib.verdicts import Rule
@@ -189,6 +190,23 @@ def test_grades_do_not_depend_on_the_black_margin(tmp_path):
     assert np.abs(own - other).max() < 0.02
     for canvas in ((427, 643), (600, 900), (284, 700)):
         np.testing.assert_array_equal(grade(canvas), other)
+
+
+def test_a_cut_off_field_of_view_is_read_on_the_same_pixels_whatever_its_frame(tmp_path):
+    """In IDRiD's own frame and on a canvas; half a pixel between them moved a trained grader's probability by .2."""
+    task = load_model(grader(tmp_path / "model.pt", side=64)).task
+    rows, columns = np.mgrid[:284, :428] + 0.5
+    image = np.random.default_rng(0).integers(60, 200, (284, 428, 3), np.uint8)
+    image[(rows - 142) ** 2 + (columns - 197.5) ** 2 > 172**2] = 0
+    own = place(task, image, field_of_view(image))
+    for above, left in ((18, 0), (80, 107), (0, 300), (300, 0)):
+        framed = np.pad(image, ((above, above), (left, 40), (0, 0)))
+        other = place(task, framed, field_of_view(framed))
+        assert np.abs(own.pixels.astype(int) - other.pixels).mean() < 0.1
+        assert (other.top - above, other.left - left, other.size) == (own.top, own.left, own.size)
+    narrow = image[:, 25:370]  # the black beside it cut off
+    other = place(task, narrow, field_of_view(narrow))
+    assert np.abs(own.pixels.astype(int) - other.pixels).mean() < 0.1 and other.left + 25 == own.left
 
 
 def test_one_view_is_the_network_without_its_mirror_images(tmp_path):
