@@ -1,9 +1,8 @@
-"""Verdicts: what a paper claims, what was run here, and what it says; made from records, in one place per paper."""
+"""A verdict: what a paper claims, what was run here, and what that says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 
 from fundus_lib.published.cards import as_html
 
@@ -33,9 +32,3 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         return as_html("Verdict", self.lines(), "the answer")
-
-
-def verdict(paper: str) -> Verdict:
-    """The verdict on a paper, from the records that there are: `PAPER_verdict.py` beside this file makes it."""
-    made: Verdict = import_module(f"fundus_lib.published.{paper}_verdict").judge()
-    return made

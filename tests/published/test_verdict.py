@@ -5,7 +5,8 @@ import pytest
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.published import hecl_verdict
 from fundus_lib.published.hecl_verdict import REGIMES, decide
-from fundus_lib.published.verdict import Verdict, verdict
+from fundus_lib.published.verdict import Verdict
+from fundus_lib.published.verdicts import verdict
 from fundus_lib.records.image_gains import ImageGain
 
 
