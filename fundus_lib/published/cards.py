@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 
@@ -48,23 +49,30 @@ class Card:
         return "\n".join([self.title, *(f"{_LABELS[name]}: {getattr(self, name)}" for name in self._lines())])
 
     def _repr_html_(self) -> str:
-        rows = "".join(map(self._row, self._lines()))
-        return (
-            '<div class="fundus-card" style="border:1px solid rgba(128,128,128,.5);border-radius:.4em;'
-            'padding:.6em 1em;margin:.5em 0;text-align:left">'
-            f'<p style="margin:0 0 .4em"><b>{_inline(self.title)}</b></p>'
-            f'<dl style="margin:0">{rows}</dl></div>'
-        )
+        return as_html(self.title, {_LABELS[name]: getattr(self, name) for name in self._lines()}, _LABELS["effect"])
 
-    def _row(self, name: str) -> str:
-        """A label and its text: side by side where there is room, one below the other on a phone."""
-        bar = "#0072B2" if name == "effect" else "rgba(128,128,128,.3)"
-        return (
-            f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid {bar};padding-left:.7em;'
-            'margin:.35em 0">'
-            f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{_LABELS[name]}</dt>'
-            f'<dd style="flex:1 1 16em;margin:0">{_inline(getattr(self, name))}</dd></div>'
-        )
+
+def as_html(title: str, lines: Mapping[str, str], strong: str) -> str:
+    """A box with a title and labelled lines: side by side where there is room, one below the other on a phone.
+
+    Args:
+        title: Plain text, as the others.
+        lines: Label → text.
+        strong: The label of the line that is marked.
+    """
+    rows = "".join(
+        f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid '
+        f'{"#0072B2" if label == strong else "rgba(128,128,128,.3)"};padding-left:.7em;margin:.35em 0">'
+        f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{label}</dt>'
+        f'<dd style="flex:1 1 16em;margin:0">{_inline(text)}</dd></div>'
+        for label, text in lines.items()
+    )
+    return (
+        '<div class="fundus-card" style="border:1px solid rgba(128,128,128,.5);border-radius:.4em;'
+        'padding:.6em 1em;margin:.5em 0;text-align:left">'
+        f'<p style="margin:0 0 .4em"><b>{_inline(title)}</b></p>'
+        f'<dl style="margin:0">{rows}</dl></div>'
+    )
 
 
 def _inline(text: str) -> str:

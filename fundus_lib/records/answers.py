@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.metrics.paired import PairedTest, paired_test
+from fundus_lib.metrics.paired import PairedTest, paired_interval, paired_test
 from fundus_lib.records import read
 from fundus_lib.records.differences import check_one_data_set
 from fundus_lib.records.rows import as_it_is
@@ -143,11 +143,7 @@ def paired(
         for run, *pair in zip(shared, a, b, strict=True)
     }
     gains = a.astype(int) - b  # 1 where only the one is right, −1 where only the other is
-    rng = np.random.default_rng(seed)
-    seeds, images = (rng.integers(count, size=(resamples, count)) for count in gains.shape)
-    drawn = gains[seeds[:, :, None], images[:, None, :]].mean((1, 2))
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Paired(tests, Estimate(float(gains.mean()), float(low), float(high)))
+    return Paired(tests, paired_interval(gains, resamples=resamples, confidence=confidence, seed=seed))
 
 
 def _by_run(answered: pd.DataFrame, paper: str, table: str, row: str, right: str) -> dict[tuple[int, str], pd.Series]:

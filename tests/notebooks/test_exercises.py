@@ -12,6 +12,12 @@ import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
+    "def no_dense": "def no_dense(quiet, batch):\n    return np.mean(quiet) ** batch",
+    "def inflated": "def inflated(radius, factor):\n    return (radius / factor + 1) / (radius / factor)",
+    "def survives": "def survives(none, batches):\n    return 1 / none, 1 - (1 - none) ** batches",
+    "def pooled_iou": "def pooled_iou(f1):\n    return 100 * f1 / (2 - f1)",
+    "def seeds_needed": "def seeds_needed(gain, sd):\n    return int(np.ceil((2 * sd / gain) ** 2))",
+    "def best_case": "def best_case(n, m, tau):\n    return np.log(1 + m * np.exp(-1 / tau))",
     "def eye": 'def eye(disc, fovea):\n    return "left" if disc[0] > fovea[0] else "right"',
     "def edema_risk": (
         "def edema_risk(mask, fovea, diameter):\n"

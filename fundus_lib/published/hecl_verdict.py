@@ -1,0 +1,117 @@
+"""What our records say about the claim of hecl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fundus_lib.published.printed import table
+from fundus_lib.published.verdict import Verdict
+from fundus_lib.records import load
+from fundus_lib.records.image_gains import ImageGain, image_gain
+from fundus_lib.records.rows import newest
+
+ENOUGH = 3
+"""Seeds from which on a comparison says something about other trainings."""
+
+SCORES = {"EX_iou": "IoU", "EX_aupr": "AUPR"}
+"""Scores of single images by which is judged, the paper's own first."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A table of recipes with UNet++ without and with both terms.
+
+    Attributes:
+        table: Its name.
+        words: What it is, in words.
+        close: Whether it has the paper's network, images and augmentation.
+    """
+
+    table: str
+    words: str
+    close: bool
+
+    def gain(self, score: str, of: str = "unetpp_hecl", over: str = "unetpp") -> ImageGain:
+        """What both terms gain, in the mean over the test images."""
+        return image_gain("hecl", (self.table, of), (self.table, over), score)
+
+    def gains(self) -> dict[str, ImageGain]:
+        """Name of a score → gain, where there is one."""
+        return {name: gain for score, name in SCORES.items() if (gain := self.gain(score))}
+
+
+REGIMES = (
+    Regime("2", "the paper's regime (whole images at 580×733, 300 epochs)", close=True),
+    Regime("gpu", "the same with 99 epochs", close=True),
+    Regime("gpu_crops", "crops at 960×1440", close=False),
+    Regime("small", "a narrow UNet++ on crops at 640×960", close=False),
+    Regime("small_whole", "a narrow UNet++ at half of the paper's scale", close=False),
+)
+"""The nearest to the paper first."""
+
+
+def judge() -> Verdict:
+    """The verdict, from the records of the library."""
+    rows = table("hecl", 2)
+    plain, both = rows.loc["UNet++"], rows.loc["UNet++ w/ Proposed"]
+    claim = (
+        f"Two contrastive terms raise the IoU of UNet++ on hard exudates of IDRiD from {plain.iou:.2f} to "
+        f"{both.iou:.2f} % (Table 2, five runs), and they improve other networks, too."
+    )
+    found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
+    if not found:
+        return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
+    ran = "; ".join(f"{regime.words}: {_runs(regime)}" for regime in found)
+    said = "; ".join(
+        f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
+        for regime, gains in found.items()
+    )
+    return Verdict(
+        claim,
+        f"UNet++ without and with both terms, trained and tested on real IDRiD. {_sentence(ran)}",
+        f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}.",
+        _how_sure(found),
+    )
+
+
+def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
+    """In a sentence: by the first regime that has enough seeds, judged by the first of its scores."""
+    for regime, gains in found.items():
+        gain = next(iter(gains.values()))
+        if len(gain.seeds) < ENOUGH:
+            continue
+        where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
+        if gain.difference.low > 0:
+            return f"Holds{where}: the interval is above zero."
+        if gain.difference.high < 0:
+            return f"Does not hold{where}: the interval is below zero."
+        return f"No gain is shown{where}: the interval contains zero."
+    return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+
+
+def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
+    close = [len(gain.seeds) for regime, gains in found.items() if regime.close for gain in gains.values()]
+    signs = {gain.difference.value > 0 for gains in found.values() for gain in gains.values()}
+    parts = []
+    if max(close, default=0) < ENOUGH:
+        parts.append(
+            "In the paper's regime there are fewer than three seeds: the interval speaks of other images, not of other "
+            "trainings."
+        )
+    if len(signs) > 1:
+        parts.append("The comparisons do not agree in their sign.")
+    parts.append("Five seeds of each row in the paper's regime, as the paper has, would settle it.")
+    return " ".join(parts)
+
+
+def _runs(regime: Regime) -> str:
+    """How many seeds, and on what."""
+    runs = load()
+    own = newest(runs[(runs.paper == "hecl") & (runs.dataset == "IDRiD")], regime.table)
+    own = own[own.row.isin(["unetpp", "unetpp_hecl"])]
+    seeds = int(own.groupby("row").seed.nunique().min())
+    return f"{seeds} seed{'s' * (seeds > 1)} of each ({', '.join(sorted(own.device.unique()))})"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,34 @@
+"""A verdict: what a paper claims, what was run here, and what that says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fundus_lib.published.cards import as_html
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a paper's claim; displays itself in a notebook and in the book.
+
+    Attributes:
+        claim: In one sentence, with the paper's number.
+        ran: What was run here, and how far that is from the paper.
+        answer: Whether the claim holds, does not hold or cannot be told yet, and by how much, with the interval.
+        sure: How sure that is, and what would change it.
+    """
+
+    claim: str
+    ran: str
+    answer: str
+    sure: str
+
+    def lines(self) -> dict[str, str]:
+        """Label → text."""
+        return {"the claim": self.claim, "what was run": self.ran, "the answer": self.answer, "how sure": self.sure}
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{label}: {text}" for label, text in self.lines().items())
+
+    def _repr_html_(self) -> str:
+        return as_html("Verdict", self.lines(), "the answer")

@@ -1,0 +1,37 @@
+"""Gains image by image, from records, against means by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fundus_lib import records
+from fundus_lib.metrics.paired import paired_interval
+from fundus_lib.records.image_gains import image_gain
+from helpers.records import RECORD
+
+
+def write(folder: Path, row: str, seed: int, scores: list[float | None], names: str = "abc") -> None:
+    predictions = {"names": list(names), "EX_iou": scores}
+    made = {**RECORD, "paper": "made_up", "row": row, "seed": seed, "predictions": predictions}
+    records.save({**made, "recipe": {"row": row}}, folder / f"{row}{seed}.json")
+
+
+def test_pairs_images_by_name_and_runs_by_seed(tmp_path: Path) -> None:
+    write(tmp_path, "new", 0, [0.5, 0.6, None])
+    write(tmp_path, "new", 1, [0.7, 0.9, 0.9])
+    write(tmp_path, "new", 2, [1.0, 1.0, 1.0])  # the other was not run with it
+    write(tmp_path, "old", 0, [0.2, 0.5, 0.4], names="bac")  # other order
+    write(tmp_path, "old", 1, [0.6, 0.6, 0.8])
+    found = image_gain("made_up", ("2", "new"), ("2", "old"), "EX_iou", tmp_path)
+    assert (found.seeds, found.images) == ((0, 1), 2)
+    assert found.difference.value == pytest.approx(np.mean([[0.5 - 0.5, 0.6 - 0.2], [0.1, 0.3]]))
+    assert str(found).endswith("(2 seeds)")
+    assert str(image_gain("made_up", ("2", "new"), ("2", "none"), "EX_iou", tmp_path)) == "not run yet"
+
+
+def test_interval_of_equal_gains_is_a_point() -> None:
+    estimate = paired_interval(np.full((2, 5), 0.25))
+    assert (estimate.value, estimate.low, estimate.high) == (0.25, 0.25, 0.25)
+    one_seed = paired_interval(np.arange(27.0)[None])
+    assert 8 < one_seed.low < 13 < one_seed.high < 18
