@@ -98,6 +98,19 @@ WRONG = {
     ),
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
     "def most_apart": "def most_apart(a, b, n):\n    return a, b",
+    "def weight_of_dense": (
+        "def weight_of_dense(n_dense, n_sparse):\n    return (n_dense / (n_dense + n_sparse),) * 2"
+    ),
+    "def my_contours": (
+        "def my_contours(mask, erosions, dilations):\n"
+        "    def grow(area, times):\n"
+        "        for _ in range(times):\n"
+        "            shifted = [np.roll(area, step, axis) for step in (1, -1) for axis in (0, 1)]\n"
+        "            area = np.any([area, *shifted], axis=0)\n"
+        "        return area\n\n"
+        "    return mask & grow(~mask, erosions), grow(mask, dilations) & ~mask"
+    ),
+    "def my_slope": "def my_slope(s, positive):\n    return np.exp(s) / np.exp(s).sum() - positive",
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
 
