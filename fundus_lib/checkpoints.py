@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from fundus_lib.verdicts import Rule
 
 if TYPE_CHECKING:
     from fundus_lib.tasks.base import FundusTask
+
+_PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
+"""What a checkpoint must hold for a run to go on from it to the same result."""
 
 KIND = "fundus_lib model"
 OLD_KIND = "fundus_lib segmentation"
@@ -229,3 +233,19 @@ def _damaged(path: Path, found: str) -> CheckpointError:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def check_whole(last: Path) -> None:
+    """Refuse a checkpoint that was cut short or altered, by the checksums with which torch writes its parts.
+
+    Raises:
+        OSError, EOFError, KeyError, RuntimeError, BadZipFile, UnpicklingError: It was; the run machine names the file.
+    """
+    with zipfile.ZipFile(last) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise zipfile.BadZipFile(f"{damaged} is not as it was written")
+    content = torch.load(last, map_location="cpu", mmap=True, weights_only=True)
+    missing = _PARTS - set(content) if isinstance(content, dict) else _PARTS
+    if missing:
+        raise KeyError(f"no {', '.join(sorted(missing))}")

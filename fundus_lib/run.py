@@ -23,7 +23,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from fundus_lib import records
 from fundus_lib.atomic import check_folder
 from fundus_lib.callbacks import Best, Curve, Deadline, Saver
-from fundus_lib.checkpoints import save_model
+from fundus_lib.checkpoints import check_whole, save_model
 from fundus_lib.data.epochs import EpochsModule
 from fundus_lib.devices import check_precision, check_sharing, choose_device
 from fundus_lib.errors import CheckpointError
@@ -34,9 +34,6 @@ from fundus_lib.provenance import commit, provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
 from fundus_lib.verdicts import calibrate_on
-
-_PARTS = {"callbacks", "epoch", "global_step", "loops", "lr_schedulers", "optimizer_states", "state_dict"}
-"""What a checkpoint must hold for a run to go on from it to the same result."""
 
 
 def run(
@@ -235,7 +232,7 @@ def _test(experiment: Experiment, best: list[Best]) -> tuple[Scores, dict[str, A
 def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path | None) -> None:
     try:
         if last is not None:
-            _check_whole(last)
+            check_whole(last)
         trainer.fit(task, batches, ckpt_path=last, weights_only=True)
     except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if last is None or trainer.global_step:
@@ -247,18 +244,6 @@ def _fit(trainer: L.Trainer, task: FundusTask, batches: EpochsModule, last: Path
             expected="the checkpoint that the same version of the library wrote",
             remedy="delete this file to start the run afresh",
         ) from error
-
-
-def _check_whole(last: Path) -> None:
-    """Refuse a checkpoint that was cut short or altered, by the checksums with which torch writes its parts."""
-    with zipfile.ZipFile(last) as archive:
-        damaged = archive.testzip()
-    if damaged:
-        raise zipfile.BadZipFile(f"{damaged} is not as it was written")
-    content = torch.load(last, map_location="cpu", mmap=True, weights_only=True)
-    missing = _PARTS - set(content) if isinstance(content, dict) else _PARTS
-    if missing:
-        raise KeyError(f"no {', '.join(sorted(missing))}")
 
 
 def _origin(experiment: Experiment, name: str) -> dict[str, Any]:

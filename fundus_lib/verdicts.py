@@ -27,7 +27,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Areas:
-    """Areas that a network called lesion, in percent of the field of view, by what is truly there.
+    """Areas predicted as lesion, in percent of the field of view, by what is truly there.
 
     Attributes:
         present: In images that have the lesion.
@@ -65,7 +65,7 @@ class Rule:
     source: str
 
     def judge(self, area: float) -> str:
-        """A word on an image in which so many percent of the field of view are called lesion.
+        """A word on an image in which this percentage of the field of view is predicted as lesion.
 
         Returns:
             `"likely"` above both bounds, `"unlikely"` below both, `"unclear"` between them; `"not calibrated"` where
@@ -97,7 +97,7 @@ def make_rule(lesion: str, areas: Areas, *, threshold: float, mirrored: bool, so
 
     Args:
         lesion: Short name of the lesion.
-        areas: What the network called lesion in them.
+        areas: What the network predicted as lesion in them.
         threshold: Probability from which on a pixel counted.
         mirrored: Whether views were averaged.
         source: What the images are.

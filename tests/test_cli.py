@@ -12,7 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fundus_lib import records
-from fundus_lib.cli import app, main, newest_model, parse_size
+from fundus_lib.cli import app, main, newest_model
+from fundus_lib.cli_data import parse_size
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
 
 call = CliRunner().invoke
@@ -198,3 +199,7 @@ def test_records_are_compared_row_by_row() -> None:
     )
     with pytest.raises(ArgumentError, match="no such score"):
         call(app, ["records", "--compare", "EX_beauty"], catch_exceptions=False)
+
+
+def test_no_records_are_no_empty_table() -> None:
+    assert call(app, ["records", "--paper", "nope", "--compare", "EX_aupr"]).output == "no records\n"

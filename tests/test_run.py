@@ -11,6 +11,7 @@ import torch
 
 from fundus_lib import provenance
 from fundus_lib.callbacks import Best, Curve
+from fundus_lib.checkpoints import _PARTS
 from fundus_lib.errors import (
     ArgumentError,
     CheckpointError,
@@ -20,7 +21,7 @@ from fundus_lib.errors import (
 )
 from fundus_lib.protocols.base import Scores
 from fundus_lib.recipes import SegmentationRecipe, find
-from fundus_lib.run import _PARTS, _test, run
+from fundus_lib.run import _test, run
 from fundus_lib.run_table import run_table
 from helpers.runs import here
 

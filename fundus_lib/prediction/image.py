@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint, load_model
-from fundus_lib.data.images import read_image
+from fundus_lib.data.images import image_size, read_image
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
 from fundus_lib.grades import GRADES
@@ -222,9 +222,18 @@ def predict(
         mask,
         count_lesions(lesions, mask, field, model.rules, threshold=threshold, mirrored=mirror),
         table_grades(grades),
-        find_cautions(model, where.statistics, field),
+        (*find_cautions(model, where.statistics, field), *_say_if_reduced(path, image)),
         time.perf_counter() - start,
     )
+
+
+def _say_if_reduced(path: Path, image: NDArray[np.uint8]) -> tuple[str, ...]:
+    """A caution on a large JPEG that was read at a fraction of its size."""
+    height, width = image_size(path)
+    if image.size // 3 >= height * width:
+        return ()
+    read = f"{image.shape[0]}×{image.shape[1]}"
+    return (f"read at {read} pixels, a fraction of the file's size: areas and places in pixels are of that size",)
 
 
 def check_threshold(threshold: float) -> None:

@@ -18,7 +18,8 @@ LAYERS = (
     ("protocols", "tasks", "verdicts"),
     ("experiment", "checkpoints", "records", "published"),
     ("callbacks", "run"),
-    ("run_table", "prediction", "cli"),
+    ("run_table", "prediction", "cli_data"),
+    ("cli",),
 )
 """Lowest first: a module imports from its own layer and from those below it."""
 

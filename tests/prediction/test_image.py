@@ -334,3 +334,13 @@ def test_a_network_that_learned_no_lesions_draws_none(tmp_path, graded_root):
         recipe = find("sunet", row).smoke()
         save(tmp_path / "model.pt", recipe, recipe.side)
         assert predict(photograph, tmp_path / "model.pt", device="cpu").lesions == lesions
+
+
+def test_a_large_jpeg_says_that_it_was_read_at_a_fraction_of_its_size(checkpoint, tmp_path, monkeypatch):
+    image, path = photograph(scale=2), tmp_path / "a.jpg"
+    write(path, image)
+    told = predict(path, checkpoint, device="cpu").cautions
+    monkeypatch.setattr("fundus_lib.data.pictures.MAX_PIXELS", image.size // 3 - 1)
+    reduced = predict(path, checkpoint, device="cpu")
+    assert len(reduced.cautions) == len(told) + 1
+    assert f"read at {reduced.field.shape[0]}×{reduced.field.shape[1]} pixels" in reduced.cautions[-1]
