@@ -152,14 +152,11 @@ SMALL_BASE = HECLRecipe(paper="hecl", table="small", row="unetpp", model_args={"
 """The regime of the first segmenter: crops of 256² at 640×960, one-cycle AdamW, minutes of one core."""
 
 SMALL_UNET = SMALL_BASE.replace(row="unet", model="unet", model_args={})
-SMALL_HECL = with_terms(SMALL_BASE)
-SMALL = (
-    SMALL_BASE,
-    SMALL_HECL,
-    SMALL_UNET,
-    with_terms(SMALL_UNET),
-    with_terms(SMALL_BASE, "density"),
-    with_terms(SMALL_BASE, "edge"),
+SMALL_UNET_HECL = with_terms(SMALL_UNET)
+SMALL = tuple(
+    one
+    for base in (SMALL_BASE, SMALL_UNET)
+    for one in (base, with_terms(base), with_terms(base, "density"), with_terms(base, "edge"))
 )
 
 SMALL_WHOLE: dict[str, Any] = {
@@ -174,8 +171,9 @@ SMALL_WHOLE: dict[str, Any] = {
 """The paper's regime at half of its scale, with a fifth of its epochs."""
 
 
-def _ablation(name: str, base: HECLRecipe = SMALL_HECL, **criterion: Any) -> HECLRecipe:
-    """A base with one thing changed in its criterion."""
+def _ablation(name: str, **criterion: Any) -> HECLRecipe:
+    """The small U-Net with both terms, with one thing changed in its criterion."""
+    base = SMALL_UNET_HECL
     return base.replace(table="ablations", row=name, criterion={**base.criterion, **criterion})
 
 
@@ -199,7 +197,7 @@ ABLATIONS = (
     _ablation("strip_left_out", strip="left out"),
     _ablation("code", **CODE),
 )
-"""One thing changed in the small UNet++ with both terms; `code` has all of the criterion that its code does."""
+"""One thing changed in the small U-Net with both terms; `code` has all of the criterion that its code does."""
 
 FAULTS = tuple(
     base.replace(row=f"{base.row}_{name}", **changes)
