@@ -1,4 +1,4 @@
-"""Backbones of the graders: ResNets, VGG19 and EfficientNet-Lite0 without their classifiers."""
+"""Backbones of the graders: networks for ImageNet without their classifiers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torchvision import models
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.efficientnet import CHANNELS, EfficientNetLite0
-from fundus_lib.models.imagenet import load_imagenet_weights
+from fundus_lib.models.imagenet import load_imagenet_weights, rename_dense_layer
+from fundus_lib.models.nasnet import NASNET_CHANNELS, NASNet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 RESNETS = ("resnet18", "resnet34")
 """The backbones that are made of a stem and four layers of residual blocks, each ending in 512 channels."""
 
-BACKBONES = (*RESNETS, "efficientnetlite0")
+RESNEXTS = {"resnext50": "resnext50_32x4d", "resnext101": "resnext101_32x8d"}
+"""ResNets of grouped convolutions, by torchvision's names: 32 groups of 4 and of 8 channels."""
+
+BACKBONES = (*RESNETS, *RESNEXTS, "densenet201", "nasnet", "efficientnetlite0")
 """The backbones whose output is a feature map."""
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -38,11 +42,16 @@ def build_resnet_stages(where: str, backbone: str, pretrained: bool = False) -> 
         WeightsError: ``pretrained``, and the weights cannot be had.
     """
     check_backbone(where, backbone, RESNETS)
-    network = models.get_model(backbone, weights=None)
+    return _split_resnet(backbone, pretrained)
+
+
+def _split_resnet(name: str, pretrained: bool) -> dict[str, nn.Sequential]:
+    """One of torchvision's ResNets as its stages."""
+    network = models.get_model(name, weights=None)
     if pretrained:
-        network.load_state_dict(load_imagenet_weights(models.get_model_weights(backbone).IMAGENET1K_V1))
+        network.load_state_dict(load_imagenet_weights(models.get_model_weights(name).IMAGENET1K_V1))
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
-    return {"stem": stem} | {name: getattr(network, name) for name in STAGES[1:]}
+    return {"stem": stem} | {stage: getattr(network, stage) for stage in STAGES[1:]}
 
 
 def build_backbone(where: str, backbone: str, pretrained: bool = False) -> tuple[nn.Module, int]:
@@ -61,6 +70,16 @@ def build_backbone(where: str, backbone: str, pretrained: bool = False) -> tuple
     check_backbone(where, backbone, BACKBONES)
     if backbone == "efficientnetlite0":
         return EfficientNetLite0(pretrained), CHANNELS
+    if backbone == "nasnet":
+        return NASNet(pretrained), NASNET_CHANNELS
+    if backbone == "densenet201":
+        network = models.densenet201(weights=None)
+        if pretrained:
+            theirs = load_imagenet_weights(models.DenseNet201_Weights.IMAGENET1K_V1)
+            network.load_state_dict({rename_dense_layer(name): value for name, value in theirs.items()})
+        return nn.Sequential(network.features, nn.ReLU(inplace=True)), network.classifier.in_features
+    if backbone in RESNEXTS:
+        return nn.Sequential(*_split_resnet(RESNEXTS[backbone], pretrained).values()), 2048
     return nn.Sequential(*build_resnet_stages(where, backbone, pretrained).values()), 512
 
 

@@ -1,21 +1,17 @@
 """DeepLabV3+: DeepLabV3 with a decoder that also takes an early feature map of higher resolution.
 
 Source: L.-C. Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image Segmentation", ECCV
-2018. The layers are those of segmentation_models_pytorch, a package that is needed for this network alone.
+2018. The layers are those of segmentation_models_pytorch, see :mod:`fundus_lib.models.packaged`.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
-from fundus_lib.errors import ArgumentError, MissingPackageError
-from fundus_lib.models.staged import BackbonePart, Features, Staged, check_counts
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from fundus_lib.models.packaged import build_packaged
+from fundus_lib.models.staged import BackbonePart, Features, Staged
 
 STRIDE = 16
 """Factor by which the encoder downsamples."""
@@ -43,23 +39,8 @@ class DeepLabV3Plus(Staged):
     shared_until: ClassVar = {"code": "layer4", "text": "layer3"}
 
     def __init__(self, lesions: int = 1, encoder: str = "resnet50", pretrained: bool = False):
-        check_counts("DeepLabV3Plus", lesions=lesions)
-        if encoder not in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"):
-            raise ArgumentError(
-                "DeepLabV3Plus",
-                "this encoder cannot be split into parts",
-                found=f"encoder={encoder!r}",
-                expected="'resnet50', or a ResNet of 18, 34, 101 or 152 layers",
-                remedy="'resnet50' is what the papers use",
-            )
-        made = _package().DeepLabV3Plus(encoder_name=encoder, encoder_weights=None, classes=lesions)
+        made = build_packaged("DeepLabV3Plus", "DeepLabV3Plus", encoder, lesions, pretrained)
         network = made.encoder
-        if pretrained:
-            from torchvision.models import get_model_weights
-
-            from fundus_lib.models.imagenet import load_imagenet_weights
-
-            network.load_state_dict(load_imagenet_weights(get_model_weights(encoder).IMAGENET1K_V1))  # without fc
         super().__init__(
             {
                 "stem": BackbonePart(
@@ -88,16 +69,3 @@ class DecoderPart(nn.Module):
         height, width = features["images"].shape[-2:]
         x = self.decoder([None, None, features["early"], None, None, features["x"]])  # it uses these two only
         return features | {"logits": self.score(x)[..., :height, :width]}
-
-
-def _package() -> ModuleType:
-    try:
-        return import_module("segmentation_models_pytorch")
-    except ImportError as error:
-        raise MissingPackageError(
-            "DeepLabV3Plus",
-            "a package that holds this network's layers is not installed",
-            found=f"{type(error).__name__}: {error}",
-            expected="segmentation_models_pytorch",
-            remedy="pip install segmentation-models-pytorch",
-        ) from error

@@ -1,8 +1,9 @@
-"""Baselines of sunet: one backbone with two classifiers, or a backbone that splits after a stage.
+"""Graders: one backbone with a classifier for each disease, or a backbone that splits after a stage.
 
-Source: sunet, Table 2. "VGG19" and "ResNet34" have two softmax classifiers on one backbone; "early", "middle" and
-"late" split the network between the two tasks at three stages, which we take to be after the first, second and third
-layer of ResNet-34.
+Sources: sunet, Table 2, where "VGG19" and "ResNet34" have two softmax classifiers on one backbone, and "early",
+"middle" and "late" split the network between the two tasks at three stages, which we take to be after the first, second
+and third layer of ResNet-34; and `pldmlt`, whose ResNeXt-50, ResNeXt-101, DenseNet-201 and NASNet grade retinopathy
+alone (``diseases=("dr",)``).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Grader(nn.Module):
     """Grades retinopathy, macular edema or both.
 
     Args:
-        backbone: ``"resnet34"``, ``"resnet18"``, ``"efficientnetlite0"`` or ``"vgg19"``.
+        backbone: One of :data:`~fundus_lib.models.backbones.BACKBONES`, or ``"vgg19"``.
         split: ``"early"``, ``"middle"`` or ``"late"``: after layer 1, 2 or 3 of a ResNet each disease has layers of its
             own, which are initialised equally. None: all are shared, and only the linear classifiers are not.
         diseases: ``"dr"``, ``"dme"`` or both.

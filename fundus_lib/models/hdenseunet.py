@@ -7,7 +7,6 @@ network and the fusion of both have no meaning for one image.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -16,7 +15,7 @@ from torch.nn import functional as F
 from torchvision.models import DenseNet, DenseNet161_Weights
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.models.imagenet import load_imagenet_weights
+from fundus_lib.models.imagenet import load_imagenet_weights, rename_dense_layer
 from fundus_lib.models.staged import Features, Staged, check_counts, pad_to_multiple
 from fundus_lib.models.unet import Head
 
@@ -153,7 +152,7 @@ def load_densenet161() -> Features:
     theirs = load_imagenet_weights(DenseNet161_Weights.IMAGENET1K_V1)
     prefix = "features."
     return {
-        re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name.removeprefix(prefix)): value
+        rename_dense_layer(name.removeprefix(prefix)): value
         for name, value in theirs.items()
         if name.startswith(prefix)
     }

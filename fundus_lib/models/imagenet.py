@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import torch
@@ -46,3 +47,8 @@ def load_imagenet_weights(weights: torchvision.models.WeightsEnum) -> dict[str, 
             expected=f"access to {weights.url}, or that file under {get_dir()}/checkpoints",
             remedy="copy the file there, or start from fresh weights: pretrained=False",
         ) from error
+
+
+def rename_dense_layer(name: str) -> str:
+    """The name of a weight in torchvision's DenseNets, from that in its older files: ``norm.1`` is ``norm1``."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.([12])\.", r"\1\2.", name)

@@ -21,7 +21,7 @@ Features = dict[str, Tensor]
 There are ``"images"``, the current feature map ``"x"``, and whatever later parts or the caller need.
 """
 
-OUTPUTS = ("logits", "aux", "sides")
+OUTPUTS = ("logits", "aux", "sides", "dr")
 """The features that a network gives to its caller, where it has them."""
 
 

@@ -106,22 +106,31 @@ class Head(nn.Module):
 
     def __init__(self, width: int, lesions: int, prior: float, kernel: int = 1):
         super().__init__()
-        if not 0 < prior < 1:
-            raise ArgumentError(
-                "prior",
-                "no network can start with this prediction",
-                found=f"prior={prior}",
-                expected="0 < prior < 1",
-                remedy="0.01 is about the share of lesion pixels; 0.5 is how networks are usually started",
-            )
         self.layer = nn.Conv2d(width, lesions, kernel_size=kernel, padding=kernel // 2)
-        nn.init.constant_(self.layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
+        set_prior(self.layer, prior)
 
     def forward(self, features: Features) -> Features:
         """Add ``"logits"`` (B, L, H, W) and ``"features"`` (B, width, H, W), from which they are computed."""
         height, width = features["images"].shape[-2:]
         x = features["x"]
         return features | {"features": x[..., :height, :width], "logits": self.layer(x)[..., :height, :width]}
+
+
+def set_prior(layer: nn.Module, prior: float) -> None:
+    """Let a new network predict a probability: its last layer's bias becomes the logit of it.
+
+    Raises:
+        ArgumentError: The prior is no probability between 0 and 1.
+    """
+    if not 0 < prior < 1:
+        raise ArgumentError(
+            "prior",
+            "no network can start with this prediction",
+            found=f"prior={prior}",
+            expected="0 < prior < 1",
+            remedy="0.01 is about the share of lesion pixels; 0.5 is how networks are usually started",
+        )
+    nn.init.constant_(layer.bias, torch.logit(torch.tensor(prior, device="cpu")).item())  # type: ignore[arg-type]
 
 
 def build_double_convolution(channels_in: int, channels_out: int, bias: bool = False) -> nn.Sequential:

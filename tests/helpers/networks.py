@@ -10,10 +10,13 @@ SMALL = {
     "deeplabv3": {"width": 4},
     "deeplabv3plus": {"encoder": "resnet18"},
     "dnl": {"width": 4},
+    "fpn": {"encoder": "resnet18"},
     "hdenseunet": {"width": 6, "blocks": (1, 1, 1, 1)},
     "hed": {"width": 4},
+    "linknet": {"encoder": "resnet18"},
     "lseg": {"width": 4, "lesions": 1},
     "lwenet": {"width": 8},
+    "pldmlt": {"width": 8, "norm": True},
     "pspnet": {"width": 4},
     "resunet": {"width": 4, "depth": 2},
     "spnet": {"width": 4},
@@ -27,10 +30,13 @@ PARAMETERS = {
     "deeplabv3": 44_216_258,
     "deeplabv3plus": 26_677_585,
     "dnl": 52_473_796,
+    "fpn": 26_116_033,
     "hdenseunet": 49_527_713,
     "hed": 14_716_171,
+    "linknet": 11_663_777,
     "lseg": 14_720_620,
     "lwenet": 1_961_045,
+    "pldmlt": 23_750_806,
     "pspnet": 51_426_754,
     "resunet": 13_043_009,
     "spnet": 47_723_394,
@@ -38,6 +44,7 @@ PARAMETERS = {
 }
 
 AUX = {"deeplabv3", "dnl", "pspnet", "spnet"}
+DR = {"pldmlt"}
 SIDES = {"hed": 5, "lseg": 5, "lwenet": 2}
 
 

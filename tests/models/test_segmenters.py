@@ -6,7 +6,7 @@ from torch import nn
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
-from helpers.networks import AUX, PARAMETERS, SIDES, SMALL, count_parameters
+from helpers.networks import AUX, DR, PARAMETERS, SIDES, SMALL, count_parameters
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -43,7 +43,8 @@ def test_half_precision_and_channels_last_give_about_the_same(name):
 def test_what_training_has_besides(name):
     model = create_model(name, **SMALL[name] | {"lesions": 3}).train()
     output = model(torch.randn(2, 3, 40, 57))
-    assert set(output) == {"logits"} | ({"aux"} if name in AUX else set()) | ({"sides"} if name in SIDES else set())
+    more = {"aux": AUX, "dr": DR, "sides": SIDES}
+    assert set(output) == {"logits"} | {key for key, names in more.items() if name in names}
     if name in AUX:
         assert output["aux"].shape == (2, 3, 40, 57)
     if name in SIDES:
@@ -95,7 +96,7 @@ def test_overfits_a_batch(name):
 @pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("settings", [{"lesions": 0}, {"width": 0}, {"colour": 3}])
 def test_impossible_settings_are_refused(name, settings):
-    if name in ("cenet", "deeplabv3plus") and "width" in settings:
+    if name in ("cenet", "deeplabv3plus", "fpn", "linknet") and "width" in settings:
         pytest.skip("its width is the encoder's")
     with pytest.raises(ArgumentError, match=next(iter(settings))):
         create_model(name, **settings)
