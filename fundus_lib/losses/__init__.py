@@ -15,6 +15,8 @@ from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
 from fundus_lib.losses.hecl import HECLCriterion
 from fundus_lib.losses.ntxent import NTXentLoss
+from fundus_lib.losses.pldmlt import PLDMLTCriterion, mask_softmax, sum_entropy
+from fundus_lib.losses.pldmlt_labels import LabelUpdate
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
 from fundus_lib.losses.supcon import SupConLoss
@@ -30,7 +32,9 @@ __all__ = [
     "FocalLoss",
     "GradeLoss",
     "HECLCriterion",
+    "LabelUpdate",
     "NTXentLoss",
+    "PLDMLTCriterion",
     "RebalancedDiceLoss",
     "SUNetCriterion",
     "SampledDiceLoss",
@@ -41,4 +45,6 @@ __all__ = [
     "compute_class_weights",
     "create_loss",
     "list_losses",
+    "mask_softmax",
+    "sum_entropy",
 ]

@@ -12,13 +12,19 @@ from fundus_lib.losses._precision import wide
 UNKNOWN = -1
 """The target of an unknown class, such as the grade of an image that has only masks; it does not enter the loss."""
 
+SLACK = 0.01
+"""By how much a soft target's sum may differ from 1."""
+
 
 class CategoricalFocalLoss(nn.Module):
     r"""Focal loss of a softmax over classes, mean over images or pixels.
 
     .. math:: -\alpha \, (1 - p_y)^\gamma \log p_y
 
-    where :math:`p_y` is the probability of the true class. Source: Eq. 2 of `pldmlt`, which takes :math:`\alpha = 0.25`
+    where :math:`p_y` is the probability of the true class. Where the target is *soft*, a probability :math:`q_c` for each
+    class, it is the sum :math:`-\alpha \sum_c q_c (1 - p_c)^\gamma \log p_c`, as MAXL (S. Liu et al., "Self-Supervised
+    Generalisation with Meta Auxiliary Learning", NeurIPS 2019) has it for generated labels, and differentiable in q.
+    Source: Eq. 2 of `pldmlt`, which takes :math:`\alpha = 0.25`
     as one factor for all classes and :math:`\gamma = 2`, for its masks and for its grades.
 
     Targets of −1 (unknown) are left out of the mean; if all are unknown the loss is 0, without gradient.
@@ -39,7 +45,8 @@ class CategoricalFocalLoss(nn.Module):
 
         Args:
             logits: float (B, C) or (B, C, H, W), C ≥ 2 classes.
-            target: Integers from 0 to C − 1, or −1 for unknown: (B,) or (B, H, W).
+            target: Integers from 0 to C − 1, or −1 for unknown: (B,) or (B, H, W). Or soft: float of the logits' shape,
+                from 0 to 1, with a sum of 1 over the classes (to 1 %, which covers bfloat16).
 
         Returns:
             A scalar in float32, or in float64 if the logits are. NaN for wrong values on an accelerator.
@@ -50,6 +57,8 @@ class CategoricalFocalLoss(nn.Module):
         """
         where = type(self).__name__
         check_logits(where, logits, "(B, C) or (B, C, H, W)", (2, 4))
+        if isinstance(target, Tensor) and target.is_floating_point() and target.shape == logits.shape:
+            return self._forward_soft(logits, target)
         check_target(where, target, logits, logits.shape[:1] + logits.shape[2:])
         classes = logits.shape[1]
         if classes < 2 or target.is_floating_point() or target.is_complex():
@@ -57,7 +66,7 @@ class CategoricalFocalLoss(nn.Module):
                 where,
                 "these are not logits and indices of classes",
                 found=f"{classes} classes, targets of {target.dtype}",
-                expected="two classes or more, targets as integers",
+                expected="two classes or more, targets as integers, or as a probability for each class",
                 remedy="FocalLoss is the one for binary masks; class indices: target.long()",
             )
         target = target.long()  # uint8 has no −1 to compare with
@@ -71,6 +80,18 @@ class CategoricalFocalLoss(nn.Module):
         losses = torch.where(valid, losses * known, torch.nan)
         loss = losses.sum() / known.sum().clamp(min=1)
         return explained(where, loss, logits, valid, f"integers from 0 to {classes - 1}, or −1 for unknown")
+
+    def _forward_soft(self, logits: Tensor, target: Tensor) -> Tensor:
+        where = type(self).__name__
+        check_target(where, target, logits, logits.shape)
+        log_p, labels = wide(logits).log_softmax(1), wide(target)
+        classes = log_p.shape[1]
+        own = torch.eye(classes, dtype=torch.bool, device=log_p.device).view(classes, classes, *[1] * (log_p.ndim - 2))
+        log_false = log_p[:, None].masked_fill(own, -torch.inf).logsumexp(2)  # log(1 - p) of each class
+        losses = self.alpha * (labels * (self.gamma * log_false).exp() * -log_p).sum(1)
+        valid = (labels >= 0).all(1) & ((labels.sum(1) - 1).abs() <= SLACK)
+        loss = torch.where(valid, losses, torch.nan).mean()
+        return explained(where, loss, logits, valid, "probabilities of the classes, with a sum of 1")
 
     def extra_repr(self) -> str:
         """The settings, for ``print(loss)``."""

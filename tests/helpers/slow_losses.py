@@ -104,6 +104,29 @@ def categorical_focal(logits, target, alpha=0.25, gamma=2.0):
     return total / known if known else 0.0
 
 
+def soft_focal(logits, target, alpha=0.25, gamma=2.0):
+    """Logits and soft targets (B, C) or (B, C, H, W)."""
+    logits, target = (x.movedim(1, -1).reshape(-1, x.shape[1]).tolist() for x in (logits, target))
+    total = 0.0
+    for scores, labels in zip(logits, target, strict=True):
+        for score, label in zip(scores, labels, strict=True):
+            p = math.exp(score) / sum(math.exp(s) for s in scores)
+            total -= alpha * label * (1 - p) ** gamma * math.log(p)
+    return total / len(logits)
+
+
+def mask_softmax(logits, allowed, form):
+    """Eq. 4 of pldmlt, or MAXL's code, number by number: (B, C) twice to a list of lists."""
+    found = []
+    for scores, mask in zip(logits.tolist(), allowed.tolist(), strict=True):
+        if form == "equation":
+            weights = [math.exp(m * x) for x, m in zip(scores, mask, strict=True)]
+        else:
+            weights = [math.exp(x) * (1 if m else 1e-8) for x, m in zip(scores, mask, strict=True)]
+        found.append([w / sum(weights) for w in weights])
+    return found
+
+
 def cosine(a, b):
     return sum(p * q for p, q in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
 

@@ -79,7 +79,7 @@ def test_both_overfit_a_batch():
     target = torch.zeros(3, 1, 48, 48)
     target[0, :, 10:40, :30] = target[1, :, :20, 30:] = 1
     images, grades = torch.randn(3, 3, 48, 48) + 2 * target, torch.tensor([4, 1, 0])
-    segmenter, labels = create_model("pldmlt", width=8), create_model("labelnet", width=8)
+    segmenter, labels = create_model("pldmlt", width=16), create_model("labelnet", width=16)
     optimiser = torch.optim.Adam([*segmenter.parameters(), *labels.parameters()], lr=2e-3)
     for _ in range(60):
         output = segmenter(images)
@@ -163,5 +163,5 @@ def test_nasnets_weights_that_cannot_be_had_are_an_error_that_says_so(monkeypatc
         raise ConnectionError("no network")
 
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(WeightsError, match="(?s)no network.*pretrained=False"):
+    with pytest.raises(WeightsError, match=r"(?s)no network.*pretrained=False"):
         create_model("grader", backbone="nasnet", pretrained=True)
