@@ -21,11 +21,11 @@ class CategoricalFocalLoss(nn.Module):
 
     .. math:: -\alpha \, (1 - p_y)^\gamma \log p_y
 
-    where :math:`p_y` is the probability of the true class. Where the target is *soft*, a probability :math:`q_c` for each
-    class, it is the sum :math:`-\alpha \sum_c q_c (1 - p_c)^\gamma \log p_c`, as MAXL (S. Liu et al., "Self-Supervised
-    Generalisation with Meta Auxiliary Learning", NeurIPS 2019) has it for generated labels, and differentiable in q.
-    Source: Eq. 2 of `pldmlt`, which takes :math:`\alpha = 0.25`
-    as one factor for all classes and :math:`\gamma = 2`, for its masks and for its grades.
+    where :math:`p_y` is the probability of the true class. Where the target is *soft*, a probability :math:`q_c` for
+    each class, it is :math:`-\alpha \sum_c q_c (1 - p_c)^\gamma \log p_c`, differentiable in q, as MAXL (S. Liu et al.,
+    "Self-Supervised Generalisation with Meta Auxiliary Learning", NeurIPS 2019) has it for generated labels. Source:
+    Eq. 2 of `pldmlt`, which takes :math:`\alpha = 0.25` as one factor for all classes and :math:`\gamma = 2`, for its
+    masks and for its grades.
 
     Targets of −1 (unknown) are left out of the mean; if all are unknown the loss is 0, without gradient.
 

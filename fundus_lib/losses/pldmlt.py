@@ -91,8 +91,8 @@ def mask_softmax(logits: Tensor, allowed: Tensor | None = None, form: str = "equ
 
     - ``"equation"``: Eq. 4 of `pldmlt` as printed, :math:`e^{M_i x_i} / \sum_j e^{M_j x_j}`. A masked class keeps the
       weight :math:`e^0 = 1`: with one allowed class of logit 0 among five, each has a fifth.
-    - ``"maxl"``: MAXL's code, :math:`m_i e^{x_i} / \sum_j m_j e^{x_j}` with :math:`m = 10^{-8}` for masked classes. (The
-      code subtracts no maximum and overflows in float32 from a logit of 89 on; here the logarithm of m is added.)
+    - ``"maxl"``: MAXL's code, :math:`m_i e^{x_i} / \sum_j m_j e^{x_j}` with :math:`m = 10^{-8}` for masked classes.
+      (The code subtracts no maximum and overflows in float32 from a logit of 89 on; here the logarithm of m is added.)
 
     Where all classes are allowed, as with the paper's single group of five grades, both are the plain softmax.
 

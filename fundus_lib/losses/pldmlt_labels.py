@@ -1,10 +1,11 @@
-"""How `pldmlt` trains its label network: through a step of the network that the labels are for (second order).
+r"""How `pldmlt` trains its label network: through a step of the network that the labels are for (second order).
 
-The network :math:`\\theta` takes a virtual step on the labels :math:`u_{\\theta_1}(x)`,
+The network :math:`\theta` takes a virtual step on the labels :math:`u_{\theta_1}(x)`,
 
-.. math:: \\theta^+ = \\theta - \\varepsilon \\nabla_\\theta \\big[ L_S(\\theta) + \\beta L_C(\\theta, u_{\\theta_1}(x)) \\big],
+.. math:: \theta^+ = \theta - \varepsilon \nabla_\theta
+          \big[ L_S(\theta) + \beta L_C(\theta, u_{\theta_1}(x)) \big],
 
-and the label network descends along the gradient of the loss at :math:`\\theta^+` with respect to :math:`\\theta_1`
+and the label network descends along the gradient of the loss at :math:`\theta^+` with respect to :math:`\theta_1`
 (Algorithm 1 of `pldmlt`, after MAXL: S. Liu, A. Davison and E. Johns, NeurIPS 2019). Both losses are of one batch.
 """
 
@@ -110,8 +111,8 @@ class LabelUpdate:
             ``"entropy"``, not weighed.
 
         Raises:
-            ArgumentError: The criterion raises it, it has no such term, the loss at θ⁺ does not depend on the labels, or
-                a network has no trained parameters.
+            ArgumentError: The criterion raises it, it has no such term, the loss at θ⁺ does not depend on the
+                labels, or a network has no trained parameters.
         """
         theta = {name: p.detach().requires_grad_() for name, p in network.named_parameters() if p.requires_grad}
         others = {name: p.detach() for name, p in network.named_parameters() if not p.requires_grad}
@@ -158,7 +159,7 @@ class LabelUpdate:
                 "LabelUpdate",
                 "the loss at θ⁺ does not depend on the labels",
                 found="no gradient",
-                expected="a criterion whose total has a loss of grades, as PLDMLTCriterion has of a network that grades",
+                expected="a criterion whose total has a loss of grades, such as PLDMLTCriterion",
                 remedy="a network that grades",
             )
         return {
