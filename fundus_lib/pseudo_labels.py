@@ -8,7 +8,9 @@ probable plausible grade.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -97,9 +99,13 @@ def measure_heat(model: nn.Module, image: Tensor, mask: Tensor, field: Tensor) -
     size = (image.shape[-2], image.shape[-1])
     inside = []
     for grade in range(COUNT):
-        cam = compute_grad_cam(model, image[None], lambda output, grade=grade: output["dr"][:, grade])
+        cam = compute_grad_cam(model, image[None], partial(_score, grade=grade))
         inside.append(measure_inside(upsample(cam[0], size), mask, field))
     return torch.tensor(inside, dtype=torch.double), measure_inside(torch.ones(size), mask, field)
+
+
+def _score(output: Mapping[str, Tensor], grade: int) -> Tensor:
+    return output["dr"][:, grade]
 
 
 def correct_labels(probabilities: Tensor, heat: Tensor, flat: Tensor, allowed: Tensor) -> PseudoLabels:

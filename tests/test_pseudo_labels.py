@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.splits import overlap
 from fundus_lib.errors import ArgumentError
 from fundus_lib.pseudo_labels import allow_grades, choose_confident, correct_labels, measure_heat
 
@@ -75,6 +77,20 @@ def test_what_cannot_be_corrected_is_refused():
     ):
         with pytest.raises(ArgumentError, match=message):
             correct_labels(*bad)
+
+
+@pytest.mark.real_data
+def test_on_idrid_the_rule_excludes_no_true_grade_and_decides_nothing_above_1(idrid_root):
+    parts = {split: IDRiDSegmentation(idrid_root, split, cache=False) for split in ("train", "test")}
+    graded = {split: IDRiDGrading(idrid_root, split, cache=False) for split in parts}
+    true, lesions = [], []
+    for line in overlap(idrid_root).itertuples():
+        data, grades = parts[line.segmentation_split], graded[line.grading_split]
+        lesions.append([bool(there) for there in data.annotated[data.names.index(line.segmentation)]])
+        true.append(grades.items[grades.names.index(line.grading)].dr)
+    allowed = allow_grades(torch.tensor(lesions))
+    assert allowed.tolist() == [MORE] * 60, "each of the images has more than microaneurysms"
+    assert torch.bincount(torch.tensor(true), minlength=5).tolist() == [0, 0, 37, 14, 9]
 
 
 class Corners(nn.Module):

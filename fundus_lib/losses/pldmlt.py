@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -121,7 +122,7 @@ def mask_softmax(logits: Tensor, allowed: Tensor | None = None, form: str = "equ
             expected="true where a class is allowed",
             remedy="allowed > 0, if it is 0 and 1",
         )
-    masked = torch.zeros_like(scores) if form == "equation" else scores + scores.new_tensor(ELSEWHERE).log()
+    masked = torch.zeros_like(scores) if form == "equation" else scores + math.log(ELSEWHERE)
     labels = torch.where(allowed, scores, masked).softmax(1)
     return torch.where(allowed.any(1, keepdim=True), labels, torch.nan)
 

@@ -6,6 +6,7 @@ it "NASNet"; the size is our choice.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ class NASNet(nn.Module):
     def __init__(self, pretrained: bool = False):
         super().__init__()
         try:
-            import timm
+            timm = import_module("timm")
         except ImportError as error:
             raise MissingPackageError(
                 "nasnet",
