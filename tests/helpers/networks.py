@@ -16,7 +16,7 @@ SMALL = {
     "linknet": {"encoder": "resnet18"},
     "lseg": {"width": 4, "lesions": 1},
     "lwenet": {"width": 8},
-    "pldmlt": {"width": 8, "norm": True},
+    "pldmlt": {"width": 8, "norm": True, "grades": False},
     "pspnet": {"width": 4},
     "resunet": {"width": 4, "depth": 2},
     "spnet": {"width": 4},
@@ -44,7 +44,6 @@ PARAMETERS = {
 }
 
 AUX = {"deeplabv3", "dnl", "pspnet", "spnet"}
-DR = {"pldmlt"}
 SIDES = {"hed": 5, "lseg": 5, "lwenet": 2}
 
 
