@@ -206,7 +206,7 @@ class LocalGlobal(nn.Module):
         context = sample_boxes(features, places, size)
         if zero:
             context = torch.zeros_like(context)
-        fused = self.fusion(local["features"], context)
+        fused: dict[str, Tensor] = self.fusion(local["features"], context)
         return fused | {"local_logits": local["logits"], "local_features": local["features"]}
 
 
@@ -253,7 +253,8 @@ def sample_boxes(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
     image, top, left, tall, wide = places.double().unbind(1)  # float32 would lose 1e-4 of a pixel
     rows, columns = (side - 2 for side in maps.shape[-2:])
     boxes = [image, 1 + left * columns, 1 + top * rows, 1 + (left + wide) * columns, 1 + (top + tall) * rows]
-    return roi_align(maps, torch.stack(boxes, dim=1).to(maps.dtype), size, sampling_ratio=1, aligned=True)
+    found: Tensor = roi_align(maps, torch.stack(boxes, dim=1).to(maps.dtype), size, sampling_ratio=1, aligned=True)
+    return found
 
 
 def continue_border(maps: Tensor, axis: int) -> Tensor:
