@@ -75,15 +75,19 @@ class ImagePatches(Dataset[dict[str, Tensor]]):
             self._lesion_pixels[number] = [pixels for pixels in found if len(pixels)]
         return self._lesion_pixels[number]
 
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def draw_number(self, index: int) -> int:
+        """The number of the image that an item is of."""
         if not 0 <= index < self.length:
             raise IndexError(index)
         again, place = divmod(index, len(self.images))
         order = np.random.default_rng((self.seed, self.epoch, again, 0))
-        number = int(order.permutation(len(self.images))[place])
+        return int(order.permutation(len(self.images))[place])
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        number = self.draw_number(index)
         rng = np.random.default_rng((self.seed, self.epoch, index, 1))
         image, mask = self.images[number], self.masks[number]
         assert mask is not None
