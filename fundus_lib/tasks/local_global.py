@@ -169,9 +169,8 @@ class Task(FundusTask):
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """Fix what is random in the step; networks that are not trained do not adapt their running means either."""
         super().on_train_batch_start(batch, index)
-        if self.part == "fusion":
-            self._fused().global_net.eval()
-            self._fused().local_net.eval()
+        for net in self._nets().values():
+            net.train(self.part != "fusion")  # Lightning leaves the mode as the stage before ended with it
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """The loss of a batch in the stage under way."""
@@ -192,9 +191,7 @@ class Task(FundusTask):
             net = self._nets()[part]
             logits = net(images)["logits"]
             return {"total": self.criterion.loss(logits.float(), masks.float())}
-        whole, patches = (
-            self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image")
-        )
+        whole, patches = (self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image"))
         output = self.model.forward_patches(whole, patches, batch["places"])  # type: ignore[operator]
         masks = {name: batch[name].float() for name in ("mask", "whole_mask")}
         found: dict[str, Tensor] = self.criterion({name: value.float() for name, value in output.items()}, masks)
