@@ -256,10 +256,8 @@ def test_rows_of_every_table():
         assert (row.learning_rate, row.joint_rate, row.optimiser) == (2e-4, 1e-4, "adam")
     for table in ("beyond", "half"):
         for lesion in ("EX", "MA"):
-            plain, fused_row = (
-                recipes("local_global", table, f"{lesion}_{name}")[0] for name in ("plain", "fused_only")
-            )
-            sizes = [count_parameters(row.model, **row.model_args) for row in (plain, fused_row)]
+            pair = [recipes("local_global", table, f"{lesion}_{name}")[0] for name in ("plain", "fused_only")]
+            sizes = [count_parameters(row.model, **row.model_args) for row in pair]
             assert sizes[0] == pytest.approx(sizes[1], rel=0.07)
             whole = recipes("local_global", "1" if table == "beyond" else "half", f"{lesion}_fused")[0]
             assert pair[0].epochs == sum(whole.stages.values())
