@@ -93,7 +93,7 @@ class CentreCrop(IDRiDSegmentation):
         items, array = self._arrays.get(kind, ((), None))
         if array is None or items is not self.items:
             shared = super()._cached(kind)
-            assert isinstance(shared, np.memmap)
+            assert isinstance(shared, np.memmap) and shared.filename
             array = np.memmap(shared.filename, np.uint8, "c", shared.offset, shared.shape)  # a tensor must be writable
             self._arrays[kind] = self.items, array
         return array

@@ -99,8 +99,8 @@ class WholeCrops:
                 for index in own:
                     for channel, (lesion, mask, outside) in enumerate(self.read_masks(index)):
                         for name in names:
-                            logits = resize_prediction(kept.get(index, name)[channel], mask.shape)
-                            visit(tests[name, lesion], index, torch.from_numpy(logits), mask, outside)
+                            resized = resize_prediction(kept.get(index, name)[channel], mask.shape)
+                            visit(tests[name, lesion], index, torch.from_numpy(resized), mask, outside)
                 for one in tests.values():
                     one.merge(visit, gather_all(one))
         scores: dict[str, dict[str, float]] = {name: {} for name in names}

@@ -7,7 +7,7 @@ holds, for the papers that we have recipes for,
 - `as_published`: settings in which even our recipe is not as published, with the value in the paper or its code (null:
   not set), for all recipes (`*`), for those on one data set, or for one recipe;
 - `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values;
-- `rows`: table → row → `recipe`, its counterpart; `changed`, the same with a known change, such as another start;
+- `rows`: table → row → `recipe`, its counterpart; `also`, further ones, where each column is a run of its own; `changed`, the same with a known change, such as another start;
   `nearest`, the nearest that was run at another scale, which is never shown as the row itself; or `measured`, where the
   row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
 """
@@ -142,9 +142,11 @@ def _found(
     """What was run for a row, one line for each group of runs."""
     if not nearest and "measured" in entry:
         yield _measured(entry["measured"])
-    wanted = entry.get("nearest", ()) if nearest else (entry.get("recipe", ""), *entry.get("changed", ()))
+    counterpart = (entry.get("recipe", ""), *entry.get("also", ()))
+    wanted = entry.get("nearest", ()) if nearest else (*counterpart, *entry.get("changed", ()))
     for group in groups:
         if group.name in wanted:
+            own = group.name if group.name in counterpart else entry["recipe"]
             known = counterparts(paper).metrics  # deviations over runs are no metric of a run
             metrics = {column: known[column] for column in printed.headings if column in known}
             yield {
@@ -153,7 +155,7 @@ def _found(
                 "seeds": len({run["seed"] for run in group.runs}),
                 "device": " or ".join(sorted({run["device"] for run in group.runs})),
                 "uncommitted": any(run.get("dirty") for run in group.runs),
-                "deviations": "; ".join(deviations(paper, entry["recipe"], group.runs[0])),
+                "deviations": "; ".join(deviations(paper, own, group.runs[0])),
                 **_summary(metrics, [run["metrics"] for run in group.runs], float(printed.scale)),
             }
 

@@ -67,7 +67,8 @@ class LocalGlobalRecipe(SegmentationRecipe):
     @property
     def stages(self) -> dict[str, int]:
         """What each stage trains, in order, and for how many epochs."""
-        return {part: self.before[part] for part in PARTS if part in self.before} | {self.last: self.epochs}
+        before: dict[str, int] = {part: self.before[part] for part in PARTS if part in self.before}
+        return {**before, self.last: self.epochs}
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""

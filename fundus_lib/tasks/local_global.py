@@ -193,8 +193,8 @@ class Task(FundusTask):
             return {"total": self.criterion.loss(logits.float(), masks.float())}
         whole, patches = (self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image"))
         output = self.model.forward_patches(whole, patches, batch["places"])  # type: ignore[operator]
-        masks = {name: batch[name].float() for name in ("mask", "whole_mask")}
-        found: dict[str, Tensor] = self.criterion({name: value.float() for name, value in output.items()}, masks)
+        truth = {name: batch[name].float() for name in ("mask", "whole_mask")}
+        found: dict[str, Tensor] = self.criterion({name: value.float() for name, value in output.items()}, truth)
         return found
 
     def vary(self, images: Tensor, noise: float = 0.0) -> Tensor:

@@ -52,7 +52,7 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
     lines = ledger(paper).drop_duplicates(["table", "row"]).set_index(["table", "row"])
     for number, rows in counterparts(paper).rows.items():
         for row, entry in rows.items():
-            named = [entry["recipe"], *entry.get("changed", ())] if "recipe" in entry else []
+            named = [entry["recipe"], *entry.get("also", ()), *entry.get("changed", ())] if "recipe" in entry else []
             assert set(named) | set(entry.get("nearest", ())) <= set(there)
             assert {there[name].dataset for name in named} <= {lines.data[int(number), row]}
             assert not set(named) & set(entry.get("nearest", ())), "a substitute shown as the row itself"
@@ -65,7 +65,8 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
 def test_recipes_of_the_published_tables_are_all_in_the_ledger(paper):
-    mapped = {entry.get("recipe") for rows in counterparts(paper).rows.values() for entry in rows.values()}
+    entries = [entry for rows in counterparts(paper).rows.values() for entry in rows.values()]
+    mapped = {name for entry in entries for name in (entry.get("recipe"), *entry.get("also", ()))}
     assert {f"{r.table}/{r.row}" for r in recipes(paper) if r.table.isdecimal()} == mapped - {None}
 
 
