@@ -7,9 +7,10 @@ holds, for the papers that we have recipes for,
 - `as_published`: settings in which even our recipe is not as published, with the value in the paper or its code (null:
   not set), for all recipes (`*`), for those on one data set, or for one recipe;
 - `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values;
-- `rows`: table → row → `recipe`, its counterpart; `also`, further ones, where each column is a run of its own; `changed`, the same with a known change, such as another start;
-  `nearest`, the nearest that was run at another scale, which is never shown as the row itself; or `measured`, where the
-  row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
+- `rows`: table → row → `recipe`, its counterpart; `also`, further ones, where each column is a run of its own;
+  `changed`, the same with a known change, such as another start; `nearest`, the nearest that was run at another scale,
+  which is never shown as the row itself; or `measured`, where the row is no run but a statistic of the data.
+  Recipes are named `TABLE/ROW`.
 """
 
 from __future__ import annotations
