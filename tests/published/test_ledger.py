@@ -9,7 +9,7 @@ import pytest
 from fundus_lib import records
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.published import ledger, ledger_summary, show_ledger, table, tables
-from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations
+from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations, recipe_names
 from fundus_lib.recipes import PAPERS, recipes
 from helpers.records import RECORD
 
@@ -52,7 +52,7 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
     lines = ledger(paper).drop_duplicates(["table", "row"]).set_index(["table", "row"])
     for number, rows in counterparts(paper).rows.items():
         for row, entry in rows.items():
-            named = [entry["recipe"], *entry.get("changed", ())] if "recipe" in entry else []
+            named = [*recipe_names(entry), *entry.get("changed", ())]
             assert set(named) | set(entry.get("nearest", ())) <= set(there)
             assert {there[name].dataset for name in named} <= {lines.data[int(number), row]}
             assert not set(named) & set(entry.get("nearest", ())), "a substitute shown as the row itself"
@@ -65,8 +65,10 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
 def test_recipes_of_the_published_tables_are_all_in_the_ledger(paper):
-    mapped = {entry.get("recipe") for rows in counterparts(paper).rows.values() for entry in rows.values()}
-    assert {f"{r.table}/{r.row}" for r in recipes(paper) if r.table.isdecimal()} == mapped - {None}
+    mapped = {
+        name for rows in counterparts(paper).rows.values() for entry in rows.values() for name in recipe_names(entry)
+    }
+    assert {f"{r.table}/{r.row}" for r in recipes(paper) if r.table.isdecimal()} == mapped
 
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
