@@ -113,6 +113,15 @@ def test_deviations_are_named_and_come_from_the_recipes(tmp_path):
     assert "sample rate 0.5 instead of 0.75" in on_ddr and not any("choose" in text for text in on_ddr)
 
 
+def test_of_several_counterparts_a_run_is_compared_with_that_of_its_lesion(tmp_path, monkeypatch):
+    made = {name: recipe("4/pspnet_dice").replace(row=name, lesions=(name[:2],)) for name in ("EX_a", "MA_a", "MA_b")}
+    monkeypatch.setattr("fundus_lib.recipes.recipes", lambda paper, table, row: [made[row]])
+    entry = {"recipe": ["4/EX_a", "4/MA_a"], "changed": ["4/MA_b"]}
+    assert MODULE._counterpart("dual_branch", entry, save(tmp_path, made["MA_b"])) == "4/MA_a"
+    assert MODULE._counterpart("dual_branch", entry, save(tmp_path, made["EX_a"])) == "4/EX_a"
+    assert recipe_names({}) == () and recipe_names({"recipe": "4/EX_a"}) == ("4/EX_a",)
+
+
 def test_an_old_record_has_the_deviations_of_its_recipe_today(tmp_path):
     new = recipe("scratch/pspnet_dice")
     old = new.to_dict()
