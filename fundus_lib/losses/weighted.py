@@ -23,8 +23,8 @@ class WeightedCrossEntropy(PixelLoss):
     In its equation :math:`\gamma` is a number of pixels, which bounds the weight where lesions are tiny; in the text
     it is a factor. Source: Eq. 2 of `local_global`, and the sentence after it. The paper sums, which would give the
     409,600 pixels of the global network six times the loss of the 65,536 of a patch; here the mean is taken, unless
-    ``reduction="sum"``. With ``variant="text"``, ``gamma=1`` this is :class:`~fundus_lib.losses.ClassBalancedCrossEntropy` divided by the
-    fraction of lesion pixels.
+    ``reduction="sum"``. With ``variant="text"``, ``gamma=1`` this is
+    :class:`~fundus_lib.losses.ClassBalancedCrossEntropy` divided by the fraction of lesion pixels.
 
     An empty mask gives the mean loss of its background: it has no lesion pixel to weight, although the text's weight
     would be infinite. A full mask gives 0, since its weight is 0.
