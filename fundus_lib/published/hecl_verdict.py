@@ -19,21 +19,23 @@ SCORES = {"EX_iou": "IoU", "EX_aupr": "AUPR"}
 
 @dataclass(frozen=True)
 class Regime:
-    """A table of recipes with UNet++ without and with both terms.
+    """A table of recipes with a network without and with the terms.
 
     Attributes:
         table: Its name.
         words: What it is, in words.
         close: Whether it has the paper's network, images and augmentation.
+        network: The row without terms.
     """
 
     table: str
     words: str
     close: bool
+    network: str = "unetpp"
 
-    def gain(self, score: str, of: str = "unetpp_hecl", over: str = "unetpp") -> ImageGain:
-        """What both terms gain, in the mean over the test images."""
-        return image_gain("hecl", (self.table, of), (self.table, over), score)
+    def gain(self, score: str, terms: str = "hecl") -> ImageGain:
+        """What both terms gain, or one of them, in the mean over the test images."""
+        return image_gain("hecl", (self.table, f"{self.network}_{terms}"), (self.table, self.network), score)
 
     def gains(self) -> dict[str, ImageGain]:
         """Name of a score → gain, where there is one."""
@@ -46,6 +48,7 @@ REGIMES = (
     Regime("gpu_crops", "crops at 960×1440", close=False),
     Regime("small", "a narrow UNet++ on crops at 640×960", close=False),
     Regime("small_whole", "a narrow UNet++ at half of the paper's scale", close=False),
+    Regime("small", "a U-Net on crops at 640×960", close=False, network="unet"),
 )
 """The nearest to the paper first."""
 
@@ -68,7 +71,7 @@ def judge() -> Verdict:
     )
     return Verdict(
         claim,
-        f"UNet++ without and with both terms, trained and tested on real IDRiD. {_sentence(ran)}",
+        f"Networks without and with both terms, trained and tested on real IDRiD. {_sentence(ran)}",
         f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}.",
         _how_sure(found),
     )
@@ -108,7 +111,7 @@ def _runs(regime: Regime) -> str:
     """How many seeds, and on what."""
     runs = load()
     own = newest(runs[(runs.paper == "hecl") & (runs.dataset == "IDRiD")], regime.table)
-    own = own[own.row.isin(["unetpp", "unetpp_hecl"])]
+    own = own[own.row.isin([regime.network, f"{regime.network}_hecl"])]
     seeds = int(own.groupby("row").seed.nunique().min())
     return f"{seeds} seed{'s' * (seeds > 1)} of each ({', '.join(sorted(own.device.unique()))})"
 
