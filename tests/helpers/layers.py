@@ -15,7 +15,7 @@ LAYERS = (
     ("data", "models", "losses", "metrics"),
     ("explain", "settings", "viz"),
     ("recipes",),
-    ("protocols", "tasks", "verdicts"),
+    ("image_verdicts", "protocols", "tasks"),
     ("experiment", "checkpoints", "records", "published"),
     ("callbacks", "run"),
     ("run_table", "prediction", "cli_data"),
