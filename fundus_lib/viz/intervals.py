@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from fundus_lib.viz.style import OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from fundus_lib.metrics.bootstrap import Estimate
 
@@ -34,23 +35,43 @@ class IntervalLine:
     hollow: bool = False
 
 
-def plot_intervals(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool = True) -> None:
-    """Draw estimates below each other, with a line at zero.
+def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, dpi: int = 125) -> Figure:
+    """Draw estimates below each other, with a line at zero, in panels side by side that have their labels in common.
 
     Args:
-        axis: On which to draw.
-        lines: The first is on top.
-        labels: Whether labels and headings are written, as on the first of several axes side by side.
+        panels: What is written below each panel → its lines, the first on top.
+        dpi: Pixels per inch; the figure is as wide as is legible on a phone.
+
+    Returns:
+        The figure; in a notebook, end the cell with it and it is shown once.
     """
+    import matplotlib.pyplot as plt
+
+    rows = max(map(len, panels.values()))
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2, 0.55 + 0.2 * rows), dpi=dpi, squeeze=False)
+    for k, (axis, (name, lines)) in enumerate(zip(axes[0], panels.items(), strict=True)):
+        _draw(axis, lines, labels=not k)
+        axis.set(xlabel=name, ylabel="", ylim=(rows - 0.5, -0.5))
+    plt.close(figure)  # the returned figure is what the notebook shows; left open it would appear twice
+    return figure
+
+
+def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
+    """Draw one panel."""
     import seaborn as sns
 
     axis.axvline(0, color="0.35", lw=1, zorder=0)
-    axis.patch.set_visible(False)  # headings run on from the axes on the left
+    axis.set_zorder(2 if labels else 1)  # headings run on into the panels on the right
+    axis.patch.set_visible(False)
     for place, line in enumerate(lines):
         found = line.estimate
         if found is None:
             if labels:
-                axis.text(0, place, line.label, transform=axis.get_yaxis_transform(), va="center", weight="bold")
+                where = axis.get_yaxis_transform()
+                look = {"va": "center", "weight": "bold", "fontsize": 9.5}
+                text = axis.text(0.01, place, line.label, transform=where, **look)
+                text.set_bbox({"fc": "white", "lw": 0, "pad": 1})
+                text.set_in_layout(False)
             continue
         clear = found.low > 0 or found.high < 0
         colour = line.colour or (OKABE_ITO[0] if clear else GREY)
@@ -63,14 +84,14 @@ def plot_intervals(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool = 
             orient="h",
             color=colour,
             markers="o",
-            markersize=6,
+            markersize=5.5,
             markerfacecolor="white" if line.hollow else colour,
             err_kws={"linewidth": 1.8},
             linestyle="none",
             ax=axis,
         )
-    names = [line.label if line.estimate and labels else "" for line in lines]
-    axis.set_yticks(range(len(lines)), names)
+    axis.set_yticks(range(len(lines)), [line.label if line.estimate and labels else "" for line in lines])
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
-    axis.set(ylabel="", ylim=(len(lines) - 0.5, -0.5))
+    axis.margins(x=0.12)
+    axis.locator_params(axis="x", nbins=4)

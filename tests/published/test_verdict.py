@@ -31,8 +31,21 @@ def test_without_records_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "53.30 to 55.38" in verdict("hecl").claim
 
 
+def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"unet_hecl": ImageGain((0, 1, 2), 27, Estimate(0.1, 0.05, 0.2))}
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    monkeypatch.setattr(hecl_verdict, "image_gain", lambda paper, of, over, score: found.get(of[1], nothing))
+    monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: regime.network)
+    made = verdict("hecl")
+    assert made.answer.startswith("Holds for a U-Net on crops at 640×960, which is not the paper's scale")
+    assert "a U-Net on crops at 640×960: unet" in made.ran[:1].lower() + made.ran[1:] and "UNet++" not in made.answer
+
+
 def test_every_text_is_shown() -> None:
     made = Verdict("a < b", "ran", "holds", "sure")
     page = made._repr_html_()
     assert all(text in page for text in ("a &lt; b", "ran", "holds", "sure", "the answer"))
     assert repr(made).splitlines()[2] == "the answer: holds"
+    shown, about = made._repr_mimebundle_(include=None)
+    assert shown == {"text/plain": repr(made), "text/html": page}
+    assert about["scrapbook"]["name"] == "verdict", "other pages refer to it by this name"

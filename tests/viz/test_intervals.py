@@ -17,10 +17,11 @@ LINES = (
 
 
 def test_value_and_ends_stand_on_their_line() -> None:
-    figure, (left, right) = plt.subplots(1, 2)
-    plot_intervals(left, LINES)
-    plot_intervals(right, LINES, labels=False)
+    figure = plot_intervals({"one": LINES, "other": LINES})
+    assert not plt.get_fignums(), "it would be shown twice"
+    left, right = figure.axes
     figure.canvas.draw()
+    assert (left.get_xlabel(), right.get_xlabel()) == ("one", "other")
     for axis in (left, right):
         points = {float(i.get_ydata()[0]): i for i in axis.lines if i.get_marker() == "o" and len(i.get_ydata())}
         bars = {float(i.get_ydata()[0]): i.get_xdata() for i in axis.lines[1:] if len(i.get_xdata()) == 2}
@@ -36,4 +37,3 @@ def test_value_and_ends_stand_on_their_line() -> None:
     named = [label.get_text() for label in left.get_yticklabels()]
     assert named == ["", "gain", "none", "not run", "gain"] and left.texts[0].get_text() == "a heading"
     assert not right.texts and not any(label.get_text() for label in right.get_yticklabels())
-    plt.close(figure)
