@@ -51,6 +51,7 @@ def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, dpi: int = 1
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2, 0.55 + 0.2 * rows), dpi=dpi, squeeze=False)
     for k, (axis, (name, lines)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         _draw(axis, lines, labels=not k)
+        axis.locator_params(axis="x", nbins=max(2, 7 // len(panels)))  # ticks must not run into each other
         axis.set(xlabel=name, ylabel="", ylim=(rows - 0.5, -0.5))
     plt.close(figure)  # the returned figure is what the notebook shows; left open it would appear twice
     return figure
@@ -94,4 +95,3 @@ def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.margins(x=0.12)
-    axis.locator_params(axis="x", nbins=4)
