@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.records import load
 from fundus_lib.records.image_gains import ImageGain, image_gain
 from fundus_lib.records.rows import newest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENOUGH = 3
 """Seeds from which on a comparison says something about other trainings."""
@@ -65,32 +69,38 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
-    ran = "; ".join(f"{regime.words}: {_runs(regime)}" for regime in found)
+    ran = "; ".join(f"{regime.words}: {_count(regime)}" for regime in found)
     said = "; ".join(
         f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
         for regime, gains in found.items()
+        if regime.close or regime == deciding(found)
     )
+    devices = " or ".join(sorted({device for regime in found for device in _runs(regime).device}))
     return Verdict(
         claim,
-        f"Networks without and with both terms, trained and tested on real IDRiD. {_sentence(ran)}",
+        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}. {_sentence(ran)}",
         f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}.",
         _how_sure(found),
     )
 
 
+def deciding(found: dict[Regime, dict[str, ImageGain]]) -> Regime | None:
+    """The first regime that has enough seeds, by the first of its scores; None if there is none."""
+    return next((r for r, gains in found.items() if len(next(iter(gains.values())).seeds) >= ENOUGH), None)
+
+
 def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
-    """In a sentence: by the first regime that has enough seeds, judged by the first of its scores."""
-    for regime, gains in found.items():
-        gain = next(iter(gains.values()))
-        if len(gain.seeds) < ENOUGH:
-            continue
-        where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
-        if gain.difference.low > 0:
-            return f"Holds{where}: the interval is above zero."
-        if gain.difference.high < 0:
-            return f"Does not hold{where}: the interval is below zero."
-        return f"No gain is shown{where}: the interval contains zero."
-    return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+    """In a sentence, by the regime that decides."""
+    regime = deciding(found)
+    if regime is None:
+        return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+    gain = next(iter(found[regime].values()))
+    where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
+    if gain.difference.low > 0:
+        return f"Holds{where}: the interval is above zero."
+    if gain.difference.high < 0:
+        return f"Does not hold{where}: the interval is below zero."
+    return f"No gain is shown{where}: the interval contains zero."
 
 
 def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
@@ -108,13 +118,17 @@ def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
     return " ".join(parts)
 
 
-def _runs(regime: Regime) -> str:
-    """How many seeds, and on what."""
+def _runs(regime: Regime) -> pd.DataFrame:
+    """Its runs without and with both terms."""
     runs = load()
     own = newest(runs[(runs.paper == "hecl") & (runs.dataset == "IDRiD")], regime.table)
-    own = own[own.row.isin([regime.network, f"{regime.network}_hecl"])]
-    seeds = int(own.groupby("row").seed.nunique().min())
-    return f"{seeds} seed{'s' * (seeds > 1)} of each ({', '.join(sorted(own.device.unique()))})"
+    return own[own.row.isin([regime.network, f"{regime.network}_hecl"])]
+
+
+def _count(regime: Regime) -> str:
+    """How many seeds of each."""
+    seeds = int(_runs(regime).groupby("row").seed.nunique().min())
+    return f"{seeds} seed{'s' * (seeds > 1)} of each"
 
 
 def _sentence(text: str) -> str:

@@ -69,8 +69,7 @@ def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
         if found is None:
             if labels:
                 where = axis.get_yaxis_transform()
-                look = {"va": "center", "weight": "bold", "fontsize": 9.5}
-                text = axis.text(0.01, place, line.label, transform=where, **look)
+                text = axis.text(0.01, place, line.label, transform=where, va="center", weight="bold", fontsize=9.5)
                 text.set_bbox({"fc": "white", "lw": 0, "pad": 1})
                 text.set_in_layout(False)
             continue
