@@ -1,5 +1,6 @@
 """Verdicts: what is decided by how many seeds and where the interval lies, and that every text is shown."""
 
+import pandas as pd
 import pytest
 
 from fundus_lib.metrics.bootstrap import Estimate
@@ -69,8 +70,23 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
 
 
+def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"unet_hecl": ImageGain((0, 1, 2), 27, Estimate(0.1, 0.05, 0.2))}
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    monkeypatch.setattr(hecl_verdict, "image_gain", lambda paper, of, over, score: found.get(of[1], nothing))
+    runs = pd.DataFrame({"row": ["unet", "unet_hecl"], "seed": [0, 0], "device": "a CPU"})
+    monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: runs)
+    made = verdict("hecl")
+    assert made.answer.startswith("Holds for a U-Net on crops at 640×960, which is not the paper's scale")
+    assert made.ran.endswith("IDRiD, on a CPU. A U-Net on crops at 640×960: 1 seed of each.")
+    assert "UNet++" not in made.answer and made.answer.count("[+0.050, +0.200] (3 seeds)") == 2
+
+
 def test_every_text_is_shown() -> None:
     made = Verdict("a < b", "ran", "holds", "sure")
     page = made._repr_html_()
     assert all(text in page for text in ("a &lt; b", "ran", "holds", "sure", "the answer"))
     assert repr(made).splitlines()[2] == "the answer: holds"
+    shown, about = made._repr_mimebundle_(include=None)
+    assert shown == {"text/plain": repr(made), "text/html": page}
+    assert about["scrapbook"]["name"] == "verdict", "other pages refer to it by this name"
