@@ -16,7 +16,7 @@ LAYERS = (
     ("explain", "settings", "viz"),
     ("recipes",),
     ("protocols", "tasks", "verdicts"),
-    ("experiment", "checkpoints", "records", "published"),
+    ("experiment", "checkpoints", "weights", "records", "published"),
     ("callbacks", "run"),
     ("run_table", "prediction", "cli_data"),
     ("cli",),
