@@ -17,8 +17,8 @@ from torch import Tensor
 from fundus_lib.atomic import write_atomically
 from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import create_task
+from fundus_lib.image_verdicts import Rule
 from fundus_lib.recipes import from_dict
-from fundus_lib.verdicts import Rule
 
 if TYPE_CHECKING:
     from fundus_lib.tasks.base import FundusTask

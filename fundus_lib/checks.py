@@ -108,7 +108,7 @@ def explained(
             "a target has a value that means nothing",
             found=f"{int((~valid_targets).sum())} such values among {valid_targets.numel()}",
             expected=allowed,
-            remedy="mask > 0 for a mask of 0 and 255; another number for a class that has none of these",
+            remedy="mask > 0 for a mask of 0 and 255" if "bool" in allowed else "count from 0; −1 for what is unknown",
         )
     raise ArgumentError(
         where,

@@ -132,7 +132,8 @@ def predict(
     """Grade images of your own, or find lesions in them, as the model was trained to.
 
     Writes a line per image and lesion into OUT/predictions.csv, and masks, scores, an overlay and a list of regions of
-    each image. What OUT holds already is not done again. Not a medical device.
+    each image. What OUT holds already is not done again. A model that `fundus calibrate` was run on says besides
+    whether each lesion is likely, unclear or unlikely. Not a medical device.
 
     Exit code 2: an image could not be predicted, and is named.
     """

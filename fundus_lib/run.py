@@ -28,12 +28,12 @@ from fundus_lib.data.epochs import EpochsModule
 from fundus_lib.devices import check_precision, check_sharing, choose_device
 from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import Experiment, Stage, create_experiment
+from fundus_lib.image_verdicts import calibrate_on
 from fundus_lib.processes import process_rank
 from fundus_lib.protocols.base import Scores
 from fundus_lib.provenance import commit, provenance
 from fundus_lib.recipes import Recipe
 from fundus_lib.tasks.base import FundusTask
-from fundus_lib.verdicts import calibrate_on
 
 
 def run(

@@ -9,8 +9,8 @@ import torch
 from fundus_lib.checkpoints import OLD_KIND, hash_content, load_model, measure_colours, save_model
 from fundus_lib.errors import CheckpointError
 from fundus_lib.experiment import create_task
+from fundus_lib.image_verdicts import Rule
 from fundus_lib.recipes import SegmentationRecipe
-from fundus_lib.verdicts import Rule
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 2, "depth": 1}

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from fundus_lib.data.pictures import eight_bits, has_alpha, load
 from fundus_lib.errors import MaskValueError, UnreadableImageError
 
+MOST = 0.75
+"""Fraction of an image that a mask may cover: a field of view that touches all four sides covers little more."""
+
 
 def lesion_pixels(path: Path, picture: Any) -> NDArray[np.uint8]:
     """Where a mask shows lesion, uint8 {0, 1} (H, W).
@@ -31,7 +34,7 @@ def lesion_pixels(path: Path, picture: Any) -> NDArray[np.uint8]:
 
     Raises:
         UnreadableImageError: It is cut short, too large, holds several pictures, or says that it is to be turned.
-        MaskValueError: It holds more than background and lesion, or both cannot be told apart.
+        MaskValueError: It holds more than background and lesion, both cannot be told apart, or most of it is lesion.
     """
     deep, turned = load(path, picture)
     if turned != 1:
@@ -55,6 +58,14 @@ def lesion_pixels(path: Path, picture: Any) -> NDArray[np.uint8]:
     values = channel[lesion]
     if values.size and (not np.isfinite(values).all() or values.min() < 0 or values.min() != values.max()):
         raise bad_values(path, f"the values {_some(channel)}")
+    if lesion.mean() > MOST:
+        raise MaskValueError(
+            path,
+            "nearly all of this mask is lesion: it may be inverted",
+            found=f"lesion in {100 * lesion.mean():.0f} % of the pixels",
+            expected=f"lesion in at most {100 * MOST:.0f} %; 0 is background, and so is what a palette shows as black",
+            remedy="invert the mask, so that the background is 0",
+        )
     return lesion.view(np.uint8)
 
 

@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 
 from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.errors import ArgumentError, LabelFormatError
+from fundus_lib.image_verdicts import Areas, Rule, make_rules
 from fundus_lib.prediction.image import check_threshold, predict
-from fundus_lib.verdicts import Areas, Rule, make_rules
 
 
 def calibrate(

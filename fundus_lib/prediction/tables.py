@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.verdicts import Rule, find_rule
+from fundus_lib.image_verdicts import Rule, find_rule
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -44,6 +44,7 @@ REGIMES = (
     Regime("2", "the paper's regime (whole images at 580×733, 300 epochs)", close=True),
     Regime("gpu", "the same with 99 epochs", close=True),
     Regime("gpu_crops", "crops at 960×1440", close=False),
+    Regime("small_16", "UNet++ of half the width on crops at 640×960", close=False),
     Regime("small", "a narrow UNet++ on crops at 640×960", close=False),
     Regime("small_whole", "a narrow UNet++ at half of the paper's scale", close=False),
 )

@@ -112,7 +112,7 @@ def test_text_pads_only_what_is_small(root):
 
 
 def test_photograph_without_retina(root):
-    write(root, "train", "dark", np.full((40, 60, 3), 15, np.uint8), EX=np.ones((40, 60), np.uint8))
+    write(root, "train", "dark", np.full((40, 60, 3), 15, np.uint8), EX=np.eye(40, 60, dtype=np.uint8))
     data = DDRWholeImages(root, "train", side=64)
     with pytest.raises(ArgumentError, match=r"dark\.jpg: the image shows no retina\n.*15 of 255"):
         data.prepare()
@@ -163,7 +163,9 @@ def test_decoded_once(root, tmp_path, monkeypatch):
 
 def test_channels_are_in_the_order_asked_for(root):
     photograph, exudates = drawn("wide")
-    write(root, "train", "wide", photograph, EX=exudates, HE=np.ones_like(exudates))
+    most = np.ones_like(exudates)
+    most[: len(most) // 3] = 0
+    write(root, "train", "wide", photograph, EX=exudates, HE=most)
     data = DDRWholeImages(root, "train", side=64, lesions=("HE", "EX"))
     first, second = data[data.names.index("wide")]["mask"]
     assert first.sum() > 8 * second.sum() > 0
@@ -204,7 +206,7 @@ def test_a_new_lesion_brings_back_what_was_dropped(root):
     data = DDRWholeImages(root, "train", side=64)
     digest = data.fingerprint()
     photograph = drawn("healthy")[0]
-    write(root, "train", "healthy", photograph, EX=np.ones(photograph.shape[:2], np.uint8))
+    write(root, "train", "healthy", photograph, EX=np.eye(*photograph.shape[:2], dtype=np.uint8))
     again = DDRWholeImages(root, "train", side=64)
     assert (again.dropped, again.names) == ([], ["healthy", "tall", "wide"])
     assert again.fingerprint() != digest

@@ -69,6 +69,11 @@ def test_third_value_is_an_error(tmp_path):
         read_mask(saved(tmp_path, grey))
 
 
+def test_inverted_mask_is_an_error_and_not_one_large_lesion(tmp_path):
+    with pytest.raises(MaskValueError, match=r"lesion in 88 % of the pixels[\s\S]*invert the mask"):
+        read_mask(saved(tmp_path, (1 - MASK) * np.uint8(255)))
+
+
 def test_black_mask_is_an_error_where_it_must_not_be(tmp_path):
     path = saved(tmp_path, np.zeros_like(MASK))
     assert not read_mask(path).any()

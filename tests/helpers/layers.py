@@ -13,9 +13,9 @@ from helpers.imports import LIBRARY, ROOT, Arrow, all_arrows, arrows, modules
 LAYERS = (
     ("errors", "atomic", "registry", "devices", "environment", "provenance", "processes", "checks", "grades"),
     ("data", "models", "losses", "metrics"),
-    ("explain", "settings", "viz"),
+    ("explain", "settings", "short_training", "viz"),
     ("recipes",),
-    ("protocols", "tasks", "verdicts"),
+    ("image_verdicts", "protocols", "tasks"),
     ("experiment", "checkpoints", "weights", "records", "published"),
     ("callbacks", "run"),
     ("run_table", "prediction", "cli_data"),

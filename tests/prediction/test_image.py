@@ -14,12 +14,12 @@ from fundus_lib.checkpoints import load_model, measure_colours, save_model
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.errors import ArgumentError, CheckpointError, MissingFileError, UnreadableImageError
 from fundus_lib.experiment import create_task
+from fundus_lib.image_verdicts import Rule
 from fundus_lib.prediction import predict
 from fundus_lib.prediction.cautions import FAR, measure_distance
 from fundus_lib.prediction.place import place
 from fundus_lib.prediction.tables import list_regions
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
-from fundus_lib.verdicts import Rule
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r", lesions=("HE", "EX"), crop=32, model_args={"width": 4, "depth": 2}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fundus_lib.data.image_set import ImageSet
-from fundus_lib.verdicts import FEWEST, Areas, Rule, calibrate_on, find_rule, make_rule
+from fundus_lib.image_verdicts import FEWEST, Areas, Rule, calibrate_on, find_rule, make_rule
 
 HOW = {"threshold": 0.5, "mirrored": True, "source": "tests"}
 
