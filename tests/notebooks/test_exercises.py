@@ -117,9 +117,7 @@ WRONG = {
         "    return right_after - right_before, changed - right_after + right_before"
     ),
     "def gather": (
-        "def gather(vectors, labels, keep):\n"
-        "    mean = vectors.mean(axis=0)\n"
-        "    return mean + keep * (vectors - mean)"
+        "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
     ),
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
