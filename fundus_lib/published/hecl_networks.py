@@ -185,6 +185,8 @@ def measure(root: str | Path, again: str | Path, count: int | None = None, point
         points: Vectors of each kind that are kept for a figure, at most.
 
     Returns:
+        Nested plain values, with four digits.
+
         - `patches`, `contours`: how many, of the kind that is dense, or inner, and of the other;
         - `networks`: of the `untrained` network and of those `without`, `with` and of the `other_seed`: `aupr`,
           `breakeven`, and at a probability of one half and at break-even `f1` and `errors` by distance; what
