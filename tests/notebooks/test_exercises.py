@@ -111,6 +111,14 @@ WRONG = {
         "    return mask & grow(~mask, erosions), grow(mask, dilations) & ~mask"
     ),
     "def my_slope": "def my_slope(s, positive):\n    return np.exp(s) / np.exp(s).sum() - positive",
+    "def silhouette_of": "def silhouette_of(own, other):\n    return other - own",
+    "def split_changes": (
+        "def split_changes(right_before, right_after, changed):\n"
+        "    return right_after - right_before, changed - right_after + right_before"
+    ),
+    "def gather": (
+        "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
+    ),
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
 
