@@ -14,6 +14,7 @@ from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCrite
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
 from fundus_lib.losses.hecl import HECLCriterion
+from fundus_lib.losses.local_global import LocalGlobalCriterion
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.rebalanced_dice import RebalancedDiceLoss, SampledDiceLoss
 from fundus_lib.losses.registry import create_loss, list_losses
@@ -30,6 +31,7 @@ __all__ = [
     "FocalLoss",
     "GradeLoss",
     "HECLCriterion",
+    "LocalGlobalCriterion",
     "NTXentLoss",
     "RebalancedDiceLoss",
     "SUNetCriterion",

@@ -19,6 +19,7 @@ _CLASSES = {
     "grader": "fundus_lib.models.grader:Grader",
     "hdenseunet": "fundus_lib.models.hdenseunet:HDenseUNet",
     "hed": "fundus_lib.models.hed:HED",
+    "localglobal": "fundus_lib.models.localglobal:LocalGlobal",
     "lseg": "fundus_lib.models.lseg:LSeg",
     "lwenet": "fundus_lib.models.lwenet:LWENet",
     "pspnet": "fundus_lib.models.pspnet:PSPNet",

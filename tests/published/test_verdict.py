@@ -3,7 +3,7 @@
 import pytest
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.published import hecl_verdict
+from fundus_lib.published import hecl_verdict, local_global_verdict
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.published.verdicts import verdict
@@ -29,6 +29,44 @@ def test_without_records_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(hecl_verdict, "image_gain", lambda *args: nothing)
     assert verdict("hecl").answer == "Cannot be told yet."
     assert "53.30 to 55.38" in verdict("hecl").claim
+
+
+def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
+    paper, half = local_global_verdict.REGIMES
+
+    def say(**gains: dict[str, ImageGain]) -> str:
+        return local_global_verdict.decide({(paper, lesion): gain for lesion, gain in gains.items()})
+
+    ahead, open_, behind, few = (gain(*ends)["IoU"] for ends in ((3, 1, 2), (3, -1, 1), (3, -2, -1), (2, 1, 2)))
+    both = say(EX={"global": ahead, "local": ahead}, MA={"global": open_, "local": ahead})
+    assert both.startswith("EX: holds: both intervals are above zero. MA: no gain over the global network is shown:")
+    assert "EX: does not hold: the fused network is behind the local network." in say(
+        EX={"global": ahead, "local": behind}
+    )
+    assert "EX: cannot be told yet" in say(EX={"global": ahead, "local": few})
+    assert "EX: cannot be told yet" in say(EX={"global": ahead})
+    smaller = {(paper, "EX"): {"global": few, "local": few}, (half, "EX"): {"global": ahead, "local": ahead}}
+    assert "EX: holds at half of the paper's scale" in local_global_verdict.decide(smaller)
+
+
+def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    monkeypatch.setattr(local_global_verdict, "image_gain", lambda *args: nothing)
+    assert verdict("local_global").answer == "Cannot be told yet."
+    assert "0.889 for EX against 0.849 (global) and 0.845 (local)" in verdict("local_global").claim
+    asked = []
+
+    def found(*args: object) -> ImageGain:
+        asked.append(args)
+        return gain(3, 0.01, 0.03)["IoU"]
+
+    monkeypatch.setattr(local_global_verdict, "image_gain", found)
+    monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "3 seeds of each (CPU)")
+    made = verdict("local_global")
+    assert (
+        made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
+    )
+    assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
 
 
 def test_every_text_is_shown() -> None:
