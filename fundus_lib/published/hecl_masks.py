@@ -90,9 +90,8 @@ def count_batches(dense: NDArray[np.int64], batch: int = 6, draws: int = 2000, s
         seed: Of these.
 
     Returns:
-        - `none`: fraction of batches without a dense patch, exact for the given crops;
-        - `one`: with a single one;
-        - `epochs`: fraction of epochs in which no batch is without.
+        `none`: fraction of batches without a dense patch, exact for the given crops; `one`: with a single one;
+        `epochs`: fraction of epochs in which no batch is without.
     """
     none, one = (np.mean(dense == k, axis=1) for k in (0, 1))  # (N,)
     ways = np.zeros((batch + 1, 2))  # chosen images by dense patches: sums of products over all choices
@@ -136,9 +135,9 @@ def measure(root: str | Path, draws: int = 120) -> dict[str, Any]:
         draws: Crops of each training image.
 
     Returns:
-        - `thresholds`, and by way of storing `dense`: what :func:`count_dense` returns of the training images;
-        - `area`: by split and way of storing, lesion pixels relative to those at full size, as fractions of the image,
-          pooled; with `"files"`, IDRiD's own: palettes but for one RGBA file, which is resized bilinearly.
+        `thresholds`, and by way of storing `dense`: what :func:`count_dense` returns of the training images. `area`: by
+        split and way of storing, lesion pixels relative to those at full size, as fractions of the image, pooled; with
+        `"files"`, IDRiD's own: palettes but for one RGBA file, which is resized bilinearly.
     """
     areas, training = {}, []
     for split in ("train", "test"):

@@ -13,7 +13,7 @@ from helpers.imports import LIBRARY, ROOT, Arrow, all_arrows, arrows, modules
 LAYERS = (
     ("errors", "atomic", "registry", "devices", "environment", "provenance", "processes", "checks", "grades"),
     ("data", "models", "losses", "metrics"),
-    ("explain", "settings", "viz"),
+    ("explain", "settings", "short_training", "viz"),
     ("recipes",),
     ("image_verdicts", "protocols", "tasks"),
     ("experiment", "checkpoints", "records", "published"),
