@@ -150,9 +150,10 @@ class LocalGlobal(nn.Module):
                 rows, columns = slice(top, top + grid.shape[0]), slice(left, left + grid.shape[1])
                 weights = grid.weights(patch).to(images.device)
                 for name in names:
+                    piece = weights * found[name][k]  # float32 where the logits are narrower
                     if name not in stitched:
-                        stitched[name] = found[name].new_zeros(len(images), found[name].shape[1], *size)
-                    stitched[name][image, :, rows, columns] += weights.to(found[name].dtype) * found[name][k]
+                        stitched[name] = piece.new_zeros(len(images), len(piece), *size)
+                    stitched[name][image, :, rows, columns] += piece
         upsampled = F.interpolate(whole["logits"], size, mode="bilinear", align_corners=False)
         maps = {"global_features": whole["features"]} if "global_features" in keep else {}
         return {"logits": stitched.pop("logits"), "global_logits": upsampled} | stitched | maps
