@@ -63,13 +63,14 @@ def rotate_and_zoom(images: Tensor, masks: Tensor, side: int, zoom: float) -> tu
     """Rotate each image about its centre by an angle of its own, zoom, cut the middle square, mirror half of them.
 
     Args:
-        images: float (B, 3, H, W); what comes into view from outside is as the darkest pixel of the image.
-        masks: 0 and 1, (B, L, H, W).
+        images: Before they are normalised, uint8 (B, 3, H, W); what comes into view from outside is black.
+        masks: 0 and 1, uint8 (B, L, H, W).
         side: That of the square. From √2 · `zoom` times as much on, an image fills it at every angle.
         zoom: By how much an image is enlarged or shrunk at most, from 1 on.
 
     Returns:
-        (B, 3, side, side) and (B, L, side, side).
+        float32 (B, 3, side, side), 0 to 255, and uint8 (B, L, side, side), 1 where at least half of the weight of what
+        a pixel is interpolated from is lesion.
     """
     count, device = len(images), images.device
     angle = 2 * math.pi * torch.rand(count, device=device)
@@ -77,7 +78,14 @@ def rotate_and_zoom(images: Tensor, masks: Tensor, side: int, zoom: float) -> tu
     scale = torch.exp(math.log(zoom) * (2 * torch.rand(count, device=device) - 1))
     middle = torch.zeros(count, device=device)
     grid = _lay_squares(images, side, angle.sin() * scale, angle.cos() * scale, mirror, middle, middle)
-    return _look_up(images, grid), _look_up_nearest(masks, grid)
+    turned = images.new_empty(count, 3, side, side, dtype=torch.float32)
+    turned_masks = masks.new_empty(count, masks.shape[1], side, side)
+    for first in range(0, count, 4):  # in floating point, more of them do not fit into a processor's cache
+        part = slice(first, first + 4)
+        both = torch.cat([images[part], masks[part]], dim=1).float()
+        channels = F.grid_sample(both, grid[part], mode="bilinear", align_corners=False)
+        turned[part], turned_masks[part] = channels[:, :3], channels[:, 3:] >= 0.5
+    return turned, turned_masks
 
 
 def turn(image: Tensor, quarters: int, mirror: bool) -> Tensor:
@@ -104,7 +112,9 @@ def add_noise(images: Tensor, amount: float) -> Tensor:
     """Add noise of a Gaussian to normalised images (B, 3, H, W), each with a deviation of its own up to `amount`."""
     if not amount:
         return images
-    return images + amount * torch.rand(len(images), 1, 1, 1, device=images.device) * torch.randn_like(images)
+    deviation = amount * torch.rand(len(images), 1, 1, 1, device=images.device)
+    noise = torch.randn(images.shape, device=images.device)  # four times as fast as in the order of channels-last
+    return images + noise.mul_(deviation)
 
 
 def jitter_colour(images: Tensor, amount: float) -> Tensor:

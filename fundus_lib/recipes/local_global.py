@@ -130,8 +130,8 @@ PLAIN = {"EX": {"width": 72, "depth": 4}, "MA": {"width": 90, "depth": 3}}
 def fused(name: str, lesion: str, **changes: Any) -> LocalGlobalRecipe:
     """Both networks at the paper's size, trained in all stages.
 
-    An epoch shows as many patches as the training images have: 54 times 143. Widths, batch, and the epochs for which the
-    networks are trained alone are ours.
+    An epoch shows as many patches as the training images have: 54 times 143. Widths, batch, and for how many epochs the
+    networks are trained alone, are ours.
 
     Args:
         name: Of the row.
@@ -204,9 +204,7 @@ def beyond(
 
 
 TABLE_1 = tuple(
-    row
-    for recipe in (fused(f"{lesion}_fused", lesion) for lesion in DEPTHS)
-    for row in (*alone(recipe), recipe)
+    row for recipe in (fused(f"{lesion}_fused", lesion) for lesion in DEPTHS) for row in (*alone(recipe), recipe)
 )
 
 BEYOND = tuple(

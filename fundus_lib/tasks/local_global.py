@@ -169,9 +169,8 @@ class Task(FundusTask):
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """Fix what is random in the step; networks that are not trained do not adapt their running means either."""
         super().on_train_batch_start(batch, index)
-        if self.part == "fusion":
-            self._fused().global_net.eval()
-            self._fused().local_net.eval()
+        for net in self._nets().values():
+            net.train(self.part != "fusion")  # Lightning leaves the mode as the stage before ended with it
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """The loss of a batch in the stage under way."""
@@ -186,30 +185,29 @@ class Task(FundusTask):
         recipe, part = self.recipe, self.part
         if part in ("global", "local"):
             name, mask_name = {"global": ("whole", "whole_mask"), "local": ("image", "mask")}[part]
-            images, masks = self._prepare(batch, name), batch[mask_name]
-            side = recipe.crop if part == "local" else images.shape[-1]
-            images, masks = rotate_and_zoom(images, masks, side, recipe.zoom)
-            images = add_noise(jitter_colour(images, recipe.colour_jitter), recipe.noise)
+            side = recipe.crop if part == "local" else batch[name].shape[-1]
+            images, masks = rotate_and_zoom(batch[name], batch[mask_name], side, recipe.zoom)
+            images = self.vary(self._prepare(batch, name, images), noise=recipe.noise)
             net = self._nets()[part]
-            logits = net(images.contiguous(memory_format=torch.channels_last))["logits"]
+            logits = net(images)["logits"]
             return {"total": self.criterion.loss(logits.float(), masks.float())}
-        whole, patches = (
-            jitter_colour(self._prepare(batch, name), recipe.colour_jitter).contiguous(
-                memory_format=torch.channels_last
-            )
-            for name in ("whole", "image")
-        )
+        whole, patches = (self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image"))
         output = self.model.forward_patches(whole, patches, batch["places"])  # type: ignore[operator]
         masks = {name: batch[name].float() for name in ("mask", "whole_mask")}
         found: dict[str, Tensor] = self.criterion({name: value.float() for name, value in output.items()}, masks)
         return found
 
-    def _prepare(self, batch: dict[str, Tensor], name: str) -> Tensor:
-        """Shrunk images or patches, normalised by the statistics of the image that they are of."""
+    def vary(self, images: Tensor, noise: float = 0.0) -> Tensor:
+        """Normalised images with other colours, and with noise of a deviation of at most so much."""
+        varied = add_noise(jitter_colour(images, self.recipe.colour_jitter), noise)
+        return varied.contiguous(memory_format=torch.channels_last)
+
+    def _prepare(self, batch: dict[str, Tensor], name: str, images: Tensor) -> Tensor:
+        """Shrunk images ("whole") or patches ("image"), normalised by the statistics of the image that they are of."""
         statistics = batch["statistics"]
         if name == "image":
             statistics = statistics[batch["places"][:, 0].long()]
-        return self.prepare(batch[name], statistics)
+        return self.prepare(images, statistics)
 
     def optimise(self, steps: int) -> Any:
         """Adam under the poly schedule, or AdamW under a one-cycle one, over the stage."""
