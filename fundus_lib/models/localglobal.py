@@ -118,8 +118,8 @@ class LocalGlobal(nn.Module):
             zero: As of :meth:`forward_patches`.
 
         Returns:
-            float (B, L, H, W) each: ``"logits"``, fused; ``"global_logits"``, those of the global network, upsampled
-            bilinearly; ``"local_logits"``, those of the local network; and what is kept.
+            Logits, float (B, L, H, W) each, as ``"logits"``, fused, ``"global_logits"``, those of the global network,
+            upsampled bilinearly, and ``"local_logits"``, those of the local network; and what is kept.
 
         Raises:
             ArgumentError: A name in ``keep`` does not exist, or a number is out of range.
@@ -247,7 +247,7 @@ def sample_boxes(maps: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:
         size: (height, width) of the result in pixels, not below those of the box on the map: nothing is averaged.
 
     Returns:
-        float (N, C, *size); in float32 if the maps are float16 or bfloat16.
+        float (N, C, height, width), in float32 if the maps are float16 or bfloat16.
     """
     maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
     maps = continue_border(continue_border(maps, 2), 3)

@@ -71,7 +71,7 @@ class PatchGrid:
             image: Number of the image in its batch.
 
         Returns:
-            float32 (N, 5): number of the image; top, left, height and width as fractions of the image.
+            Number of the image, then top, left, height and width as fractions of the image, float32 (N, 5).
         """
         (height, width), (tall, wide) = self.size, self.shape
         boxes = [[image, top / height, left / width, tall / height, wide / width] for top, left in self.corners]
