@@ -144,11 +144,9 @@ def separate(vectors: Floats, labels: Bools, images: Whole) -> dict[str, float]:
         images: The image of each, (N,).
 
     Returns:
-        - `silhouette`, of the directions by their cosines: 1 for two points, 0 for kinds that lie within each other;
-        - `auc`, area under the ROC curve of a logistic regression on the directions, for images that it was not fitted
-          to: in five parts of whole images.
-
-        NaN if fewer than two images have vectors of a kind.
+        The `silhouette` of the directions by their cosines, 1 for two points, 0 for kinds that lie within each other;
+        and as `auc` the area under the ROC curve of a logistic regression on the directions, for images that it was not
+        fitted to, in five parts of whole images. NaN if fewer than two images have vectors of a kind.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score, silhouette_score
