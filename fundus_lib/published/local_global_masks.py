@@ -199,7 +199,7 @@ def _measure_one(green: Pixels, mask: Pixels, whole: int, split: str) -> dict[st
     """All about one mask (H, W) of a crop; `whole` counts the lesion pixels of the whole image."""
     found: dict[str, Any] = {"pixels": (int(mask.sum()), whole)}
     if split == "train":
-        found["counts"] = count_patches(mask)
+        found["counts"] = count_patches(mask, PATCH)
         found["small"] = int(resize_mask(mask, SIZES["640²"]).sum())
     else:
         found["oracle"] = {name: count_oracle(mask, size) for name, size in SIZES.items()}
@@ -207,7 +207,7 @@ def _measure_one(green: Pixels, mask: Pixels, whole: int, split: str) -> dict[st
     if mask.any():
         found["survivors"] = count_survivors(mask, SIZES)
         found["contrast"] = measure_contrasts(green, mask, SIZES)
-        found["extents"], found["divided"] = measure_extents(mask)
+        found["extents"], found["divided"] = measure_extents(mask, PATCH)
     return found
 
 
