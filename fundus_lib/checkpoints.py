@@ -104,9 +104,35 @@ def save_model(
         "colours": colours,
         "rules": [rule.to_dict() for rule in rules],
     }
-    buffer = io.BytesIO()
-    torch.save({**content, "digest": hash_content(content)}, buffer)
-    write_atomically(path, buffer.getvalue())
+    _write(path, content)
+
+
+def shrink_model(path: str | Path, to: Path) -> None:
+    """Write a trained model with 16-bit weights: half the size, and predictions that differ in the fourth digit.
+
+    Vectors, such as those of normalisation, keep their 32 bits.
+
+    Args:
+        path: A `model.pt`.
+        to: Where the small one is written, atomically.
+
+    Raises:
+        CheckpointError: There is no such model, it is damaged, or a weight has no 16-bit number.
+    """
+    load_model(path)
+    content = {name: value for name, value in _read(Path(path)).items() if name != "digest"}
+    weights = content["weights"]
+    small = {n: v.half() if v.is_floating_point() and v.ndim > 1 else v for n, v in weights.items()}
+    large = [name for name, value in small.items() if not bool(torch.isfinite(value).all())]
+    if large:
+        raise CheckpointError(
+            Path(path),
+            "a weight of this model has no 16-bit number",
+            found=f"more than 65504 in {large[0]}",
+            expected="weights of at most 65504",
+            remedy="keep the model as it is",
+        )
+    _write(to, {**content, "weights": small})
 
 
 def load_model(path: str | Path) -> Checkpoint:
@@ -176,6 +202,12 @@ def _hash(value: Any, hashed: Any) -> None:
     else:
         hashed.update(json.dumps(value, default=repr).encode())
     hashed.update(b"\n")
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save({**content, "digest": hash_content(content)}, buffer)
+    write_atomically(path, buffer.getvalue())
 
 
 def _read(path: Path) -> dict[str, Any]:

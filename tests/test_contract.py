@@ -69,11 +69,22 @@ KINDS = {
         SEGMENTATION,
         1.0,
     ),
+    "local_global, all stages": Kind(
+        small(recipes("local_global", "half", "EX_fused")[0], validation=1),
+        "synthetic_root",
+        SEGMENTATION,
+        1.0,  # the lowest maps of a network of two poolings on 8² patches hold few values
+    ),
     "sunet, mixed": Kind(small(find("sunet", "sunet_mixed"), side=32), "graded_root", GRADING, 0.4),
     "sunet, pre-trained": Kind(
         small(recipes("sunet", "synthetic", "sunet")[0], side=32, pretraining_epochs=2), "graded_root", GRADING, 0.4
     ),
 }
+
+
+def earlier_epochs(recipe: Recipe) -> int:
+    """Epochs of the stages before the last one."""
+    return recipe.pretraining_epochs + sum(getattr(recipe, "before", {}).values())
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ def test_the_record_says_what_was_run_and_the_run_is_known_again(finished):
     data = read_data(recipe, finished.root)
     assert (record["images"], record["trained_images"]) == (len(data.test), len(data.training))
     assert (record["split"], record["dataset"], record["precision"]) == ("test", "synthetic", "32")
-    assert len(record["curve"]) == recipe.epochs + recipe.pretraining_epochs
+    assert len(record["curve"]) == recipe.epochs + earlier_epochs(recipe)
     assert all(torch.tensor(point["loss"]).isfinite() for point in record["curve"])
     assert "test_images_in_training" not in record
     assert record["commit"] is None or len(record["commit"]) == 40
@@ -138,7 +149,7 @@ def test_the_record_says_what_was_run_and_the_run_is_known_again(finished):
 
 
 def test_the_epoch_is_chosen_on_the_validation_images_and_never_in_pre_training(finished):
-    chosen, before = finished.record.get("selection"), finished.kind.recipe.pretraining_epochs
+    chosen, before = finished.record.get("selection"), earlier_epochs(finished.kind.recipe)
     if chosen is None:
         assert not finished.kind.recipe.choose_by and "Weights of the last epoch" in finished.record["protocol"]
         return
@@ -152,9 +163,10 @@ def test_the_epoch_is_chosen_on_the_validation_images_and_never_in_pre_training(
 @pytest.mark.parametrize("where", ["first stage", "start of the last stage", "last epoch"])
 def test_a_killed_run_goes_on_to_the_same_result(finished, where, tmp_path):
     recipe, steps = finished.kind.recipe, [point["step"] for point in finished.record["curve"]]
-    if where == "first stage" and not recipe.pretraining_epochs:
+    earlier = earlier_epochs(recipe)
+    if where == "first stage" and not earlier:
         pytest.skip("this row has one stage")
-    before = steps[recipe.pretraining_epochs - 1] if recipe.pretraining_epochs else 0
+    before = steps[earlier - 1] if earlier else 0
     batch = {"first stage": steps[0], "start of the last stage": before, "last epoch": steps[-1] - 1}[where]
     run_and_kill(recipe, finished.root, tmp_path, batch=batch)
     resumed = here(recipe, finished.root, tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from fundus_lib import records
 from fundus_lib.metrics.paired import paired_interval
-from fundus_lib.records.image_gains import image_gain
+from fundus_lib.records.image_gains import image_gain, image_scores
 from helpers.records import RECORD
 
 
@@ -28,6 +28,16 @@ def test_pairs_images_by_name_and_runs_by_seed(tmp_path: Path) -> None:
     assert found.difference.value == pytest.approx(np.mean([[0.5 - 0.5, 0.6 - 0.2], [0.1, 0.3]]))
     assert str(found).endswith("(2 seeds)")
     assert str(image_gain("made_up", ("2", "new"), ("2", "none"), "EX_iou", tmp_path)) == "not run yet"
+
+
+def test_scores_stand_by_run_and_image(tmp_path: Path) -> None:
+    write(tmp_path, "new", 1, [0.7, None, 0.9])
+    write(tmp_path, "new", 0, [0.5, 0.6, 0.1], names="bac")
+    found = image_scores("made_up", ("2", "new"), "EX_iou", tmp_path).sort_index()
+    assert found.index.get_level_values("seed").tolist() == [0, 1]
+    assert found["a"].tolist() == [0.6, 0.7] and np.isnan(found["b"].iloc[1])
+    nothing = image_scores("made_up", ("2", "none"), "EX_iou", tmp_path)
+    assert nothing.empty and nothing.index.names == ["seed", "data"]
 
 
 def test_interval_of_equal_gains_is_a_point() -> None:

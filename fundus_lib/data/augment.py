@@ -55,20 +55,66 @@ def rotate_and_crop(images: Tensor, masks: Tensor, side: int) -> tuple[Tensor, T
     angle = 2 * math.pi * torch.rand(count, device=device)
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     across, down = ((torch.rand(count, device=device) - 0.5) * (whole - side) for whole in (width, height))
-    sine, cosine = angle.sin(), angle.cos()
-    rows = torch.stack(  # where each pixel of the square lies in the image, whose sides are 2 long
-        [
-            cosine * mirror * side / width,
-            -sine * side / width,
-            2 * (cosine * across - sine * down) / width,
-            sine * mirror * side / height,
-            cosine * side / height,
-            2 * (sine * across + cosine * down) / height,
-        ],
-        dim=1,
-    )
-    grid = F.affine_grid(rows.view(count, 2, 3), [count, 3, side, side], align_corners=False)  # (B, side, side, 2)
+    grid = _lay_squares(images, side, angle.sin(), angle.cos(), mirror, across, down)
     return _look_up(images, grid), _look_up_nearest(masks, grid)
+
+
+def rotate_and_zoom(images: Tensor, masks: Tensor, side: int, zoom: float) -> tuple[Tensor, Tensor]:
+    """Rotate each image about its centre by an angle of its own, zoom, cut the middle square, mirror half of them.
+
+    Args:
+        images: Before they are normalised, uint8 (B, 3, H, W); what comes into view from outside is black.
+        masks: 0 and 1, uint8 (B, L, H, W).
+        side: That of the square. From √2 · `zoom` times as much on, an image fills it at every angle.
+        zoom: By how much an image is enlarged or shrunk at most, from 1 on.
+
+    Returns:
+        float32 (B, 3, side, side), 0 to 255, and uint8 (B, L, side, side), 1 where at least half of the weight of what
+        a pixel is interpolated from is lesion.
+    """
+    count, device = len(images), images.device
+    angle = 2 * math.pi * torch.rand(count, device=device)
+    mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
+    scale = torch.exp(math.log(zoom) * (2 * torch.rand(count, device=device) - 1))
+    middle = torch.zeros(count, device=device)
+    grid = _lay_squares(images, side, angle.sin() * scale, angle.cos() * scale, mirror, middle, middle)
+    turned = images.new_empty(count, 3, side, side, dtype=torch.float32)
+    turned_masks = masks.new_empty(count, masks.shape[1], side, side)
+    for first in range(0, count, 4):  # in floating point, more of them do not fit into a processor's cache
+        part = slice(first, first + 4)
+        both = torch.cat([images[part], masks[part]], dim=1).float()
+        channels = F.grid_sample(both, grid[part], mode="bilinear", align_corners=False)
+        turned[part], turned_masks[part] = channels[:, :3], channels[:, 3:] >= 0.5
+    return turned, turned_masks
+
+
+def turn(image: Tensor, quarters: int, mirror: bool) -> Tensor:
+    """Turn an image or a mask (…, H, W) by so many quarters to the left, and then mirror it or not."""
+    turned = torch.rot90(image, quarters, (-2, -1))
+    return turned.flip(-1) if mirror else turned
+
+
+def turn_boxes(boxes: Tensor, quarters: int, mirror: bool) -> Tensor:
+    """Where boxes lie after :func:`turn` of the whole image.
+
+    Args:
+        boxes: float (N, 4): top, left, height and width as fractions of the image's sides.
+        quarters: As of `turn`.
+        mirror: As of `turn`.
+    """
+    top, left, tall, wide = boxes.unbind(1)
+    for _ in range(quarters % 4):
+        top, left, tall, wide = 1 - left - wide, top, wide, tall
+    return torch.stack([top, 1 - left - wide if mirror else left, tall, wide], dim=1)
+
+
+def add_noise(images: Tensor, amount: float) -> Tensor:
+    """Add noise of a Gaussian to normalised images (B, 3, H, W), each with a deviation of its own up to `amount`."""
+    if not amount:
+        return images
+    deviation = amount * torch.rand(len(images), 1, 1, 1, device=images.device)
+    noise = torch.randn(images.shape, device=images.device)  # four times as fast as in the order of channels-last
+    return images + noise.mul_(deviation)
 
 
 def jitter_colour(images: Tensor, amount: float) -> Tensor:
@@ -113,6 +159,25 @@ def normalise(images: Tensor, statistics: Tensor) -> Tensor:
     mean, deviation = statistics.unbind(1)  # (B, 3) each
     normalised = images.to(torch.float32, copy=True)  # and then in place: a third of the memory
     return normalised.sub_(mean[:, :, None, None]).div_(deviation[:, :, None, None])
+
+
+def _lay_squares(
+    images: Tensor, side: int, sine: Tensor, cosine: Tensor, mirror: Tensor, across: Tensor, down: Tensor
+) -> Tensor:
+    """Where each pixel of a rotated square lies in its image, whose sides are 2 long: (B, side, side, 2)."""
+    count, _, height, width = images.shape
+    rows = torch.stack(
+        [
+            cosine * mirror * side / width,
+            -sine * side / width,
+            2 * (cosine * across - sine * down) / width,
+            sine * mirror * side / height,
+            cosine * side / height,
+            2 * (sine * across + cosine * down) / height,
+        ],
+        dim=1,
+    )
+    return F.affine_grid(rows.view(count, 2, 3), [count, 3, side, side], align_corners=False)
 
 
 def _look_up(images: Tensor, grid: Tensor) -> Tensor:

@@ -307,7 +307,10 @@ def combine_fingerprints(content: str) -> str:
 def _move(parts: Sequence[Tensor | None], device: torch.device) -> tuple[Any, ...]:
     there = [part for part in parts if part is not None]
     if len({part.shape for part in there}) == 1:
-        moved = iter(torch.stack(there).to(device).unbind())
+        together = torch.empty((len(there), *there[0].shape), dtype=there[0].dtype, device=device)
+        for place, part in zip(together, there, strict=True):
+            place.copy_(part)  # one by one: mapped images are never in memory together
+        moved = iter(together.unbind())
     else:
         moved = iter([part.to(device) for part in there])
     return tuple(None if part is None else next(moved) for part in parts)

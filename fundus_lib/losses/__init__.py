@@ -14,6 +14,7 @@ from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCrite
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
 from fundus_lib.losses.hecl import HECLCriterion
+from fundus_lib.losses.local_global import LocalGlobalCriterion
 from fundus_lib.losses.ntxent import NTXentLoss
 from fundus_lib.losses.pldmlt import PLDMLTCriterion, mask_softmax, sum_entropy
 from fundus_lib.losses.pldmlt_labels import LabelUpdate
@@ -33,6 +34,7 @@ __all__ = [
     "GradeLoss",
     "HECLCriterion",
     "LabelUpdate",
+    "LocalGlobalCriterion",
     "NTXentLoss",
     "PLDMLTCriterion",
     "RebalancedDiceLoss",

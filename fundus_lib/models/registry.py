@@ -22,6 +22,7 @@ _CLASSES = {
     "hed": "fundus_lib.models.hed:HED",
     "labelnet": "fundus_lib.models.pldmlt:LabelNet",
     "linknet": "fundus_lib.models.packaged:LinkNet",
+    "localglobal": "fundus_lib.models.localglobal:LocalGlobal",
     "lseg": "fundus_lib.models.lseg:LSeg",
     "lwenet": "fundus_lib.models.lwenet:LWENet",
     "pldmlt": "fundus_lib.models.pldmlt:PLDMLT",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.records import load
 from fundus_lib.records.image_gains import ImageGain, image_gain
 from fundus_lib.records.rows import newest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ENOUGH = 3
 """Seeds from which on a comparison says something about other trainings."""
@@ -19,21 +23,23 @@ SCORES = {"EX_iou": "IoU", "EX_aupr": "AUPR"}
 
 @dataclass(frozen=True)
 class Regime:
-    """A table of recipes with UNet++ without and with both terms.
+    """A table of recipes with a network without and with the terms.
 
     Attributes:
         table: Its name.
         words: What it is, in words.
         close: Whether it has the paper's network, images and augmentation.
+        network: The row without terms.
     """
 
     table: str
     words: str
     close: bool
+    network: str = "unetpp"
 
-    def gain(self, score: str, of: str = "unetpp_hecl", over: str = "unetpp") -> ImageGain:
-        """What both terms gain, in the mean over the test images."""
-        return image_gain("hecl", (self.table, of), (self.table, over), score)
+    def gain(self, score: str, terms: str = "hecl") -> ImageGain:
+        """What both terms gain, or one of them, in the mean over the test images."""
+        return image_gain("hecl", (self.table, f"{self.network}_{terms}"), (self.table, self.network), score)
 
     def gains(self) -> dict[str, ImageGain]:
         """Name of a score → gain, where there is one."""
@@ -47,6 +53,7 @@ REGIMES = (
     Regime("small_16", "UNet++ of half the width on crops at 640×960", close=False),
     Regime("small", "a narrow UNet++ on crops at 640×960", close=False),
     Regime("small_whole", "a narrow UNet++ at half of the paper's scale", close=False),
+    Regime("small", "a U-Net on crops at 640×960", close=False, network="unet"),
 )
 """The nearest to the paper first."""
 
@@ -62,32 +69,38 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
-    ran = "; ".join(f"{regime.words}: {_runs(regime)}" for regime in found)
+    ran = "; ".join(f"{regime.words}: {_count(regime)}" for regime in found)
     said = "; ".join(
         f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
         for regime, gains in found.items()
+        if regime.close or regime == deciding(found)
     )
+    devices = " or ".join(sorted({device for regime in found for device in _runs(regime).device}))
     return Verdict(
         claim,
-        f"UNet++ without and with both terms, trained and tested on real IDRiD. {_sentence(ran)}",
+        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}. {_sentence(ran)}",
         f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}.",
         _how_sure(found),
     )
 
 
+def deciding(found: dict[Regime, dict[str, ImageGain]]) -> Regime | None:
+    """The first regime that has enough seeds, by the first of its scores; None if there is none."""
+    return next((r for r, gains in found.items() if len(next(iter(gains.values())).seeds) >= ENOUGH), None)
+
+
 def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
-    """In a sentence: by the first regime that has enough seeds, judged by the first of its scores."""
-    for regime, gains in found.items():
-        gain = next(iter(gains.values()))
-        if len(gain.seeds) < ENOUGH:
-            continue
-        where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
-        if gain.difference.low > 0:
-            return f"Holds{where}: the interval is above zero."
-        if gain.difference.high < 0:
-            return f"Does not hold{where}: the interval is below zero."
-        return f"No gain is shown{where}: the interval contains zero."
-    return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+    """In a sentence, by the regime that decides."""
+    regime = deciding(found)
+    if regime is None:
+        return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+    gain = next(iter(found[regime].values()))
+    where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
+    if gain.difference.low > 0:
+        return f"Holds{where}: the interval is above zero."
+    if gain.difference.high < 0:
+        return f"Does not hold{where}: the interval is below zero."
+    return f"No gain is shown{where}: the interval contains zero."
 
 
 def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
@@ -105,13 +118,17 @@ def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
     return " ".join(parts)
 
 
-def _runs(regime: Regime) -> str:
-    """How many seeds, and on what."""
+def _runs(regime: Regime) -> pd.DataFrame:
+    """Its runs without and with both terms."""
     runs = load()
     own = newest(runs[(runs.paper == "hecl") & (runs.dataset == "IDRiD")], regime.table)
-    own = own[own.row.isin(["unetpp", "unetpp_hecl"])]
-    seeds = int(own.groupby("row").seed.nunique().min())
-    return f"{seeds} seed{'s' * (seeds > 1)} of each ({', '.join(sorted(own.device.unique()))})"
+    return own[own.row.isin([regime.network, f"{regime.network}_hecl"])]
+
+
+def _count(regime: Regime) -> str:
+    """How many seeds of each."""
+    seeds = int(_runs(regime).groupby("row").seed.nunique().min())
+    return f"{seeds} seed{'s' * (seeds > 1)} of each"
 
 
 def _sentence(text: str) -> str:

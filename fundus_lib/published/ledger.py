@@ -7,9 +7,9 @@ holds, for the papers that we have recipes for,
 - `as_published`: settings in which even our recipe is not as published, with the value in the paper or its code (null:
   not set), for all recipes (`*`), for those on one data set, or for one recipe;
 - `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values;
-- `rows`: table → row → `recipe`, its counterpart; `changed`, the same with a known change, such as another start;
-  `nearest`, the nearest that was run at another scale, which is never shown as the row itself; or `measured`, where the
-  row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
+- `rows`: table → row → `recipe`, its counterpart, or a list of one for each lesion; `changed`, the same with a known
+  change, such as another start; `nearest`, the nearest that was run at another scale, which is never shown as the row
+  itself; or `measured`, where the row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ class Counterparts:
     def of(self, number: int, row: str) -> Mapping[str, Any]:
         """The entry of a row, or an empty one."""
         return self.rows.get(str(number), {}).get(row, {})
+
+
+def recipe_names(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """The counterparts of a row, `TABLE/ROW` each: none, one, or one for each lesion."""
+    named = entry.get("recipe", ())
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 @cache
@@ -99,7 +105,7 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
             found = list(_found(paper, printed, entry, groups, nearest))
             lines += [line | more for more in sorted(found, key=lambda more: len(more["deviations"].split("; ")))]
             if not found and not nearest:
-                lines.append(line | {"status": _state(line, entry, had), "recipe": entry.get("recipe", "")})
+                lines.append(line | {"status": _state(line, entry, had), "recipe": ", ".join(recipe_names(entry))})
     columns = dict.fromkeys(column for printed in known for column in printed.headings)
     names = ["table", "row", "data", "quoted_from", "status", "recipe", "seeds", "device", "uncommitted", "deviations"]
     names += [f"{column}{end}" for column in columns for end in ("", "_ours", "_low", "_high")]
@@ -142,7 +148,7 @@ def _found(
     """What was run for a row, one line for each group of runs."""
     if not nearest and "measured" in entry:
         yield _measured(entry["measured"])
-    wanted = entry.get("nearest", ()) if nearest else (entry.get("recipe", ""), *entry.get("changed", ()))
+    wanted = entry.get("nearest", ()) if nearest else (*recipe_names(entry), *entry.get("changed", ()))
     for group in groups:
         if group.name in wanted:
             known = counterparts(paper).metrics  # deviations over runs are no metric of a run
@@ -153,9 +159,18 @@ def _found(
                 "seeds": len({run["seed"] for run in group.runs}),
                 "device": " or ".join(sorted({run["device"] for run in group.runs})),
                 "uncommitted": any(run.get("dirty") for run in group.runs),
-                "deviations": "; ".join(deviations(paper, entry["recipe"], group.runs[0])),
+                "deviations": "; ".join(deviations(paper, _counterpart(paper, entry, group.runs[0]), group.runs[0])),
                 **_summary(metrics, [run["metrics"] for run in group.runs], float(printed.scale)),
             }
+
+
+def _counterpart(paper: str, entry: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """The counterpart that a run is compared with: of several, the one of its lesions."""
+    from fundus_lib.recipes import recipes
+
+    first, *others = recipe_names(entry)
+    lesions = records.get_recipe(record).lesions
+    return next((name for name in others if recipes(paper, *name.split("/"))[0].lesions == lesions), first)
 
 
 def _measured(columns: Mapping[str, str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fundus_lib.published.cards import as_html
 
@@ -32,3 +33,8 @@ class Verdict:
 
     def _repr_html_(self) -> str:
         return as_html("Verdict", self.lines(), "the answer")
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        """The same under the name by which other pages show this output, with `{glue} verdict`."""
+        shown = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return shown, {"scrapbook": {"name": "verdict", "mime_prefix": ""}}

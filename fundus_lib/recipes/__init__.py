@@ -12,6 +12,7 @@ from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
 from fundus_lib.recipes.hecl import HECLRecipe
+from fundus_lib.recipes.local_global import LocalGlobalRecipe
 from fundus_lib.recipes.sunet import GradingRecipe
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DualBranchRecipe",
     "GradingRecipe",
     "HECLRecipe",
+    "LocalGlobalRecipe",
     "Recipe",
     "SegmentationRecipe",
     "find",
@@ -27,7 +29,7 @@ __all__ = [
     "recipes",
 ]
 
-PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl")
+PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl", "local_global")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 TASKS: Mapping[type[Recipe], str] = {
@@ -35,6 +37,7 @@ TASKS: Mapping[type[Recipe], str] = {
     DualBranchRecipe: "dual_branch",
     GradingRecipe: "sunet",
     HECLRecipe: "hecl",
+    LocalGlobalRecipe: "local_global",
 }
 """Every class of recipes, with the module of `fundus_lib.tasks` that trains them."""
 

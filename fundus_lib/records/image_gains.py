@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import paired_interval
 from fundus_lib.records import load, read
 from fundus_lib.records.differences import check_one_data_set
 from fundus_lib.records.rows import newest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -58,26 +60,44 @@ def image_gain(
     Raises:
         RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
     """
+    one, other = (image_scores(paper, row, score, *folders, dataset=dataset) for row in (of, over))
+    shared = one.index.intersection(other.index).sort_values()
+    check_one_data_set(of, over, shared.get_level_values("data"))
+    if shared.empty:
+        return ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    gains = (one.loc[shared] - other.loc[shared]).sort_index(axis=1).dropna(axis=1).to_numpy()  # (seeds, images)
+    return ImageGain(tuple(map(int, shared.get_level_values("seed"))), gains.shape[1], paired_interval(gains))
+
+
+def image_scores(
+    paper: str, row: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+) -> pd.DataFrame:
+    """A score of each test image, of every run of a row whose record has it.
+
+    Args:
+        paper: Name of the paper.
+        row: Its table and the row.
+        score: Such as `EX_aupr`, one of the records' predictions.
+        *folders: Folders of records besides those of the library.
+        dataset: On which it was tested.
+
+    Returns:
+        A line for each run, a column for each image; NaN where the score is undefined. The index has the levels seed
+        and data, the digits of the test data.
+
+    Raises:
+        RecordError: A folder does not exist, or a record is damaged.
+    """
+    import pandas as pd
+
     runs = load(*folders)
     runs = runs[(runs.paper == paper) & (runs.dataset == dataset)]
-    one, other = ({} if runs.empty else _scores(newest(runs, *row).file.tolist(), score) for row in (of, over))
-    shared = sorted(one.keys() & other.keys())
-    check_one_data_set(of, over, (data for _, data in shared))
-    if not shared:
-        return ImageGain((), 0, Estimate(*[float("nan")] * 3))
-    names = sorted(set.intersection(*({*row[run]} for row in (one, other) for run in shared)))
-    gains = np.array([[one[run][name] - other[run][name] for name in names] for run in shared])  # (seeds, images)
-    kept = gains[:, ~np.isnan(gains).any(0)]
-    return ImageGain(tuple(seed for seed, _ in shared), kept.shape[1], paired_interval(kept))
-
-
-def _scores(files: list[str], score: str) -> dict[tuple[int, str], dict[str, float]]:
-    """(seed, digits of the test data) → image → score, NaN where undefined; of records that have it."""
-    found = {}
-    for record in (read(Path(file)) for file in files):
+    found: dict[tuple[int, str], dict[str, float]] = {}
+    for record in map(read, map(Path, [] if runs.empty else newest(runs, *row).file)):
         predictions = record.get("predictions") or {}
         if score in predictions:
-            values = (float("nan") if value is None else value for value in predictions[score])
+            values = (float("nan") if value is None else float(value) for value in predictions[score])
             run = int(record["seed"]), str(record["dataset_fingerprint"])
             found[run] = dict(zip(predictions["names"], values, strict=True))
-    return found
+    index = pd.MultiIndex.from_tuples(list(found), names=["seed", "data"])
+    return pd.DataFrame(list(found.values()), index=index)

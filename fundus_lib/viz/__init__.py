@@ -1,6 +1,7 @@
 """Figures: the house style, lesions drawn on images, error maps, diagrams, and sliders that need no kernel."""
 
 from fundus_lib.viz.diagram import Box, Diagram, diagram
+from fundus_lib.viz.intervals import IntervalLine, plot_intervals
 from fundus_lib.viz.overlays import ERROR_PALETTES, add_legend, error_map, legend, overlay
 from fundus_lib.viz.slider import Slider, live_slider, slider
 from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
@@ -12,6 +13,7 @@ __all__ = [
     "LESION_COLORS",
     "Box",
     "Diagram",
+    "IntervalLine",
     "Slider",
     "Window",
     "add_legend",
@@ -22,6 +24,7 @@ __all__ = [
     "legend",
     "live_slider",
     "overlay",
+    "plot_intervals",
     "slider",
     "use_style",
     "windows_at_lesions",

@@ -16,7 +16,7 @@ LAYERS = (
     ("explain", "pseudo_labels", "settings", "short_training", "viz"),
     ("recipes",),
     ("image_verdicts", "protocols", "tasks"),
-    ("experiment", "checkpoints", "records", "published"),
+    ("experiment", "checkpoints", "weights", "records", "published"),
     ("callbacks", "run"),
     ("run_table", "prediction", "cli_data"),
     ("cli",),

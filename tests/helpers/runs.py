@@ -25,6 +25,7 @@ from fundus_lib.protocols.grades import Grades
 from fundus_lib.protocols.full_size import AtFullSize
 from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.protocols.lesions import AtTrainingSize
+from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.recipes import from_dict
 from fundus_lib.run import run
 from fundus_lib.tasks.base import FundusTask
@@ -48,7 +49,7 @@ def predict(self, images, statistics=None):
         tests[-1] += [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
     return whole(self, images, statistics)
 
-for protocol in (Grades, AtFullSize, AtTrainingSize, ImageMeans):
+for protocol in (Grades, AtFullSize, AtTrainingSize, ImageMeans, WholeCrops):
     watch(protocol)
 whole, FundusTask.predict = FundusTask.predict, predict
 for job in json.loads(sys.argv[1]):

@@ -39,7 +39,7 @@ def class_balanced(x, y, reduction="mean"):
     return total / len(y) if reduction == "mean" else total
 
 
-def weighted(x, y, variant="equation", gamma=1.0):
+def weighted(x, y, variant="equation", gamma=1.0, reduction="mean"):
     lesion, total = sum(y), 0.0
     for a, b in zip(x, y, strict=True):
         if b and variant == "equation":
@@ -48,7 +48,7 @@ def weighted(x, y, variant="equation", gamma=1.0):
             total -= (len(y) - lesion) / (gamma * lesion) * math.log(sigmoid(a))
         else:
             total -= math.log(1 - sigmoid(a))
-    return total / len(y)
+    return total / len(y) if reduction == "mean" else total
 
 
 def focal(x, y, alpha=0.25, gamma=2.0):

@@ -17,6 +17,7 @@ ON_MASKS = [
     ("classbalanced", {"pool": "batch", "reduction": "sum"}),
     ("weighted", {}),
     ("weighted", {"variant": "text", "gamma": 2.0, "pool": "batch"}),
+    ("weighted", {"reduction": "sum"}),
     ("focal", {}),
     ("focal", {"gamma": 0.5, "alpha": 0.75}),
     ("dice", {}),

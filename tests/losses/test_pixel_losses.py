@@ -44,7 +44,12 @@ def random_case(seed: int, lesion: bool = False) -> tuple[torch.Tensor, torch.Te
         (
             WeightedCrossEntropy,
             slow.weighted,
-            [{"pool": p, "variant": v, "gamma": g} for p in POOLS for v in ("equation", "text") for g in (0.3, 5.0)],
+            [
+                {"pool": pool, "variant": variant, "gamma": gamma, "reduction": reduction}
+                for pool in POOLS
+                for variant in ("equation", "text")
+                for gamma, reduction in ((0.3, "mean"), (5.0, "mean"), (0.7, "sum"))
+            ],
         ),
         (FocalLoss, slow.focal, [{}, {"alpha": 0.9}, {"gamma": 0.0}, {"alpha": 0.0, "gamma": 0.5}, {"gamma": 5.0}]),
         (DiceLoss, slow.dice, [{"pool": pool, "smooth": smooth} for pool in POOLS for smooth in (1e-3, 1.0, 30.0)]),
@@ -127,6 +132,7 @@ def test_empty_and_full_masks_give_what_is_documented(pool):
             (ClassBalancedCrossEntropy(pool), 0, 0),
             (WeightedCrossEntropy(0, "equation", pool), background, 0),
             (WeightedCrossEntropy(2, "text", pool), background, 0),
+            (WeightedCrossEntropy(2, "text", pool, reduction="sum"), pixels * background, 0),
             (FocalLoss(), 0.75 * probability**2 * background, 0.25 * (1 - probability) ** 2 * lesion),
             *(
                 (

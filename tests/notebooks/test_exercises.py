@@ -12,6 +12,18 @@ import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
+    "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
+    "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
+    "def luck": "def luck(k, sd):\n    return sd / k**0.5",
+    "def patch_of": "def patch_of(row, column):\n    return row // 256 * 13 + column // 256",
+    "def global_position": (
+        "def global_position(n, y, x):\n    return (n // 13 * 256 + y) * 640 / 2816, (n % 13 * 256 + x) * 640 / 3328"
+    ),
+    "def lesion_fraction": (
+        "def lesion_fraction(counts, pixels, gamma=1):\n"
+        "    background = pixels - counts.mean()\n"
+        "    return [background / (2 * background)] * 2"
+    ),
     "def no_dense": "def no_dense(quiet, batch):\n    return np.mean(quiet) ** batch",
     "def inflated": "def inflated(radius, factor):\n    return (radius / factor + 1) / (radius / factor)",
     "def survives": "def survives(none, batches):\n    return 1 / none, 1 - (1 - none) ** batches",
@@ -111,6 +123,14 @@ WRONG = {
         "    return mask & grow(~mask, erosions), grow(mask, dilations) & ~mask"
     ),
     "def my_slope": "def my_slope(s, positive):\n    return np.exp(s) / np.exp(s).sum() - positive",
+    "def silhouette_of": "def silhouette_of(own, other):\n    return other - own",
+    "def split_changes": (
+        "def split_changes(right_before, right_after, changed):\n"
+        "    return right_after - right_before, changed - right_after + right_before"
+    ),
+    "def gather": (
+        "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
+    ),
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
 

@@ -15,6 +15,7 @@ CONTRADICTED = {
     "On DDR, all dual networks are ahead in pixel and region scores (Table 5).": 8,
     "On IDRiD, the dual network is ahead of all others (Table 6): at least one of the three.": 3,
     "The fused network is ahead of global and of local ones (Section 3.2: not of global ones for HE and SE).": 2,
+    "It is beyond all results of the challenge's leaderboard (read: the fused network, for all four lesions).": 1,
     "It segments better than all other methods, on both tables.": 2,
     "It is better than supervised single-task methods in both tasks (abstract: in grading it competes with them).": 2,
     "In grading on IDRiD it is at least 4.68 % ahead of single-task methods.": 1,
@@ -35,7 +36,7 @@ def test_contradicted_claims() -> None:
     assert {line.says: line.against.count(";") + 1 for line in wrong.itertuples()} == CONTRADICTED
     assert found.groupby("paper").holds.agg(["size", "sum"]).to_dict("index") == {
         "dual_branch": {"size": 12, "sum": 9},
-        "local_global": {"size": 5, "sum": 4},
+        "local_global": {"size": 6, "sum": 4},
         "pldmlt": {"size": 12, "sum": 6},
         "sunet": {"size": 8, "sum": 5},
         "hecl": {"size": 8, "sum": 6},

@@ -9,7 +9,7 @@ import pytest
 from fundus_lib import records
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.published import ledger, ledger_summary, show_ledger, table, tables
-from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations
+from fundus_lib.published.ledger import MEASURED, NO_DATA, NOT_RUN, QUOTED, RUN, counterparts, deviations, recipe_names
 from fundus_lib.recipes import PAPERS, recipes
 from helpers.records import RECORD
 
@@ -52,7 +52,7 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
     lines = ledger(paper).drop_duplicates(["table", "row"]).set_index(["table", "row"])
     for number, rows in counterparts(paper).rows.items():
         for row, entry in rows.items():
-            named = [entry["recipe"], *entry.get("changed", ())] if "recipe" in entry else []
+            named = [*recipe_names(entry), *entry.get("changed", ())]
             assert set(named) | set(entry.get("nearest", ())) <= set(there)
             assert {there[name].dataset for name in named} <= {lines.data[int(number), row]}
             assert not set(named) & set(entry.get("nearest", ())), "a substitute shown as the row itself"
@@ -65,8 +65,10 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
 def test_recipes_of_the_published_tables_are_all_in_the_ledger(paper):
-    mapped = {entry.get("recipe") for rows in counterparts(paper).rows.values() for entry in rows.values()}
-    assert {f"{r.table}/{r.row}" for r in recipes(paper) if r.table.isdecimal()} == mapped - {None}
+    mapped = {
+        name for rows in counterparts(paper).rows.values() for entry in rows.values() for name in recipe_names(entry)
+    }
+    assert {f"{r.table}/{r.row}" for r in recipes(paper) if r.table.isdecimal()} == mapped
 
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
@@ -109,6 +111,15 @@ def test_deviations_are_named_and_come_from_the_recipes(tmp_path):
     assert "the loss is the mean over pixels instead of the sum" in said
     on_ddr = deviations("dual_branch", "2/dual_pspnet_p75", save(tmp_path, recipe("2/dual_pspnet_p50")))
     assert "sample rate 0.5 instead of 0.75" in on_ddr and not any("choose" in text for text in on_ddr)
+
+
+def test_of_several_counterparts_a_run_is_compared_with_that_of_its_lesion(tmp_path, monkeypatch):
+    made = {name: recipe("4/pspnet_dice").replace(row=name, lesions=(name[:2],)) for name in ("EX_a", "MA_a", "MA_b")}
+    monkeypatch.setattr("fundus_lib.recipes.recipes", lambda paper, table, row: [made[row]])
+    entry = {"recipe": ["4/EX_a", "4/MA_a"], "changed": ["4/MA_b"]}
+    assert MODULE._counterpart("dual_branch", entry, save(tmp_path, made["MA_b"])) == "4/MA_a"
+    assert MODULE._counterpart("dual_branch", entry, save(tmp_path, made["EX_a"])) == "4/EX_a"
+    assert recipe_names({}) == () and recipe_names({"recipe": "4/EX_a"}) == ("4/EX_a",)
 
 
 def test_an_old_record_has_the_deviations_of_its_recipe_today(tmp_path):

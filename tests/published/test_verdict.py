@@ -1,9 +1,10 @@
 """Verdicts: what is decided by how many seeds and where the interval lies, and that every text is shown."""
 
+import pandas as pd
 import pytest
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.published import hecl_verdict
+from fundus_lib.published import hecl_verdict, local_global_verdict
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.published.verdicts import verdict
@@ -31,8 +32,61 @@ def test_without_records_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "53.30 to 55.38" in verdict("hecl").claim
 
 
+def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
+    paper, half = local_global_verdict.REGIMES
+
+    def say(**gains: dict[str, ImageGain]) -> str:
+        return local_global_verdict.decide({(paper, lesion): gain for lesion, gain in gains.items()})
+
+    ahead, open_, behind, few = (gain(*ends)["IoU"] for ends in ((3, 1, 2), (3, -1, 1), (3, -2, -1), (2, 1, 2)))
+    both = say(EX={"global": ahead, "local": ahead}, MA={"global": open_, "local": ahead})
+    assert both.startswith("EX: holds: both intervals are above zero. MA: no gain over the global network is shown:")
+    assert "EX: does not hold: the fused network is behind the local network." in say(
+        EX={"global": ahead, "local": behind}
+    )
+    assert "EX: cannot be told yet" in say(EX={"global": ahead, "local": few})
+    assert "EX: cannot be told yet" in say(EX={"global": ahead})
+    smaller = {(paper, "EX"): {"global": few, "local": few}, (half, "EX"): {"global": ahead, "local": ahead}}
+    assert "EX: holds at half of the paper's scale" in local_global_verdict.decide(smaller)
+
+
+def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    monkeypatch.setattr(local_global_verdict, "image_gain", lambda *args: nothing)
+    assert verdict("local_global").answer == "Cannot be told yet."
+    assert "0.889 for EX against 0.849 (global) and 0.845 (local)" in verdict("local_global").claim
+    asked = []
+
+    def found(*args: object) -> ImageGain:
+        asked.append(args)
+        return gain(3, 0.01, 0.03)["IoU"]
+
+    monkeypatch.setattr(local_global_verdict, "image_gain", found)
+    monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "3 seeds of each (CPU)")
+    made = verdict("local_global")
+    assert (
+        made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
+    )
+    assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
+
+
+def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"unet_hecl": ImageGain((0, 1, 2), 27, Estimate(0.1, 0.05, 0.2))}
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    monkeypatch.setattr(hecl_verdict, "image_gain", lambda paper, of, over, score: found.get(of[1], nothing))
+    runs = pd.DataFrame({"row": ["unet", "unet_hecl"], "seed": [0, 0], "device": "a CPU"})
+    monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: runs)
+    made = verdict("hecl")
+    assert made.answer.startswith("Holds for a U-Net on crops at 640×960, which is not the paper's scale")
+    assert made.ran.endswith("IDRiD, on a CPU. A U-Net on crops at 640×960: 1 seed of each.")
+    assert "UNet++" not in made.answer and made.answer.count("[+0.050, +0.200] (3 seeds)") == 2
+
+
 def test_every_text_is_shown() -> None:
     made = Verdict("a < b", "ran", "holds", "sure")
     page = made._repr_html_()
     assert all(text in page for text in ("a &lt; b", "ran", "holds", "sure", "the answer"))
     assert repr(made).splitlines()[2] == "the answer: holds"
+    shown, about = made._repr_mimebundle_(include=None)
+    assert shown == {"text/plain": repr(made), "text/html": page}
+    assert about["scrapbook"]["name"] == "verdict", "other pages refer to it by this name"

@@ -1,0 +1,93 @@
+"""Networks that ship: what 16 bits change, names, and the scores of the runs they are of."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fundus_lib import weights
+from fundus_lib.checkpoints import load_model, save_model, shrink_model
+from fundus_lib.data import IDRiDSegmentation
+from fundus_lib.errors import CheckpointError, UnknownNameError
+from fundus_lib.experiment import create_task
+from fundus_lib.metrics import average_precision
+from fundus_lib.recipes import SegmentationRecipe
+
+RECIPE = SegmentationRecipe(
+    paper="p", table="t", row="r_s", lesions=("EX",), crop=32, model_args={"width": 4, "depth": 2}
+)
+OF_RECORDS = {
+    "hecl/unet": {"IDRiD_55": 0.917144, "IDRiD_56": 0.560272},
+    "hecl/unet_hecl": {"IDRiD_55": 0.915677, "IDRiD_56": 0.504898},
+}
+"""AUPR of single images in the records of the runs, with 32 bits."""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    task = create_task(RECIPE)
+    task.field_width, task.statistics = 120.0, torch.tensor([[150.0, 90, 45], [40, 40, 20]])
+    save_model(tmp_path / "model.pt", task, trained_on="IDRiD", image_statistics=torch.rand(5, 2, 3) * 100)
+    return tmp_path / "model.pt"
+
+
+def test_sixteen_bits_halve_the_file_and_keep_the_predictions(model: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.pt"
+    shrink_model(model, small)
+    one, other = load_model(model), load_model(small)
+    image = torch.randint(0, 255, (3, 40, 48), dtype=torch.uint8)
+    logits = [run.task.predict(image)["logits"] for run in (one, other)]
+    assert logits[1].dtype == torch.float32
+    torch.testing.assert_close(logits[0], logits[1], atol=1e-2, rtol=1e-2)
+    assert one.digest != other.digest
+    assert (one.origin, one.trained_on) == (other.origin, other.trained_on)
+    stored = torch.load(small, weights_only=True)["weights"]
+    assert {value.dtype for value in stored.values() if value.ndim > 1} == {torch.float16}
+    assert all(value.dtype in (torch.float32, torch.int64) for value in stored.values() if value.ndim < 2)
+
+
+def test_a_weight_without_a_16_bit_number_is_refused(model: Path, tmp_path: Path) -> None:
+    run = load_model(model)
+    with torch.no_grad():
+        next(run.task.model.parameters())[0, 0, 0, 0] = 1e5
+    save_model(tmp_path / "large.pt", run.task, trained_on="IDRiD")
+    with pytest.raises(CheckpointError, match="no 16-bit number"):
+        shrink_model(tmp_path / "large.pt", tmp_path / "small.pt")
+    assert not (tmp_path / "small.pt").exists()
+
+
+def test_a_run_is_added_under_its_paper_and_row(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "shipped").mkdir()
+    assert weights.add(model, tmp_path / "shipped") == "p/r_s"
+    assert load_model(tmp_path / "shipped" / "p-r_s.pt").task.recipe == RECIPE
+
+
+def test_what_ships() -> None:
+    assert set(OF_RECORDS) <= set(weights.list_weights())
+    for name in weights.list_weights():
+        run = weights.load(name)
+        paper, row = name.split("/")
+        assert (run.origin["paper"], run.origin["row"], run.trained_on) == (paper, row, "IDRiD")
+        assert run.origin["trained_images"] == 54
+        assert not run.origin["dirty"]
+    sizes = [path.stat().st_size for path in weights.FOLDER.glob("*.pt")]
+    assert max(sizes) < 3_000_000
+    assert "creativecommons.org/licenses/by/4.0" in (weights.FOLDER / "LICENSE.txt").read_text("utf-8")
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="hecl/unet"):
+        weights.load("hecl/unetpp")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", OF_RECORDS)
+def test_scores_are_those_of_the_runs(name: str, idrid_root: Path) -> None:
+    task = weights.load(name).task
+    data = IDRiDSegmentation(idrid_root, "test", lesions=("EX",), size=task.recipe.size)
+    for sample in (data[k] for k in range(len(OF_RECORDS[name]))):
+        score = task.predict(sample["image"])["logits"][0].sigmoid().numpy()
+        found = average_precision(score, sample["mask"][0].numpy())
+        np.testing.assert_allclose(found, OF_RECORDS[name][sample["name"]], atol=1e-3)
