@@ -94,7 +94,7 @@ def average_precision(counts: NDArray[np.int64]) -> float:
 
 def score_mask(mask: Pixels, size: Size) -> tuple[int, int, int]:
     """True positives, pixels predicted, and lesion pixels of the best binary mask at a smaller size, enlarged again."""
-    again = cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    again = np.asarray(cv2.resize(resize_mask(mask, size), mask.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     return int((again & mask).sum()), int(again.sum()), int(mask.sum())
 
 
@@ -130,7 +130,8 @@ def measure_contrasts(grey: Pixels, mask: Pixels, sizes: dict[str, Size]) -> dic
 def count_patches(mask: Pixels, patch: int = PATCH) -> NDArray[np.int64]:
     """Lesion pixels of each patch, (rows, columns), of a mask {0, 1} (H, W) that patches fill without remainder."""
     height, width = (side // patch for side in mask.shape)
-    return mask.reshape(height, patch, width, patch).sum((1, 3), dtype=np.int64)
+    counts: NDArray[np.int64] = mask.reshape(height, patch, width, patch).sum((1, 3), dtype=np.int64)
+    return counts
 
 
 def measure_extents(mask: Pixels, patch: int = PATCH) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -80,7 +80,7 @@ def test_measuring_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert found.keys() == KNOWN.keys()
     exudates = found["lesions"]["EX"]
     assert exudates.keys() == KNOWN["lesions"]["EX"].keys()
-    left = dict.fromkeys(("all", *masks.SIZES), [5, 0, 0, 0, 0])
+    left = {name: [5, 0, 0, 0, 0] for name in ("all", *masks.SIZES)}
     assert exudates["survivors"] == left | {"512²": [0] * 5}, "6×8 pixels fill 24 of the 64 that become one"
     assert (exudates["images"], exudates["left_out"], exudates["extent"][50]) == (5, 0, 8)
     assert found["lesions"]["SE"]["images"] == 2
