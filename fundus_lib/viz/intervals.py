@@ -52,6 +52,7 @@ def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, dpi: int = 1
     for k, (axis, (name, lines)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         _draw(axis, lines, labels=not k)
         axis.locator_params(axis="x", nbins=max(2, 7 // len(panels)))  # ticks must not run into each other
+        axis.tick_params(axis="x", labelsize=8 if len(panels) > 2 else 10)
         axis.set(xlabel=name, ylabel="", ylim=(rows - 0.5, -0.5))
     plt.close(figure)  # the returned figure is what the notebook shows; left open it would appear twice
     return figure
