@@ -48,7 +48,7 @@ class Regime:
 
 REGIMES = (
     Regime("2", "the paper's regime (whole images at 580×733, 300 epochs)", close=True),
-    Regime("gpu", "the same with 99 epochs", close=True),
+    Regime("gpu", "the paper's regime cut to 99 epochs", close=True),
     Regime("gpu_crops", "crops at 960×1440", close=False),
     Regime("small_16", "UNet++ of half the width on crops at 640×960", close=False),
     Regime("small", "a narrow UNet++ on crops at 640×960", close=False),
@@ -79,7 +79,8 @@ def judge() -> Verdict:
     return Verdict(
         claim,
         f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}. {_sentence(ran)}",
-        f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}.",
+        f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}."
+        f"{_count_others(found)}",
         _how_sure(found),
     )
 
@@ -95,12 +96,36 @@ def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
     if regime is None:
         return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
     gain = next(iter(found[regime].values()))
-    where = "" if regime.close else f" for {regime.words}, which is not the paper's scale"
     if gain.difference.low > 0:
-        return f"Holds{where}: the interval is above zero."
-    if gain.difference.high < 0:
-        return f"Does not hold{where}: the interval is below zero."
-    return f"No gain is shown{where}: the interval contains zero."
+        found_out = ("Holds", "a gain is shown", "is above zero")
+    elif gain.difference.high < 0:
+        found_out = ("Does not hold", "a loss is shown", "is below zero")
+    else:
+        found_out = ("No gain is shown", "no gain is shown", "contains zero")
+    judged, elsewhere, interval = found_out
+    if regime.close:
+        return f"{judged}: the interval {interval}."
+    return (
+        f"Cannot be told yet for the paper's network at its scale. For {regime.words}, {elsewhere}: the interval "
+        f"{interval}. This neither confirms nor refutes the paper."
+    )
+
+
+def _count_others(found: dict[Regime, dict[str, ImageGain]]) -> str:
+    """Where the gains lie that are not printed."""
+    others = [
+        gain.difference
+        for regime, gains in found.items()
+        if not regime.close and regime != deciding(found)
+        for gain in gains.values()
+    ]
+    if not others:
+        return ""
+    above, below = (sum(ends) for ends in zip(*((d.low > 0, d.high < 0) for d in others), strict=True))
+    return (
+        f" Of {len(others)} further gains (IoU and AUPR of other networks and scales), {above} lie above zero, {below} "
+        f"below, and {len(others) - above - below} contain it."
+    )
 
 
 def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
@@ -109,8 +134,8 @@ def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
     parts = []
     if max(close, default=0) < ENOUGH:
         parts.append(
-            "In the paper's regime there are fewer than three seeds: the interval speaks of other images, not of other "
-            "trainings."
+            "In the paper's regime there are fewer than three seeds: the interval describes variation over test "
+            "images, not over training runs."
         )
     if len(signs) > 1:
         parts.append("The comparisons do not agree in their sign.")

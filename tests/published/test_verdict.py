@@ -22,7 +22,23 @@ def test_decided_by_the_first_regime_with_enough_seeds() -> None:
     assert decide({paper: gain(3, -0.2, -0.1)}).startswith("Does not hold:")
     assert decide({paper: gain(3, -0.1, 0.1)}).startswith("No gain is shown:")
     other = decide({paper: gain(2, 0.1, 0.2), small: gain(3, -0.1, 0.1)})
-    assert "not the paper's scale" in other
+    assert other.startswith("Cannot be told yet for the paper's network at its scale. For ")
+    assert other.endswith("no gain is shown: the interval contains zero. This neither confirms nor refutes the paper.")
+    assert "a gain is shown: the interval is above zero" in decide({small: gain(3, 0.1, 0.2)})
+
+
+def test_gains_that_are_not_printed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"2": (3, 0.1, 0.2), "small": (1, 0.1, 0.2), "small_16": (1, -0.2, -0.1), "small_whole": (1, -0.1, 0.1)}
+
+    def found(paper: str, of: tuple[str, str], over: tuple[str, str], score: str) -> ImageGain:
+        return gain(*ends.get(of[0], (0, float("nan"), float("nan"))))["IoU"]
+
+    monkeypatch.setattr(hecl_verdict, "image_gain", found)
+    monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: pd.DataFrame({"row": ["a"], "seed": [0], "device": "x"}))
+    said = (
+        "Of 8 further gains (IoU and AUPR of other networks and scales), 4 lie above zero, 2 below, and 2 contain it."
+    )
+    assert verdict("hecl").answer.endswith(said)
 
 
 def test_without_records_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +93,7 @@ def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch
     runs = pd.DataFrame({"row": ["unet", "unet_hecl"], "seed": [0, 0], "device": "a CPU"})
     monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: runs)
     made = verdict("hecl")
-    assert made.answer.startswith("Holds for a U-Net on crops at 640×960, which is not the paper's scale")
+    assert "For a U-Net on crops at 640×960, a gain is shown: the interval is above zero." in made.answer
     assert made.ran.endswith("IDRiD, on a CPU. A U-Net on crops at 640×960: 1 seed of each.")
     assert "UNet++" not in made.answer and made.answer.count("[+0.050, +0.200] (3 seeds)") == 2
 
