@@ -24,6 +24,15 @@ WRONG = {
         "    background = pixels - counts.mean()\n"
         "    return [background / (2 * background)] * 2"
     ),
+    "def two_ious": (
+        "def two_ious(counts):\n    return [sum(np.mean([[a / (a + b + c)] for a, b, c in counts], axis=0))] * 2"
+    ),
+    "def my_interval": (
+        "def my_interval(gains):\n"
+        "    rng, means = np.random.default_rng(0), gains.mean(axis=0)\n"
+        "    drawn = [rng.choice(means, len(means)).mean() for _ in range(4000)]\n"
+        "    return np.quantile(drawn, [0.025, 0.975])"
+    ),
     "def no_dense": "def no_dense(quiet, batch):\n    return np.mean(quiet) ** batch",
     "def inflated": "def inflated(radius, factor):\n    return (radius / factor + 1) / (radius / factor)",
     "def survives": "def survives(none, batches):\n    return 1 / none, 1 - (1 - none) ** batches",
@@ -152,8 +161,9 @@ def exercises() -> list[tuple[str, str, str, str]]:
 def said(answer: str, check: str) -> str:
     """What the check cell prints after the answer."""
     from fundus_lib.metrics import average_precision
+    from fundus_lib.metrics.paired import paired_interval
 
-    names = {"np": np, "pd": pd, "average_precision": average_precision}
+    names = {"np": np, "pd": pd, "average_precision": average_precision, "paired_interval": paired_interval}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(answer, names)
