@@ -16,7 +16,7 @@ from torch import Tensor
 from fundus_lib.data.base import FundusDataset
 from fundus_lib.data.field_of_view import bounding_box, field_of_view, statistics
 from fundus_lib.data.sample import FIRST_TRAINING_SEED
-from fundus_lib.data.splits import stratified_folds, train_val_split
+from fundus_lib.data.splits import choose_held_out
 from fundus_lib.errors import ArgumentError
 
 MaskReader = Callable[[], NDArray[np.uint8]]
@@ -167,7 +167,6 @@ class ImageSet:
 
     def join(self, other: ImageSet) -> ImageSet:
         """Both, under the title of this one; the fingerprint is made of those of both."""
-        both = f"{self.fingerprint} {other.fingerprint}"
         return replace(
             self,
             names=self.names + other.names,
@@ -178,7 +177,7 @@ class ImageSet:
             statistics=torch.cat([self.statistics, other.statistics]),
             field_widths=torch.cat([self.field_widths, other.field_widths]),
             full_masks=self.full_masks + other.full_masks,
-            fingerprint=combine_fingerprints(both),
+            fingerprint=combine_fingerprints(f"{self.fingerprint} {other.fingerprint}"),
         )
 
     def hold_out(
@@ -203,22 +202,7 @@ class ImageSet:
         Raises:
             ArgumentError: Not exactly one way is given, or none would be left on one side.
         """
-        if sum(way is not None for way in (count, fraction, fold)) != 1:
-            raise ArgumentError(
-                "hold_out",
-                "not one way to divide",
-                found=f"count={count}, fraction={fraction}, fold={fold}",
-                expected="exactly one of them",
-                remedy="leave out the others",
-            )
-        if fold is not None:
-            chosen = set(stratified_folds(self.dr.tolist(), fold[1])[fold[0] - 1][1])
-        elif fraction is not None:
-            eligible = [index for index, name in enumerate(self.names) if name not in never]
-            names = [self.names[index] for index in eligible]
-            chosen = {eligible[i] for i in train_val_split(names, fraction)[1]} if fraction else set()
-        else:
-            chosen = set(np.random.default_rng(0).permutation(len(self))[:count].tolist())
+        chosen = choose_held_out(self.names, self.dr.tolist(), count, fraction, fold, never)
         if len(chosen) >= len(self):
             raise ArgumentError(
                 "hold_out",

@@ -11,7 +11,7 @@ published or shrunk one with the facts about IDRiD, which were found by comparin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -214,3 +214,33 @@ def _manifest_table(root: str | PathLike[str] | None, key: str, columns: list[st
 
 def _table(reasons: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(sorted(reasons.items()), columns=["name", "reason"])
+
+
+def choose_held_out(
+    names: Sequence[str],
+    grades: Sequence[int],
+    count: int | None,
+    fraction: float | None,
+    fold: tuple[int, int] | None,
+    never: Collection[str] = (),
+) -> set[int]:
+    """Which images are held out, see :meth:`fundus_lib.data.image_set.ImageSet.hold_out`.
+
+    Raises:
+        ArgumentError: Not exactly one way is given.
+    """
+    if sum(way is not None for way in (count, fraction, fold)) != 1:
+        raise ArgumentError(
+            "hold_out",
+            "not one way to divide",
+            found=f"count={count}, fraction={fraction}, fold={fold}",
+            expected="exactly one of them",
+            remedy="leave out the others",
+        )
+    if fold is not None:
+        return set(stratified_folds(list(grades), fold[1])[fold[0] - 1][1])
+    if fraction is not None:
+        eligible = [index for index, name in enumerate(names) if name not in never]
+        own = [names[index] for index in eligible]
+        return {eligible[place] for place in train_val_split(own, fraction)[1]} if fraction else set()
+    return set(np.random.default_rng(0).permutation(len(names))[:count].tolist())

@@ -137,23 +137,19 @@ class LocalGlobal(nn.Module):
         size: tuple[int, int] = (images.shape[-2], images.shape[-1])
         grid = PatchGrid(size, self.patch, overlap)
         whole = self.global_net(self.shrink(images), keep=("features",))
-        stitched: dict[str, Tensor] = {}
-        numbers = [(image, patch) for image in range(len(images)) for patch in range(len(grid))]
-        patches = [patch for image in images for patch in grid.cut(image)]
-        places = torch.cat([grid.places(image) for image in range(len(images))]).to(images.device)
         names = ("logits", "local_logits", *(name for name in MAPS[:2] if name in keep))
-        for start in range(0, len(patches), chunk):
-            some = slice(start, start + chunk)
-            found = self._fuse(whole["features"], torch.stack(patches[some]), places[some], shift, zero)
-            for k, (image, patch) in enumerate(numbers[some]):
-                top, left = grid.corners[patch]
-                rows, columns = slice(top, top + grid.shape[0]), slice(left, left + grid.shape[1])
-                weights = grid.weights(patch).to(images.device)
-                for name in names:
-                    piece = weights * found[name][k]  # float32 where the logits are narrower
-                    if name not in stitched:
-                        stitched[name] = piece.new_zeros(len(images), len(piece), *size)
-                    stitched[name][image, :, rows, columns] += piece
+
+        def stitch(number: int) -> dict[str, Tensor]:
+            places = grid.places(number).to(images.device)
+
+            def compute(patches: Tensor, some: slice) -> dict[str, Tensor]:
+                found = self._fuse(whole["features"], patches, places[some], shift, zero)
+                return {name: found[name] for name in names}
+
+            return grid.stitch(images[number], compute, chunk)
+
+        each = [stitch(number) for number in range(len(images))]
+        stitched = {name: torch.stack([one[name] for one in each]) for name in names}
         upsampled = F.interpolate(whole["logits"], size, mode="bilinear", align_corners=False)
         maps = {"global_features": whole["features"]} if "global_features" in keep else {}
         return {"logits": stitched.pop("logits"), "global_logits": upsampled} | stitched | maps

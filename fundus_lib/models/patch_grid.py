@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -81,6 +81,31 @@ class PatchGrid:
         """The patches (C, h, w) of an image (C, H, W), as views."""
         tall, wide = self.shape
         return (images[..., top : top + tall, left : left + wide] for top, left in self.corners)
+
+    def stitch(
+        self, image: Tensor, compute: Callable[[Tensor, slice], dict[str, Tensor]], chunk: int = 16
+    ) -> dict[str, Tensor]:
+        """Maps of a whole image from those of its patches, blended by :meth:`weights` where patches overlap.
+
+        Args:
+            image: (C, H, W).
+            compute: Gives named maps (N, K, h, w) of some patches (N, C, h, w) and the slice of their numbers.
+            chunk: How many patches are computed at a time.
+
+        Returns:
+            (K, H, W) by name, float32 where the maps are narrower.
+        """
+        patches, whole = list(self.cut(image)), dict[str, Tensor]()
+        for start in range(0, len(self), chunk):
+            some = slice(start, start + chunk)
+            for name, maps in compute(torch.stack(patches[some]), some).items():
+                for number, piece in enumerate(maps, start):
+                    weighted = self.weights(number).to(piece.device) * piece
+                    if name not in whole:
+                        whole[name] = weighted.new_zeros(len(piece), *self.size)
+                    top, left = self.corners[number]
+                    whole[name][:, top : top + self.shape[0], left : left + self.shape[1]] += weighted
+        return whole
 
     def weights(self, patch: int) -> Tensor:
         """How much a patch counts at each of its pixels when all are added up: at every pixel of the image 1 in total.

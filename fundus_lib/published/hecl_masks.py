@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from fundus_lib.data.padded_square import cut_columns, make_square
 from fundus_lib.data.sample import Size
 from fundus_lib.losses.hecl import HECLCriterion
 from fundus_lib.protocols.image_means import SIDE
+from fundus_lib.published.measured import read_measured
 from fundus_lib.recipes.hecl import WHOLE
 
 TRAINING: Size = (580, 733)
@@ -160,5 +159,4 @@ def measure(root: str | Path, draws: int = 120) -> dict[str, Any]:
 
 def measured() -> dict[str, Any]:
     """What :func:`measure` found on the real IDRiD."""
-    found: dict[str, Any] = json.loads(resources.files(__package__).joinpath("hecl_masks.json").read_text("utf-8"))
-    return found
+    return read_measured(__name__)

@@ -6,10 +6,8 @@ library. It is no pixel of them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +23,7 @@ from fundus_lib.experiment import create_task
 from fundus_lib.losses.hecl import HECLCriterion
 from fundus_lib.metrics import average_precision, pixel_counts
 from fundus_lib.published.hecl_edges import compare, compare_edges, count_by_distance, measure_distance, measure_lesions
+from fundus_lib.published.measured import read_measured
 from fundus_lib.weights import load
 
 if TYPE_CHECKING:
@@ -273,5 +272,4 @@ def round_all(value: Any, digits: int = 4) -> Any:
 
 def measured() -> dict[str, Any]:
     """What :func:`measure` found on the real IDRiD."""
-    found: dict[str, Any] = json.loads(resources.files(__package__).joinpath("hecl_networks.json").read_text("utf-8"))
-    return found
+    return read_measured(__name__)

@@ -6,16 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import Verdict
-from fundus_lib.records import load
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
 from fundus_lib.records.image_gains import ImageGain, image_gain
-from fundus_lib.records.rows import newest
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENOUGH = 3
-"""Seeds from which on a comparison says something about other trainings."""
 
 SCORES = {"EX_iou": "IoU", "EX_aupr": "AUPR"}
 """Scores of single images by which is judged, the paper's own first."""
@@ -47,7 +42,7 @@ class Regime:
 
 
 REGIMES = (
-    Regime("2", "the paper's regime (whole images at 580×733, 300 epochs)", close=True),
+    Regime("2", "the paper's regime (580×733, 300 epochs)", close=True),
     Regime("gpu", "the paper's regime cut to 99 epochs", close=True),
     Regime("gpu_crops", "crops at 960×1440", close=False),
     Regime("small_16", "UNet++ of half the width on crops at 640×960", close=False),
@@ -69,7 +64,7 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
-    ran = "; ".join(f"{regime.words}: {_count(regime)}" for regime in found)
+    ran = "; ".join(f"{regime.words}: {count_seeds(_runs(regime))}" for regime in found)
     said = "; ".join(
         f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
         for regime, gains in found.items()
@@ -145,15 +140,7 @@ def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
 
 def _runs(regime: Regime) -> pd.DataFrame:
     """Its runs without and with both terms."""
-    runs = load()
-    own = newest(runs[(runs.paper == "hecl") & (runs.dataset == "IDRiD")], regime.table)
-    return own[own.row.isin([regime.network, f"{regime.network}_hecl"])]
-
-
-def _count(regime: Regime) -> str:
-    """How many seeds of each."""
-    seeds = int(_runs(regime).groupby("row").seed.nunique().min())
-    return f"{seeds} seed{'s' * (seeds > 1)} of each"
+    return find_runs("hecl", regime.table, (regime.network, f"{regime.network}_hecl"))
 
 
 def _sentence(text: str) -> str:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, resize_mask
 from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.published.measured import read_measured
 
 FULL: Size = (2848, 4288)
 """(height, width) of IDRiD's images in pixels."""
@@ -252,6 +251,4 @@ def _percentiles(values: NDArray[np.int64]) -> list[int]:
 
 def measured() -> dict[str, Any]:
     """What :func:`measure` found on the real IDRiD."""
-    file = resources.files(__package__).joinpath("local_global_masks.json")
-    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    return found
+    return read_measured(__name__)

@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import Verdict
-from fundus_lib.records import load
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
 from fundus_lib.records.image_gains import ImageGain, image_gain
-from fundus_lib.records.rows import newest
-
-ENOUGH = 3
-"""Seeds from which on a comparison says something about other trainings."""
 
 LESIONS = ("EX", "MA")
 """Those for which the paper claims that the fused network is ahead."""
@@ -115,8 +110,5 @@ def _how_sure(found: dict[tuple[Regime, str], Gains]) -> str:
 
 def _runs(regime: Regime, lesion: str) -> str:
     """How many seeds, and on what."""
-    runs = load()
-    own = newest(runs[(runs.paper == "local_global") & (runs.dataset == "IDRiD")], regime.table)
-    own = own[own.row.isin([f"{lesion}_{name}" for name in ("fused", *OTHERS)])]
-    seeds = int(own.groupby("row").seed.nunique().min())
-    return f"{seeds} seed{'s' * (seeds > 1)} of each ({', '.join(sorted(own.device.unique()))})"
+    own = find_runs("local_global", regime.table, [f"{lesion}_{name}" for name in ("fused", *OTHERS)])
+    return f"{count_seeds(own)} ({', '.join(sorted(own.device.unique()))})"

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fundus_lib.published.cards import as_html
+from fundus_lib.records import load
+from fundus_lib.records.rows import newest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENOUGH = 3
+"""Seeds from which on a comparison says something about other trainings."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +47,16 @@ class Verdict:
         """The same under the name by which other pages show this output, with `{glue} verdict`."""
         shown = {"text/plain": repr(self), "text/html": self._repr_html_()}
         return shown, {"scrapbook": {"name": "verdict", "mime_prefix": ""}}
+
+
+def find_runs(paper: str, table: str, rows: Collection[str]) -> pd.DataFrame:
+    """The newest runs of some rows of a table on IDRiD."""
+    runs = load()
+    own = newest(runs[(runs.paper == paper) & (runs.dataset == "IDRiD")], table)
+    return own[own.row.isin(list(rows))]
+
+
+def count_seeds(runs: pd.DataFrame) -> str:
+    """How many seeds each row of :func:`find_runs` has at least, in words."""
+    seeds = int(runs.groupby("row").seed.nunique().min())
+    return f"{seeds} seed{'s' * (seeds > 1)} of each"

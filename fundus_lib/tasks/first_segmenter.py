@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,16 @@ class Task(FundusTask):
     """
 
     def __init__(self, recipe: SegmentationRecipe, *, start: bool = True):
-        super().__init__(recipe, create_segmenter(recipe, start=start))
+        super().__init__(recipe, self.create_network(recipe, start))
         self.criterion = self.create_criterion()
         self.clip = recipe.clip
         self._crops: Crops | None = None
         if recipe.test_flips:
             self.mirrored = ((), (3,), (2,), (2, 3))
+
+    def create_network(self, recipe: SegmentationRecipe, start: bool) -> nn.Module:
+        """The network of the recipe, with the weights that it starts from if these are asked for."""
+        return create_segmenter(recipe, start=start)
 
     def create_criterion(self) -> nn.Module:
         """What is minimised; `keep` of a criterion names the feature maps that it needs, `terms` what is logged."""
@@ -106,17 +110,30 @@ class Task(FundusTask):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def read_data(recipe: SegmentationRecipe, root: Path) -> Data:
-    """Training, validation (maybe none) and test images of a recipe."""
+def read_split(recipe: SegmentationRecipe, root: Path, split: str, count: int | None = None) -> ImageSet:
+    """The images of a split, or the first so many."""
+    data = IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size)
+    full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
+    return ImageSet.read(data, title(root), data.fingerprint(), full=full, count=count)
+
+
+def read_data(recipe: SegmentationRecipe, root: Path, read: Callable[..., ImageSet] = read_split) -> Data:
+    """Training, validation (maybe none) and test images of a recipe.
+
+    Args:
+        recipe: Which images.
+        root: Root of a copy of its data set.
+        read: Reads a split, as :func:`read_split` does.
+    """
     if recipe.fold:
-        training, test = _read(recipe, root, "train").hold_out(fold=recipe.fold)
+        training, test = read(recipe, root, "train").hold_out(fold=recipe.fold)
         training, test = training.first(recipe.train_images), test.first(recipe.test_images)
     else:
-        test = _read(recipe, root, "test", recipe.test_images)
+        test = read(recipe, root, "test", recipe.test_images)
         if recipe.train_on == "SyntheticFundus":
             training = _synthesise(recipe, recipe.train_images or 0)
         else:
-            training = _read(recipe, root, "train", recipe.train_images)
+            training = read(recipe, root, "train", recipe.train_images)
     training, validation = training.hold_out(int(recipe.validation or 0))
     synthetic = _synthesise(recipe, recipe.pretraining_images) if recipe.pretraining_epochs else None
     return Data(training, validation, test, synthetic)
@@ -131,12 +148,6 @@ def test_fingerprint(recipe: SegmentationRecipe, root: Path) -> str:
 def protocol(recipe: SegmentationRecipe, data: Data) -> AtTrainingSize:
     """Whole images at the size of training."""
     return AtTrainingSize(recipe, data.test)
-
-
-def _read(recipe: SegmentationRecipe, root: Path, split: str, count: int | None = None) -> ImageSet:
-    data = IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size)
-    full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
-    return ImageSet.read(data, title(root), data.fingerprint(), full=full, count=count)
 
 
 def _synthesise(recipe: SegmentationRecipe, count: int) -> ImageSet:

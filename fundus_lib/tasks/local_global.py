@@ -20,10 +20,11 @@ from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import title
 from fundus_lib.losses import LocalGlobalCriterion
 from fundus_lib.models import create_model
-from fundus_lib.models.localglobal import LocalGlobal, sample_boxes
+from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.models.patch_grid import PatchGrid
 from fundus_lib.protocols.whole_crops import WholeCrops
-from fundus_lib.tasks.base import Data, FundusTask, Stage
+from fundus_lib.tasks import first_segmenter
+from fundus_lib.tasks.base import Data, Stage
 
 if TYPE_CHECKING:
     from fundus_lib.data.epochs import Batches
@@ -38,11 +39,8 @@ SHIFT = 1 / 16
 CHUNK = 16
 """Patches that are predicted at a time."""
 
-Net = nn.Module
-"""``forward(images, keep) -> dict`` with ``"logits"``."""
 
-
-class Task(FundusTask):
+class Task(first_segmenter.Task):
     """Trains the networks of a recipe, stage by stage.
 
     Args:
@@ -50,10 +48,10 @@ class Task(FundusTask):
         start: Not needed: no network starts from weights of others.
     """
 
+    criterion: LocalGlobalCriterion
+
     def __init__(self, recipe: LocalGlobalRecipe, *, start: bool = True):
-        fused = {"patch": recipe.crop} if recipe.model == "localglobal" else {}
-        super().__init__(recipe, create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **fused))
-        self.criterion = LocalGlobalCriterion(**recipe.criterion)
+        super().__init__(recipe, start=start)
         self.clip = recipe.clip or None
         self._drawn: tuple[Any, ImagePatches] | None = None
         self._shrunk: tuple[Any, Tensor, Tensor] | None = None
@@ -63,17 +61,14 @@ class Task(FundusTask):
         """What the stage under way trains."""
         return self.stage.name if self.stage else str(self.recipe.last)
 
-    @property
-    def choose_by(self) -> str | None:
-        """The score by which the epoch is chosen."""
-        recipe = self.recipe
-        return f"{recipe.lesions[0]}_{recipe.choose_by}" if recipe.choose_by and recipe.validation else None
+    def create_network(self, recipe: Any, start: bool) -> nn.Module:
+        """The network of the recipe; a fused one predicts patches of the size that it is trained on."""
+        patch = {"patch": recipe.crop} if recipe.model == "localglobal" else {}
+        return create_model(recipe.model, lesions=len(recipe.lesions), **recipe.model_args, **patch)
 
-    def adapt(self, data: Data) -> None:
-        """Take the channel means of the training images, if these are what every image is normalised by."""
-        super().adapt(data)
-        if self.recipe.normalise_by == "training set":
-            self.statistics = data.training.statistics.mean(0)
+    def create_criterion(self) -> LocalGlobalCriterion:
+        """What is minimised when everything is trained; its `loss` is that of each network alone."""
+        return LocalGlobalCriterion(**self.recipe.criterion)
 
     def stages(self, data: Data) -> tuple[Stage, ...]:
         """Those of the recipe; the last of them chooses its epoch, if the recipe does."""
@@ -96,13 +91,13 @@ class Task(FundusTask):
         if self.recipe.model != "localglobal":
             return ("",)
         if part == "joint":
-            parts = ("encoder", "decoder", *(("head",) if self.criterion.weights["local"] else ()))
-            return ("fusion.", *(f"local_net.parts.{p}." for p in parts), *self._global_parts())
+            nets = [
+                f"{net}_net.parts.{piece}."
+                for net in ("local", "global")
+                for piece in ("encoder", "decoder", *(("head",) if self.criterion.weights[net] else ()))
+            ]
+            return ("fusion.", *nets)
         return {"global": ("global_net.",), "local": ("local_net.",), "fusion": ("fusion.",)}[part]
-
-    def _global_parts(self) -> tuple[str, ...]:
-        parts = ("encoder", "decoder", *(("head",) if self.criterion.weights["global"] else ()))
-        return tuple(f"global_net.parts.{part}." for part in parts)
 
     def epoch_batches(self, images: ImageSet, epoch: int) -> Batches:
         """Images and patches by number, see `fundus_lib.data.image_patches.ImagePatches`."""
@@ -176,8 +171,7 @@ class Task(FundusTask):
         """The loss of a batch in the stage under way."""
         parts = self.compute_losses(batch)
         shown = {"loss": parts["total"].detach()} | {n: v.detach() for n, v in parts.items() if n != "total"}
-        count = len(batch["statistics"])
-        self.log_dict(shown, on_step=False, on_epoch=True, prog_bar=True, sync_dist=True, batch_size=count)
+        self.log_dict(shown, on_epoch=True, on_step=False, prog_bar=True, sync_dist=True, batch_size=self.recipe.batch)
         return parts["total"]
 
     def compute_losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -188,8 +182,7 @@ class Task(FundusTask):
             side = recipe.crop if part == "local" else batch[name].shape[-1]
             images, masks = rotate_and_zoom(batch[name], batch[mask_name], side, recipe.zoom)
             images = self.vary(self._prepare(batch, name, images), noise=recipe.noise)
-            net = self._nets()[part]
-            logits = net(images)["logits"]
+            logits = self._nets()[part](images)["logits"]
             return {"total": self.criterion.loss(logits.float(), masks.float())}
         whole, patches = (self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image"))
         output = self.model.forward_patches(whole, patches, batch["places"])  # type: ignore[operator]
@@ -232,19 +225,20 @@ class Task(FundusTask):
             ``"local_logits"`` if the local network's own logits have been trained, alone or with a loss of their own.
         """
         recipe, prepared = self.recipe, self.prepare(images, statistics)
+        size = (images.shape[-2], images.shape[-1])
         if recipe.last == "global":
             model = self._fused()
-            size = (images.shape[-2], images.shape[-1])
             logits = model.global_net(model.shrink(prepared))["logits"]
             found = {"logits": F.interpolate(logits, size, mode="bilinear", align_corners=False)}
         elif recipe.last == "local":
-            found = {"logits": predict_patches(self._nets()["local"], prepared, self._grid(prepared))}
+            grid, net = PatchGrid(size, recipe.crop, recipe.overlap), self._nets()["local"]
+            each = [grid.stitch(one, lambda patches, _: {"logits": net(patches)["logits"]}, CHUNK) for one in prepared]
+            found = {"logits": torch.stack([one["logits"] for one in each])}
         else:
             found = self.model(prepared, overlap=recipe.overlap, chunk=CHUNK)
-            if "local" not in recipe.before and not self.criterion.weights["local"]:
-                del found["local_logits"]
-            if "global" not in recipe.before and not self.criterion.weights["global"]:
-                del found["global_logits"]
+            for part in ("local", "global"):
+                if part not in recipe.before and not self.criterion.weights[part]:
+                    del found[f"{part}_logits"]
         return {name: value.float() for name, value in found.items()}
 
     @torch.inference_mode()
@@ -258,82 +252,40 @@ class Task(FundusTask):
         Returns:
             ``"global map zeroed"`` and ``"global map shifted"``, float32 (L, H, W).
         """
-        if self.recipe.last in ("global", "local"):
+        recipe = self.recipe
+        if recipe.last in ("global", "local"):
             return {}
-        training, model = self.training, self._fused()
+        training = self.training
         self.eval()
-        own = None if statistics is None else statistics[None].to(self.device)
-        prepared = self.prepare(image[None].to(self.device), own)
-        maps = model.global_net(model.shrink(prepared), keep=("features",))["features"]
-        shift = round(SHIFT * model.global_size)
-        wrong = {"global map zeroed": torch.zeros_like(maps), "global map shifted": maps.roll((shift, shift), (2, 3))}
-        grid = self._grid(prepared)
-        places = grid.places().to(self.device)
-        found = {name: prepared.new_zeros(len(self.recipe.lesions), *grid.size) for name in wrong}
-        patches = list(grid.cut(prepared[0]))
-        for start in range(0, len(patches), CHUNK):
-            some = slice(start, start + CHUNK)
-            local = model.local_net(torch.stack(patches[some]), keep=("features",))["features"]
-            for name, changed in wrong.items():
-                logits = model.fusion(local, sample_boxes(changed, places[some], grid.shape))["logits"]
-                place_patches(found[name], logits, grid, start)
+        prepared = self.prepare(image[None].to(self.device), None if statistics is None else statistics[None])
+        shift = round(SHIFT * self._fused().global_size)
+        changed: dict[str, Any] = {"global map zeroed": {"zero": True}, "global map shifted": {"shift": (shift, shift)}}
+        found = {
+            name: self.model(prepared, overlap=recipe.overlap, chunk=CHUNK, **change)["logits"][0].float()
+            for name, change in changed.items()
+        }
         self.train(training)
         return found
-
-    def _grid(self, prepared: Tensor) -> PatchGrid:
-        return PatchGrid((prepared.shape[-2], prepared.shape[-1]), self.recipe.crop, self.recipe.overlap)
 
     def _fused(self) -> LocalGlobal:
         assert isinstance(self.model, LocalGlobal), "another network has no global map"
         return self.model
 
-    def _nets(self) -> dict[str, Net]:
+    def _nets(self) -> dict[str, nn.Module]:
         """The networks that are trained alone, by part."""
         if self.recipe.model != "localglobal":
             return {"local": self.model}
         return {"global": self._fused().global_net, "local": self._fused().local_net}
 
 
-def predict_patches(net: Net, images: Tensor, grid: PatchGrid) -> Tensor:
-    """Logits (B, L, H, W) of a network that sees patches alone, of images (B, 3, H, W)."""
-    found = []
-    for image in images:
-        patches = list(grid.cut(image))
-        whole: Tensor | None = None
-        for start in range(0, len(patches), CHUNK):
-            logits = net(torch.stack(patches[start : start + CHUNK]))["logits"]
-            if whole is None:
-                whole = logits.new_zeros(logits.shape[1], *grid.size)
-            place_patches(whole, logits, grid, start)
-        assert whole is not None
-        found.append(whole)
-    return torch.stack(found)
-
-
-def place_patches(whole: Tensor, logits: Tensor, grid: PatchGrid, first: int) -> None:
-    """Add patches (N, L, p, p), of which the first has the number `first`, to a map (L, H, W), blended."""
-    for number, patch in enumerate(logits, first):
-        top, left = grid.corners[number]
-        weight = grid.weights(number).to(whole.device, whole.dtype)
-        whole[:, top : top + grid.shape[0], left : left + grid.shape[1]] += weight * patch
-
-
 def read_data(recipe: LocalGlobalRecipe, root: Path) -> Data:
     """Training, validation (maybe none) and test images of a recipe: their middle, mapped into memory."""
-    if recipe.fold:
-        training, test = _read(recipe, root, "train").hold_out(fold=recipe.fold)
-        training, test = training.first(recipe.train_images), test.first(recipe.test_images)
-    else:
-        training = _read(recipe, root, "train", recipe.train_images)
-        test = _read(recipe, root, "test", recipe.test_images)
-    training, validation = training.hold_out(int(recipe.validation or 0))
-    return Data(training, validation, test)
+    return first_segmenter.read_data(recipe, root, read_split)
 
 
 def test_fingerprint(recipe: LocalGlobalRecipe, root: Path) -> str:
     """Hash of the test data."""
-    split = "train" if recipe.fold else "test"
-    return IDRiDSegmentation(root, split, lesions=recipe.lesions, size=recipe.size).fingerprint()
+    return first_segmenter.test_fingerprint(recipe, root)
 
 
 def protocol(recipe: LocalGlobalRecipe, data: Data) -> WholeCrops:
@@ -341,7 +293,8 @@ def protocol(recipe: LocalGlobalRecipe, data: Data) -> WholeCrops:
     return WholeCrops(recipe, data.test)
 
 
-def _read(recipe: LocalGlobalRecipe, root: Path, split: str, count: int | None = None) -> ImageSet:
+def read_split(recipe: Any, root: Path, split: str, count: int | None = None) -> ImageSet:
+    """The middle of the images of a split, or of the first so many."""
     data = CentreCrop(root, split, lesions=recipe.lesions, size=recipe.size, crop=recipe.middle)
     full = IDRiDSegmentation(root, split, lesions=recipe.lesions, cache=False).mask
     return ImageSet.read(data, title(root), data.fingerprint(), full=full, count=count)

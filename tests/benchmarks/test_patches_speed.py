@@ -16,7 +16,7 @@ from fundus_lib.data.augment import normalise, rotate_and_zoom
 from fundus_lib.data.images import read_image, read_mask
 from fundus_lib.experiment import create_task, read_data
 from fundus_lib.recipes import recipes
-from helpers.peak_memory import SCORE_CROPS, measure_peak
+from helpers.memory import SCORE_CROPS, measure_process
 from helpers.small_idrid import mask_path, photograph_path, write
 
 WANTED = 400
@@ -69,5 +69,5 @@ def test_patches(benchmark, compare, root, part):
 
 def test_the_test_of_27_images_takes_less_than_2_gib(benchmark):
     count = 1 if benchmark.disabled else 27
-    found = benchmark.pedantic(measure_peak, (SCORE_CROPS, count), rounds=1)
+    found = benchmark.pedantic(measure_process, (SCORE_CROPS, count), rounds=1)
     assert np.isfinite(found) and found < 2048

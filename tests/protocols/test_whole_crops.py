@@ -15,7 +15,7 @@ from fundus_lib.protocols.full_size import resize_prediction
 from fundus_lib.protocols.lesions import size_edges
 from fundus_lib.protocols.whole_crops import CropTest, WholeCrops
 from helpers.images import image_set
-from helpers.peak_memory import SCORE_CROPS, measure_peak
+from helpers.memory import SCORE_CROPS, measure_process
 
 SIZE, MIDDLE, FULL = (32, 48), (28, 40), (64, 96)
 RECIPE = SimpleNamespace(lesions=("EX", "MA"), size=SIZE, middle=MIDDLE, crop=8, overlap=0)
@@ -138,4 +138,4 @@ def test_a_full_disk_is_said_with_the_file(monkeypatch):
 
 def test_a_few_images_of_12_million_pixels_take_less_than_a_gigabyte():
     """27 of them take less than two: `tests/benchmarks/test_patches_speed.py`."""
-    assert measure_peak(SCORE_CROPS, 2) < 1000
+    assert measure_process(SCORE_CROPS, 2) < 1000
