@@ -57,7 +57,7 @@ def test_whole_image(benchmark, compare):
     rows = images.shape[-2] // model.patch
     top = functools.partial(predict_top, model, images)
     ours = functools.partial(predict, model, images)
-    name = f"a pass for each patch of one row of {rows}"
+    name = f"a pass for each patch of one of {rows} rows"
     found = compare(ours, {name: top}, {name: rows / SPEED}, rounds=2)
     torch.testing.assert_close(found["ours"][..., : model.patch, :], found[name], rtol=1e-4, atol=1e-4)
 
