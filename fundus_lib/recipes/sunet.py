@@ -25,6 +25,8 @@ class GradingRecipe(Recipe):
             training images); None for all.
         leaks: Train on what the test sets hold too, under the grades that it has there; see
             :func:`fundus_lib.tasks.sunet.read_data`.
+        shared: Train on the grades of images that the segmentation part holds, too, of either split; otherwise these and
+            their duplicates are left out, so that grades predicted for that part can be tested on them.
         validation: 0: all training images are trained on, and the last epoch counts.
         model: ``"sunet"`` or ``"grader"``.
         criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the training images give the weights of
@@ -47,6 +49,7 @@ class GradingRecipe(Recipe):
     mask_images: int | None = None
     masks: int | None = None
     leaks: bool = False
+    shared: bool = True
     validation: float | None = 0.15
     order: Literal["alternate", "once", "mixed"] = "alternate"
     rotate: bool = True
@@ -111,7 +114,7 @@ class GradingRecipe(Recipe):
     def defaults_of_old(cls, plain: Mapping[str, Any]) -> Mapping[str, Any]:
         """Older runs of the tables small and lite_512 were in bf16, those of lite and ablations in 32 bits."""
         precision: Precision = "bf16" if plain.get("table") in ("small", "lite_512") else "32"
-        return {"dataset": "IDRiD"} | before_stages(plain, precision)
+        return {"dataset": "IDRiD", "shared": True} | before_stages(plain, precision)
 
 
 DR: dict[str, Any] = {"diseases": ["dr"]}
