@@ -68,7 +68,7 @@ def _check(path: Path, own: pd.DataFrame) -> None:
         label = lines["label"].iloc[0]
         good = (
             len(lines) == lines["grader"].nunique() == 2
-            and lines["label"].nunique() == 1
+            and bool((lines["label"] == label).all())
             and re.fullmatch(f"[0-{GRADES['dr'] - 1}]", str(label))
             and bool(((values >= 0) & (values <= 1)).all(axis=None))
             and bool(((values.sum(axis=1) - 1).abs() < 0.01).all())

@@ -52,8 +52,8 @@ class FusedLesions:
         side = self.recipe.side
         graded = (
             f" Labels: {self.source}. dr_label_accuracy: fraction of the images whose grade with the largest logit is "
-            "their label; dr_true_accuracy, dr_true_kappa (quadratic-weighted): the same with the true grade, of the "
-            "dr_true_images whose true grade is known; labels_true_accuracy: of the labels themselves."
+            "their label; dr_accuracy, dr_kappa (quadratic-weighted): the same with the true grade, of the "
+            "dr_images whose true grade is known; labels_true_accuracy: of the labels themselves."
             if self.recipe.grades
             else ""
         )
@@ -128,14 +128,14 @@ class FusedLesions:
         known, labelled = true >= 0, labels >= 0
         metrics = {
             "dr_label_accuracy": _agree(grades, labels, labelled),
-            "dr_true_accuracy": _agree(grades, true, known),
-            "dr_true_kappa": float("nan"),
-            "dr_true_images": float(known.sum()),
+            "dr_accuracy": _agree(grades, true, known),
+            "dr_kappa": float("nan"),
+            "dr_images": float(known.sum()),
             "labels_true_accuracy": _agree(labels, true, known & labelled),
         }
         if known.any():
             matrix = confusion_matrix(grades[known], true[known], GRADES["dr"])
-            metrics["dr_true_kappa"] = quadratic_weighted_kappa(matrix)
+            metrics["dr_kappa"] = quadratic_weighted_kappa(matrix)
         return metrics, {"dr": grades.tolist(), "dr_label": labels.tolist(), "dr_true": true.tolist()}
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -173,7 +172,9 @@ class Task(FundusTask):
             label_optimizer.zero_grad()
             shown |= {"outer": losses["outer"]} | ({} if turn else {"loss": losses["inner"]})
         self._show({name: value for name, value in shown.items() if name != "outer"}, len(images))
-        self._show({"outer": shown["outer"] if label_turn else torch.zeros_like(labels[0, 0])}, label_turn * len(images))
+        self._show(
+            {"outer": shown["outer"] if label_turn else torch.zeros_like(labels[0, 0])}, label_turn * len(images)
+        )
         self._show_labels(labels, batch)
 
     def _show(self, values: Mapping[str, Tensor], images: int) -> None:

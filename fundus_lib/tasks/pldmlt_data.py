@@ -1,4 +1,4 @@
-"""The images of pldmlt: all lesions fused, true grades where they are known, and the labels that are learnt at first."""
+"""The images of pldmlt: all lesions fused, true grades where they are known, and the labels that there are at first."""
 
 from __future__ import annotations
 
