@@ -264,6 +264,28 @@ ABLATIONS = (
 )
 """One thing changed in the small row with a label network, or in that with fixed labels."""
 
+GPU: dict[str, Any] = {
+    "table": "gpu",
+    "further": (),
+    "imagenet": False,
+    "label_leaks": False,
+    "batch": 2,
+    "epochs": 60,
+    "optimiser": "one-cycle",
+    "learning_rate": 1e-3,
+    "label_rate": 1e-3,
+    "virtual_rate": 0.1,
+    "every": 4,
+}
+"""The paper's size and width on IDRiD alone, without ImageNet's weights, in a schedule for one GPU."""
+
+
+def gpu(recipe: PLDMLTRecipe) -> PLDMLTRecipe:
+    """The same for a GPU, with batch normalisation throughout."""
+    labels = {"label_args": {"norm": True}} if recipe.update else {}
+    return recipe.replace(**GPU, **labels, model_args={**recipe.model_args, "norm": True})
+
+
 RECIPES: tuple[Recipe, ...] = (
     *table("1", *SEGMENTERS, MTUNET, WEIGHTED.replace(row="ours"), *GRADERS),
     *table("2", *SEGMENTERS, MTUNET, WEIGHTED.replace(row="ours", criterion={"beta": 0.95}), **DDR_ALONE),
@@ -271,5 +293,6 @@ RECIPES: tuple[Recipe, ...] = (
     *TABLE_3,
     *SMALL_ROWS,
     *ABLATIONS,
+    *map(gpu, TABLE_3),
     *LITE,
 )

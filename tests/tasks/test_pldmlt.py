@@ -6,16 +6,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from fundus_lib.data import pseudo_label_table
-from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
-from fundus_lib.data.splits import overlap
-from fundus_lib.errors import ArgumentError, DatasetNotFoundError, MissingFileError
+from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_task
 from fundus_lib.losses import PLDMLTCriterion
 from fundus_lib.recipes import PLDMLTRecipe, recipes
-from fundus_lib.tasks import pldmlt_data
 from fundus_lib.tasks.pldmlt import StartedLabels, average_over_processes
-from fundus_lib.tasks.pldmlt_data import LabelledData, apply_rule, read_data
+from fundus_lib.tasks.pldmlt_data import LabelledData, apply_rule
 from helpers.images import image_set
 from helpers.runs import here, run_and_kill, same_weights, without_clocks
 
@@ -98,7 +94,11 @@ def test_with_fixed_labels_the_criterion_is_minimised():
     wanted = PLDMLTCriterion(beta=0.5)(output, {"mask": batch["mask"].float(), "dr": torch.tensor([1, 2])})
     torch.testing.assert_close(loss, wanted["total"])
     assert {name: float(v) for name, (v, _) in task.shown.items()} == pytest.approx(
-        {"loss": float(loss), "segmentation": float(wanted["segmentation"]), "grading": float(wanted["grading"])}
+        {
+            "loss": float(loss.detach()),
+            "segmentation": wanted["segmentation"].item(),
+            "grading": wanted["grading"].item(),
+        }
     )
     assert task.automatic_optimization and not task_of(UPDATE).automatic_optimization
     alone = task_of(PLAIN.replace(model_args={"width": 4, "grades": False}))
@@ -216,7 +216,7 @@ def test_the_schedule_counts_the_networks_steps_alone():
 def test_an_epoch_learns_both(synthetic_root, tmp_path):
     """Trained on few images it knows their lesions, and writes their labels anew."""
     recipe = recipes("pldmlt", "small", "update")[0].smoke().replace(
-        fold=None, precision="32", epochs=24, learning_rate=2e-2, label_rate=3e-2, every=1, batch=4,
+        fold=None, precision="32", epochs=12, learning_rate=2e-2, label_rate=3e-2, every=1, batch=4,
         train_images=4, test_images=1, zoom=1.0, model_args={"width": 8, "norm": True}, entropy=0.2,
     )  # fmt: skip
     record = here(recipe, synthetic_root, tmp_path)
@@ -226,94 +226,22 @@ def test_an_epoch_learns_both(synthetic_root, tmp_path):
     assert record["metrics"]["empty_mdice_micro"] == pytest.approx(1 - record["metrics"]["ANY_prevalence"])
 
 
-@pytest.mark.parametrize("epoch", [1, 2])
-def test_a_nested_run_that_is_killed_goes_on_alike(synthetic_root, tmp_path, epoch):
-    """In an epoch of the label network and in one of the other."""
+def test_a_nested_run_that_is_killed_goes_on_alike(synthetic_root, tmp_path):
+    """In an epoch of the label network; the next one is of the other."""
     recipe = recipes("pldmlt", "ablations", "nested")[0].smoke().replace(fold=None, precision="32", epochs=4)
     whole, other = tmp_path / "whole", tmp_path / "killed"
     other.mkdir()
     record = here(recipe, synthetic_root, whole)
     steps = [point["step"] for point in record["curve"]]
     assert steps == [2, 4, 6, 8], "each batch is one step, whichever network makes it"
-    run_and_kill(recipe, synthetic_root, other, batch=steps[epoch] - 1)
+    run_and_kill(recipe, synthetic_root, other, batch=steps[1] - 1)
     resumed = here(recipe, synthetic_root, other)
-    assert resumed["resumed_from_epoch"] == epoch
+    assert resumed["resumed_from_epoch"] == 1
     assert without_clocks(resumed) == without_clocks(record) and same_weights(whole, other)
-
-
-def test_images_of_a_recipe_and_their_labels(graded_root):
-    recipe = PLAIN.replace(labels="true", fold=(1, 2))
-    parts = [read_data(recipe.replace(fold=(k, 2)), graded_root) for k in (1, 2)]
-    names = {split: IDRiDSegmentation(graded_root, split).names for split in ("train", "test")}
-    assert sorted([*parts[0].test.names, *parts[1].test.names]) == sorted(names["train"] + names["test"])
-    data, other = parts
-    assert set(data.training.names) == set(other.test.names) and data.source.startswith("true")
-    assert (
-        data.test.fingerprint
-        == pldmlt_data.test_fingerprint(recipe, graded_root)
-        != pldmlt_data.test_fingerprint(PLAIN, graded_root)
-    )
-    both = overlap(graded_root)
-    grades = {
-        split: dict(zip(d.names, d.dr, strict=True)) for split in names for d in [IDRiDGrading(graded_root, split)]
-    }
-    known = {row.segmentation: grades[row.grading_split][row.grading] for row in both.itertuples()}
-    assert known and {n: data.labels[n] for n in known} == known
-    assert all(data.labels[n] == -1 for n in data.labels if n not in known)
-    for mask, image in zip(data.test.masks, data.test.images, strict=True):
-        assert mask.shape == (5, SIDE, SIDE) and image.shape == (3, SIDE, SIDE)
-    whole = read_data(PLAIN, graded_root)
-    assert (list(whole.training.names), list(whole.test.names)) == (names["train"], names["test"])
-    assert whole.labels == dict(zip(whole.labels, apply_rule(whole.training.join(whole.test)), strict=True))
-    assert whole.training.fingerprint != read_data(PLAIN.replace(labels="true"), graded_root).training.fingerprint
-    stand_in = read_data(PLAIN.replace(labels="corrected"), graded_root)
-    assert "drawn" in stand_in.source and {n: stand_in.labels[n] for n in known} == known
-    assert not read_data(PLAIN.replace(model_args={"grades": False}), graded_root).labels
-    unpooled = read_data(recipe.replace(pooled=False), graded_root)
-    assert set(unpooled.test.names) < set(names["train"])
 
 
 def test_the_rule_gives_the_least_grade():
     assert apply_rule(IMAGES) == [1, 0, 2, 2]
-
-
-def as_published(monkeypatch, names=("IDRiD",)):
-    """Let drawn files pass for published ones."""
-
-    monkeypatch.setattr(pldmlt_data, "title", lambda root: "IDRiD")
-
-
-def test_pseudo_labels_come_from_the_table_and_are_refused_where_it_has_none(graded_root, tmp_path, monkeypatch):
-
-    as_published(monkeypatch)
-    names = [*IDRiDSegmentation(graded_root, "train").names, *IDRiDSegmentation(graded_root, "test").names]
-    lines = ["image,grader,leaks,p0,p1,p2,p3,p4,label"]
-    for n, name in enumerate(names):
-        lines += [f"{name},first,0,0.6,0.1,0.1,0.1,0.1,{n % 5}", f"{name},second,0,0.05,0.05,0.1,0.1,0.7,{n % 5}"]
-    path = tmp_path / "labels.csv"
-    path.write_text("\n".join(lines) + "\n")
-    read = pseudo_label_table.read_pseudo_labels
-    monkeypatch.setattr(pldmlt_data, "read_pseudo_labels", lambda leaks: read(leaks, path))
-    data = read_data(PLAIN.replace(labels="corrected"), graded_root)
-    assert data.labels == {name: n % 5 for n, name in enumerate(names)} and "corrected" in data.source
-    before = read_data(PLAIN.replace(labels="graders"), graded_root)
-    assert set(before.labels.values()) == {4} and "corrected" not in before.source
-    path.write_text("\n".join(lines[:-2]) + "\n")
-    with pytest.raises(ArgumentError, match=names[-1]):
-        read_data(PLAIN.replace(labels="corrected"), graded_root)
-    path.unlink()
-    with pytest.raises(MissingFileError, match="rule"):
-        read_data(PLAIN.replace(labels="corrected"), graded_root)
-
-
-def test_data_sets_that_are_not_there_are_refused(graded_root, monkeypatch, tmp_path):
-    as_published(monkeypatch)
-    with pytest.raises(DatasetNotFoundError, match="DiaRetDB1"):
-        read_data(PLAIN.replace(further=("DiaRetDB1",)), graded_root)
-    with pytest.raises(ArgumentError, match="expected: DDR"):
-        read_data(PLAIN.replace(dataset="DDR"), graded_root)
-    with pytest.raises(ArgumentError, match="no data set that is known"):
-        read_data(PLAIN.replace(dataset="DDR"), tmp_path)
 
 
 @pytest.mark.parametrize(
