@@ -30,9 +30,9 @@ def read_pseudo_labels(leaks: bool, path: Path = TABLE) -> pd.DataFrame:
             maybe others.
 
     Returns:
-        A line for each image, by its name: `before`, the answer of the more confident grader (of equals, the first by
-        name), `after`, the same corrected by heat maps and lesions, `grader`, its name, and `p0` to `p4`, its
-        probabilities.
+        A line for each image, whose name is the index, with the columns `before`, the answer of the more confident
+        grader (of equals, the first by name), `after`, the same corrected by heat maps and lesions, `grader`, its name,
+        and `p0` to `p4`, its probabilities.
 
     Raises:
         MissingFileError: There is no table.

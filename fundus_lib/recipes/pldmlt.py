@@ -192,6 +192,15 @@ MTUNET = GRADES.replace(row="mtunet")
 """The multi-task network without label network, our reading of the row: there is no code of it."""
 
 
+BEYOND = (
+    UPDATED.replace(table="beyond", row="update_nested", order="nested", block=100, epochs=400),
+    UPDATED.replace(table="beyond", row="update_first_order", derivative="first"),
+    UPDATED.replace(table="beyond", row="update_entropy", entropy=0.2),
+    UPDATED.replace(table="beyond", row="update_total", outer="total"),
+)
+"""Readings of what the paper prints or leaves open: 100 epochs of each network in turn, twice; and so on."""
+
+
 def grader(row: str, backbone: str, side: int = 512) -> GradingRecipe:
     """A grader of retinopathy at a size of ours; the paper says nothing of how they were trained."""
     return GradingRecipe(
@@ -291,6 +300,7 @@ RECIPES: tuple[Recipe, ...] = (
     *table("2", *SEGMENTERS, MTUNET, WEIGHTED.replace(row="ours", criterion={"beta": 0.95}), **DDR_ALONE),
     *table("2", *GRADERS, **DDR),
     *TABLE_3,
+    *BEYOND,
     *SMALL_ROWS,
     *ABLATIONS,
     *map(gpu, TABLE_3),
