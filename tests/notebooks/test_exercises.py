@@ -24,6 +24,9 @@ WRONG = {
         "    background = pixels - counts.mean()\n"
         "    return [background / (2 * background)] * 2"
     ),
+    "def offset": "def offset(n, side, size):\n    return tuple(n * side / length for length in size)",
+    "def shift_maps": "def shift_maps(maps, down, right):\n    return np.roll(maps, (down, right), (2, 3))",
+    "def width_for": "def width_for(million, depth):\n    return round(2.8 * million**0.5)",
     "def two_ious": (
         "def two_ious(counts):\n    return [sum(np.mean([[a / (a + b + c)] for a, b, c in counts], axis=0))] * 2"
     ),
