@@ -25,8 +25,8 @@ class GradingRecipe(Recipe):
             training images); None for all.
         leaks: Train on what the test sets hold too, under the grades that it has there; see
             :func:`fundus_lib.tasks.sunet.read_data`.
-        shared: Train on the grades of images that the segmentation part holds, too, of either split; otherwise these and
-            their duplicates are left out, so that grades predicted for that part can be tested on them.
+        shared: Train on images that the segmentation part holds, too, of either split; otherwise these and their
+            duplicates are left out, so that grades predicted for that part can be tested on them.
         validation: 0: all training images are trained on, and the last epoch counts.
         model: ``"sunet"`` or ``"grader"``.
         criterion: Settings of :class:`~fundus_lib.losses.SUNetCriterion`; the training images give the weights of
