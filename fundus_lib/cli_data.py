@@ -120,6 +120,21 @@ def statistics(
         typer.echo(full)
 
 
+@app.command("label")
+def label(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A copy of IDRiD.")],
+    first: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of a grader.")],
+    second: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of another one.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The table, a .csv; lines of other graders are kept.")],
+) -> None:
+    """Grade the images that have masks: the answer of the more confident grader, corrected by heat maps and lesions."""
+    from fundus_lib.prediction.label import label_images, write_labels
+
+    check_output("OUT", out, (".csv",))
+    write_labels(label_images(first, second, directory), out)
+    typer.echo(out)
+
+
 def check_output(option: str, file: Path, endings: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, before minutes are spent on what shall be in it.
 

@@ -30,7 +30,7 @@ def grade(row: str, **changes: Any) -> GradingRecipe:
         choose_by="kappa",
         imagenet=True,
         side=224,
-        epochs=8,
+        epochs=4,
         learning_rate=5e-4,
         precision="32",
     )
@@ -46,5 +46,5 @@ FIRST = grade("dr")
 SECOND = grade("dr_dme", model_args={"diseases": ["dr", "dme"], "backbone": "efficientnetlite0"}, seed=1)
 """It learns the risk of macular edema besides, so that the two are not the same network twice."""
 
-LITE = (*_both(FIRST), *_both(SECOND))
+GRADERS = (*_both(FIRST), *_both(SECOND))
 """The two graders on a CPU, on the one backbone whose ImageNet weights come with a package: EfficientNet-Lite0."""

@@ -1,0 +1,121 @@
+"""Pseudo labels as a table: made from two graders and a copy on disk, checked against its own columns."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from fundus_lib import cli
+from fundus_lib.checkpoints import Checkpoint, save_model
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.field_square import FieldSquare
+from fundus_lib.data.image_set import ImageSet
+from fundus_lib.data.splits import find_shared, overlap
+from fundus_lib.errors import ArgumentError
+from fundus_lib.experiment import create_task, read_data
+from fundus_lib.prediction.label import COLUMNS, label_images, write_labels
+from fundus_lib.pseudo_labels import allow_grades, correct_labels
+from fundus_lib.recipes.pldmlt_graders import GRADERS
+
+SHARED = [recipe.smoke() for recipe in GRADERS if recipe.shared]
+UNSHARED = [recipe.smoke() for recipe in GRADERS if not recipe.shared]
+
+
+def wrap(recipe, path=None):
+    """An untrained grader whose answers differ between images."""
+    torch.manual_seed(recipe.seed)
+    task = create_task(recipe).eval()
+    with torch.no_grad():
+        task.model.heads["dr"].weight.mul_(4)
+    return Checkpoint(path, task, "nothing", "", {"row": recipe.row})
+
+
+@pytest.fixture(scope="module")
+def table(graded_root):
+    return label_images(*map(wrap, SHARED), graded_root, progress=False)
+
+
+def test_the_table_holds_what_its_labels_follow_from(table, graded_root):
+    parts = [IDRiDSegmentation(graded_root, split, cache=False) for split in ("train", "test")]
+    assert list(table.columns) == list(COLUMNS)
+    assert list(table.image) == sorted(2 * [name for part in parts for name in part.names])
+    assert set(table.grader) == {"dr", "dr_dme"} and (table.leaks == 1).all()
+    p, h = (table[[f"{kind}{grade}" for grade in range(5)]].to_numpy() for kind in "ph")
+    assert np.allclose(p.sum(1), 1, atol=3e-5) and len(np.unique(p.round(4), axis=0)) == len(p), "all differ"
+    assert np.nanmin(h) >= 0 and np.nanmax(h) <= 1 and table.flat.between(0, 0.5).all()
+    first, second = (table[table.grader == name].reset_index(drop=True) for name in ("dr", "dr_dme"))
+    chosen = np.where(p[::2].max(1) >= p[1::2].max(1), 0, 1)
+    rows = 2 * np.arange(len(first)) + chosen
+    lesions = [[kind in text.split() for kind in ("MA", "HE", "EX", "SE")] for text in first.lesions]
+    assert lesions == [list(map(bool, line)) for part in parts for line in part.annotated]
+    found = correct_labels(
+        torch.tensor(p[rows]),
+        torch.tensor(h[rows]),
+        torch.tensor(table.flat.to_numpy()[rows]),
+        allow_grades(torch.tensor(lesions)),
+    )
+    assert first.label.tolist() == second.label.tolist() == found.after.tolist()
+
+
+def test_true_grades_are_those_of_the_other_part(table, graded_root):
+    known = {split: IDRiDGrading(graded_root, split, cache=False) for split in ("train", "test")}
+    want = {
+        line.segmentation: known[line.grading_split].items[known[line.grading_split].names.index(line.grading)].dr
+        for line in overlap(graded_root).itertuples()
+    }
+    assert len(want) > 2
+    assert dict(zip(table.image, table.true, strict=True)) == {name: want.get(name, -1) for name in table.image}
+
+
+def test_lines_of_other_graders_are_kept(table, tmp_path):
+    file = tmp_path / "labels.csv"
+    write_labels(table, file)
+    write_labels(table.assign(leaks=0, label=4), file)
+    both = pd.read_csv(file)
+    assert both.leaks.tolist() == [0] * len(table) + [1] * len(table)
+    assert both.label.tolist() == [4] * len(table) + table.label.tolist()
+    write_labels(table.assign(label=3), file)
+    assert pd.read_csv(file).label.tolist() == [4] * len(table) + [3] * len(table)
+    file.write_text("a,b\n")
+    with pytest.raises(ArgumentError, match="no table of pseudo labels"):
+        write_labels(table, file)
+
+
+def test_graders_that_do_not_belong_together_are_refused(graded_root):
+    with pytest.raises(ArgumentError, match="the other was not"):
+        label_images(wrap(SHARED[0]), wrap(UNSHARED[1]), graded_root)
+    edema = SHARED[0].replace(model_args={**SHARED[0].model_args, "diseases": ["dme"]}, choose_by="accuracy")
+    with pytest.raises(ArgumentError, match="does not grade retinopathy"):
+        label_images(Checkpoint(None, create_task(edema), "", "", {"row": "dme"}), wrap(SHARED[0]), graded_root)
+
+
+def test_the_command_writes_it(graded_root, tmp_path):
+    files = [tmp_path / f"{recipe.row}.pt" for recipe in UNSHARED]
+    for file, recipe in zip(files, UNSHARED, strict=True):
+        save_model(file, wrap(recipe).task, trained_on="nothing", origin={"row": recipe.row}, colours=torch.zeros(2, 2, 3))
+    out = tmp_path / "labels.csv"
+    done = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *map(str, files), str(out)])
+    assert done.exit_code == 0, done.output
+    assert (pd.read_csv(out).leaks == 0).all()
+    refused = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *map(str, files), "labels.txt"])
+    assert isinstance(refused.exception, ArgumentError)
+
+
+def test_no_image_with_masks_is_trained_on_without_leaks(graded_root):
+    def trained(recipe):
+        return set(read_data(recipe.replace(train_images=None), graded_root).training.hashes)
+
+    square = FieldSquare(64)
+    masked = set()
+    for split in ("train", "test"):
+        data = IDRiDSegmentation(graded_root, split, size=square.read_size, transform=square)
+        masked |= set(ImageSet.read(data, "").hashes)
+    assert len(trained(SHARED[0]) & masked) > 2, "images that both parts share are alike, pixel by pixel"
+    assert not trained(UNSHARED[0]) & masked
+
+
+def test_shared_images_and_their_duplicates():
+    names = find_shared()
+    assert set(overlap().query("grading_split == 'train'").grading) < set(names) and len(names) == 59
+    assert find_shared(split="test") == ("IDRiD_088", "IDRiD_089", "IDRiD_091")
