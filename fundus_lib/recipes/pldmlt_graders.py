@@ -46,5 +46,5 @@ FIRST = grade("dr")
 SECOND = grade("dr_dme", model_args={"diseases": ["dr", "dme"], "backbone": "efficientnetlite0"}, seed=1)
 """It learns the risk of macular edema besides, so that the two are not the same network twice."""
 
-GRADERS = (*_both(FIRST), *_both(SECOND))
+LITE = (*_both(FIRST), *_both(SECOND))
 """The two graders on a CPU, on the one backbone whose ImageNet weights come with a package: EfficientNet-Lite0."""

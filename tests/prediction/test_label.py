@@ -16,16 +16,17 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_task, read_data
 from fundus_lib.prediction.label import COLUMNS, label_images, write_labels
 from fundus_lib.pseudo_labels import allow_grades, correct_labels
-from fundus_lib.recipes.pldmlt_graders import GRADERS
+from fundus_lib.recipes.pldmlt_graders import LITE
 
-SHARED = [recipe.smoke() for recipe in GRADERS if recipe.shared]
-UNSHARED = [recipe.smoke() for recipe in GRADERS if not recipe.shared]
+SHARED = [recipe.smoke() for recipe in LITE if recipe.shared]
+UNSHARED = [recipe.smoke() for recipe in LITE if not recipe.shared]
 
 
 def wrap(recipe, path=None):
     """An untrained grader whose answers differ between images."""
     torch.manual_seed(recipe.seed)
     task = create_task(recipe).eval()
+    task.field_width = float(recipe.side)
     with torch.no_grad():
         task.model.heads["dr"].weight.mul_(4)
     return Checkpoint(path, task, "nothing", "", {"row": recipe.row})
@@ -93,7 +94,8 @@ def test_graders_that_do_not_belong_together_are_refused(graded_root):
 def test_the_command_writes_it(graded_root, tmp_path):
     files = [tmp_path / f"{recipe.row}.pt" for recipe in UNSHARED]
     for file, recipe in zip(files, UNSHARED, strict=True):
-        save_model(file, wrap(recipe).task, trained_on="nothing", origin={"row": recipe.row}, colours=torch.zeros(2, 2, 3))
+        origin, colours = {"row": recipe.row}, torch.ones(2, 2, 3)
+        save_model(file, wrap(recipe).task, trained_on="nothing", origin=origin, colours=colours)
     out = tmp_path / "labels.csv"
     done = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *map(str, files), str(out)])
     assert done.exit_code == 0, done.output
