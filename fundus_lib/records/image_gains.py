@@ -98,6 +98,6 @@ def image_scores(
         if score in predictions:
             values = (float("nan") if value is None else float(value) for value in predictions[score])
             run = int(record["seed"]), str(record["dataset_fingerprint"])
-            found[run] = dict(zip(predictions["names"], values, strict=True))
+            found.setdefault(run, {}).update(zip(predictions["names"], values, strict=True))  # folds have other images
     index = pd.MultiIndex.from_tuples(list(found), names=["seed", "data"])
     return pd.DataFrame(list(found.values()), index=index)
