@@ -128,10 +128,22 @@ def label(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The table, a .csv; lines of other graders are kept.")],
 ) -> None:
     """Grade the images that have masks: the answer of the more confident grader, corrected by heat maps and lesions."""
-    from fundus_lib.prediction.label import label_images, write_labels
+    from fundus_lib.checkpoints import load_model
+    from fundus_lib.protocols.pseudo_labels import label_images, write_labels
 
     check_output("OUT", out, (".csv",))
-    write_labels(label_images(first, second, directory), out)
+    models = [load_model(path) for path in (first, second)]
+    shared = {bool(getattr(model.task.recipe, "shared", True)) for model in models}
+    if len(shared) > 1:
+        raise ArgumentError(
+            "fundus data label",
+            "one grader was trained on images of the segmentation part, the other was not",
+            found=f"{first} and {second}",
+            expected="the same `shared` in both recipes",
+            remedy="name two models of the same kind",
+        )
+    tasks = {str(model.origin["row"]): model.task for model in models}
+    write_labels(label_images(tasks, directory, leaks=shared.pop()), out)
     typer.echo(out)
 
 

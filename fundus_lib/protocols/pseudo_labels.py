@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -11,7 +11,6 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.checkpoints import Checkpoint, load_model
 from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
@@ -27,42 +26,41 @@ from fundus_lib.pseudo_labels import allow_grades, choose_confident, correct_lab
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fundus_lib.tasks.base import FundusTask
+
 SPLITS = ("train", "test")
 GRADE_COLUMNS = tuple(f"{kind}{grade}" for kind in "ph" for grade in range(GRADES["dr"]))
 COLUMNS = ("image", "grader", "leaks", *GRADE_COLUMNS[:5], "label", *GRADE_COLUMNS[5:], "flat", "lesions", "true")
 
 
 def label_images(
-    first: str | Path | Checkpoint, second: str | Path | Checkpoint, root: str | Path, *, progress: bool = True
+    graders: Mapping[str, FundusTask], root: str | Path, *, leaks: bool, progress: bool = True
 ) -> pd.DataFrame:
     """Grade the images of the segmentation part by two graders, see :mod:`fundus_lib.pseudo_labels`.
 
     Args:
-        first: A trained grader of retinopathy, or its file.
-        second: Another one.
+        graders: Two trained graders of retinopathy by their names.
         root: Root of a copy of IDRiD.
+        leaks: Whether they were trained on images of the segmentation part.
         progress: Show progress bars.
 
     Returns:
-        A line for each image and grader, sorted by these, with the `COLUMNS`: `grader`, the row of its recipe; `leaks`,
-        1 if graders were trained on images of the segmentation part; `p0` …, its probabilities; `label`, the corrected
-        grade of both graders together; `h0` …, how much of the Grad-CAM of each grade lies on the lesions, empty where
-        the map is; `flat`, the same of a flat map; `lesions`, those that the image has; `true`, its grade in the
-        grading part, −1 if it is not there.
+        A line for each image and grader, sorted by these, with the `COLUMNS`: `grader`, its name; `leaks`, 0 or 1;
+        `p0` …, its probabilities; `label`, the corrected grade of both graders together; `h0` …, how much of the
+        Grad-CAM of each grade lies on the lesions, empty where the map is; `flat`, the same of a flat map; `lesions`,
+        those that the image has; `true`, its grade in the grading part, −1 if it is not there.
 
     Raises:
-        CheckpointError: A file is no model.
-        ArgumentError: A model does not grade retinopathy, or one was trained on shared images and the other was not.
+        ArgumentError: These are not two graders, or one does not grade retinopathy.
     """
     import pandas as pd
 
-    models = [model if isinstance(model, Checkpoint) else load_model(model) for model in (first, second)]
-    leaks = _check(models)
+    _check(graders)
     parts = [IDRiDSegmentation(root, split, cache=False) for split in SPLITS]
     names = [name for part in parts for name in part.names]
     lesions = torch.cat([torch.from_numpy(part.annotated) for part in parts])
     true = _find_grades(root)
-    probabilities, heat, flat = zip(*(_ask(model, root, progress) for model in models), strict=True)
+    probabilities, heat, flat = zip(*(_ask(task, root, progress) for task in graders.values()), strict=True)
     chosen, other = choose_confident(*probabilities)
     labels = correct_labels(
         chosen,
@@ -73,14 +71,14 @@ def label_images(
     kinds = [" ".join(kind for kind, there in zip(LESIONS, own, strict=True) if there) for own in lesions]
     lines = [
         (
-            *(name, str(model.origin["row"]), leaks),
+            *(name, grader, int(leaks)),
             *(round(value, 5) for value in probabilities[k][n].tolist()),
             int(labels.after[n]),
             *(round(value, 5) for value in (*heat[k][n].tolist(), float(flat[k][n]))),
             *(kinds[n], true.get(name, -1)),
         )
         for n, name in enumerate(names)
-        for k, model in enumerate(models)
+        for k, grader in enumerate(graders)
     ]
     return pd.DataFrame(lines, columns=list(COLUMNS)).sort_values(["leaks", "image", "grader"], ignore_index=True)
 
@@ -115,30 +113,27 @@ def write_labels(table: pd.DataFrame, file: str | Path) -> None:
     write_atomically(file, table.to_csv(index=False, lineterminator="\n").encode())
 
 
-def _check(models: Sequence[Checkpoint]) -> int:
-    """Whether the graders were trained on shared images."""
-    for model in models:
-        if "dr" not in getattr(model.task.recipe, "diseases", ()):
+def _check(graders: Mapping[str, FundusTask]) -> None:
+    if len(graders) != 2:
+        _refuse(
+            ", ".join(graders) or "none",
+            "not two graders",
+            "two of different names",
+            "name two models, of different rows of a table",
+        )
+    for name, task in graders.items():
+        if "dr" not in getattr(task.recipe, "diseases", ()):
             _refuse(
-                model.describe(),
+                name,
                 "this model does not grade retinopathy",
                 "a grader of the kind that `fundus run` trains",
                 "name the model.pt of another run",
             )
-    shared = {bool(model.task.recipe.shared) for model in models}
-    if len(shared) > 1:
-        _refuse(
-            " and ".join(str(model.task.recipe.row) for model in models),
-            "one grader was trained on images of the segmentation part, the other was not",
-            "the same `shared` in both recipes",
-            "name two models of the same kind",
-        )
-    return int(shared.pop())
 
 
-def _ask(model: Checkpoint, root: str | Path, progress: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _ask(task: FundusTask, root: str | Path, progress: bool) -> tuple[Tensor, Tensor, Tensor]:
     """A grader's probabilities (N, 5), heat on lesions (N, 5), and that of a flat map (N,)."""
-    task, square = model.task, FieldSquare(model.task.recipe.side)
+    square = FieldSquare(task.recipe.side)
     found = []
     for split in SPLITS:
         data = IDRiDSegmentation(root, split, size=square.read_size, transform=square)

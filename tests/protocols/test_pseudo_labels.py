@@ -7,34 +7,36 @@ import torch
 from typer.testing import CliRunner
 
 from fundus_lib import cli
-from fundus_lib.checkpoints import Checkpoint, save_model
+from fundus_lib.checkpoints import save_model
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.splits import find_shared, overlap
 from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_task, read_data
-from fundus_lib.prediction.label import COLUMNS, label_images, write_labels
+from fundus_lib.protocols.grades import predict_all
+from fundus_lib.protocols.pseudo_labels import COLUMNS, label_images, write_labels
 from fundus_lib.pseudo_labels import allow_grades, correct_labels
 from fundus_lib.recipes.pldmlt_graders import LITE
+from fundus_lib.short_training import fit_last_layer
 
 SHARED = [recipe.smoke() for recipe in LITE if recipe.shared]
 UNSHARED = [recipe.smoke() for recipe in LITE if not recipe.shared]
 
 
-def wrap(recipe, path=None):
+def make(recipe):
     """An untrained grader whose answers differ between images."""
     torch.manual_seed(recipe.seed)
     task = create_task(recipe).eval()
     task.field_width = float(recipe.side)
     with torch.no_grad():
         task.model.heads["dr"].weight.mul_(4)
-    return Checkpoint(path, task, "nothing", "", {"row": recipe.row})
+    return task
 
 
 @pytest.fixture(scope="module")
 def table(graded_root):
-    return label_images(*map(wrap, SHARED), graded_root, progress=False)
+    return label_images({recipe.row: make(recipe) for recipe in SHARED}, graded_root, leaks=True, progress=False)
 
 
 def test_the_table_holds_what_its_labels_follow_from(table, graded_root):
@@ -83,25 +85,28 @@ def test_lines_of_other_graders_are_kept(table, tmp_path):
         write_labels(table, file)
 
 
-def test_graders_that_do_not_belong_together_are_refused(graded_root):
-    with pytest.raises(ArgumentError, match="the other was not"):
-        label_images(wrap(SHARED[0]), wrap(UNSHARED[1]), graded_root)
+def test_not_two_graders_of_retinopathy_are_refused(graded_root):
+    first = make(SHARED[0])
+    with pytest.raises(ArgumentError, match="not two graders"):
+        label_images({"one": first}, graded_root, leaks=True)
     edema = SHARED[0].replace(model_args={**SHARED[0].model_args, "diseases": ["dme"]}, choose_by="accuracy")
     with pytest.raises(ArgumentError, match="does not grade retinopathy"):
-        label_images(Checkpoint(None, create_task(edema), "", "", {"row": "dme"}), wrap(SHARED[0]), graded_root)
+        label_images({"one": first, "other": create_task(edema)}, graded_root, leaks=True)
 
 
 def test_the_command_writes_it(graded_root, tmp_path):
-    files = [tmp_path / f"{recipe.row}.pt" for recipe in UNSHARED]
-    for file, recipe in zip(files, UNSHARED, strict=True):
+    files = {recipe: tmp_path / f"{recipe.row}.pt" for recipe in (*UNSHARED, SHARED[0])}
+    for recipe, file in files.items():
         origin, colours = {"row": recipe.row}, torch.ones(2, 2, 3)
-        save_model(file, wrap(recipe).task, trained_on="nothing", origin=origin, colours=colours)
+        save_model(file, make(recipe), trained_on="nothing", origin=origin, colours=colours)
+    first, second, other = map(str, files.values())
     out = tmp_path / "labels.csv"
-    done = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *map(str, files), str(out)])
+    done = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), first, second, str(out)])
     assert done.exit_code == 0, done.output
     assert (pd.read_csv(out).leaks == 0).all()
-    refused = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *map(str, files), "labels.txt"])
-    assert isinstance(refused.exception, ArgumentError)
+    for models, file, words in (((first, other), out, "the other was not"), ((first, second), "labels.txt", "OUT")):
+        refused = CliRunner().invoke(cli.app, ["data", "label", str(graded_root), *models, str(file)])
+        assert isinstance(refused.exception, ArgumentError) and words in str(refused.exception)
 
 
 def test_no_image_with_masks_is_trained_on_without_leaks(graded_root):
@@ -121,3 +126,24 @@ def test_shared_images_and_their_duplicates():
     names = find_shared()
     assert set(overlap().query("grading_split == 'train'").grading) < set(names) and len(names) == 59
     assert find_shared(split="test") == ("IDRiD_088", "IDRiD_089", "IDRiD_091")
+
+
+def test_the_last_layer_is_scikit_learns_logistic_regression(graded_root):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    images = read_data(SHARED[0].replace(train_images=None), graded_root).training
+    task = make(SHARED[0])
+    for balanced in (False, True):
+        fit_last_layer(task, images, balanced=balanced)
+        maps = task.model.shared(task.prepare(torch.stack(images.images), images.statistics))
+        features = StandardScaler(with_mean=True).fit_transform(maps.mean((2, 3)).detach().double().numpy())
+        features *= np.sqrt((len(features) - 1) / len(features))  # it divides by n, the other by n − 1
+        own = LogisticRegression(C=0.01, class_weight="balanced" if balanced else None, max_iter=1000)
+        want = own.fit(features, images.dr.numpy()).predict_proba(features)
+        found = predict_all(task, images)["dr"].softmax(1).numpy()
+        present = sorted(set(images.dr.tolist()))
+        assert np.allclose(found[:, present], want, atol=2e-3)
+        assert not found[:, [g for g in range(5) if g not in present]].max(initial=0) > 1e-9
+    with pytest.raises(ArgumentError, match="three different ones"):
+        fit_last_layer(task, images.part((images.dr == images.dr[0]).nonzero().flatten().tolist()))
