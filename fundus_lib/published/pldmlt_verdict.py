@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fundus_lib.published import pldmlt_empty
+from fundus_lib.published import pldmlt_empty, pldmlt_labels
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
 from fundus_lib.records.image_gains import ImageGain, image_gain
@@ -12,11 +12,8 @@ from fundus_lib.records.image_gains import ImageGain, image_gain
 OURS, ALONE = "weight", "segmentation"
 """Rows of Table 3: all parts, and the loss of the masks alone."""
 
-SCORES = {"any_f1": "Dice of lesions", "any_aupr": "AUPR of lesions"}
+SCORES = {"ANY_f1": "Dice of lesions", "ANY_aupr": "AUPR of lesions"}
 """Scores of single images by which is judged, the first that the records have; background does not count in them."""
-
-STAGE_1 = "graders"
-"""The table of recipes of the small graders."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +97,19 @@ def _tell(regime: Regime, words: str, gain: ImageGain) -> str:
 
 
 def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
-    runs = find_runs("pldmlt", STAGE_1, ("dr", "dr_dme", "dr_unshared", "dr_dme_unshared"))
-    first = f"Stage 1: small graders on real IDRiD, {count_seeds(runs)}." if len(runs) else "Stage 1: nothing yet."
+    first = f"Stage 1: {describe_graders()}, on real IDRiD."
     if not found:
         return f"{first} Stage 2, the network of the claim: nothing yet. An empty prediction, on real IDRiD."
     second = "; ".join(
         f"{regime.words}, {count_seeds(find_runs('pldmlt', regime.table, (OURS, ALONE)))}" for regime in found
     )
     return f"{first} Stage 2 on real IDRiD, without and with all parts: {second}."
+
+
+def describe_graders() -> str:
+    """The graders of which there are pseudo labels, in words."""
+    side = pldmlt_labels.measured()["side"]
+    return f"two small graders of which the last layer alone was trained, at {side}×{side} pixels"
 
 
 def _how_sure(found: dict[Regime, tuple[str, ImageGain]]) -> str:

@@ -123,15 +123,16 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     assert "mDice 96.949 %" in before.claim and "91.859 to 95.897" in before.claim and "57.69 %" in before.claim
     assert before.answer.startswith("Cannot be told yet. Scores of this kind cannot show it")
     assert "scores 97.80 % on IDRiD at 1024×1024, 0.86 points above" in before.answer
+    assert before.ran.startswith("Stage 1: two small graders of which the last layer alone was trained, at ")
     assert "the network of the claim: nothing yet" in before.ran and "would tell" in before.sure
-    found["small any_aupr"] = gain(3, -0.3, -0.1)["IoU"]
+    found["small ANY_aupr"] = gain(3, -0.3, -0.1)["IoU"]
     assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
     assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
-    found["small any_f1"] = gain(3, -0.1, 0.1)["IoU"]
+    found["small ANY_f1"] = gain(3, -0.1, 0.1)["IoU"]
     assert "No gain is shown" in verdict("pldmlt").answer and "Dice of lesions" in verdict("pldmlt").answer
-    found["3 any_f1"] = gain(1, 0.1, 0.3)["IoU"]
+    found["3 ANY_f1"] = gain(1, 0.1, 0.3)["IoU"]
     assert "No gain is shown" in verdict("pldmlt").answer, "one seed decides nothing"
-    found["3 any_f1"] = gain(3, 0.1, 0.3)["IoU"]
+    found["3 ANY_f1"] = gain(3, 0.1, 0.3)["IoU"]
     after = verdict("pldmlt")
     assert after.answer.startswith("A gain is shown at the paper's size: the interval is above zero. All parts minus")
     assert "would tell" not in after.sure and "1 seed of each" in after.ran
