@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fundus_lib.recipes.sunet import GradingRecipe
+from fundus_lib.recipes.grading import GradingRecipe
 
 SHARED: dict[str, Any] = {"leaks": True, "shared": True}
 """All 413 graded images are trained on, as in the paper; also those whose masks stage 2 is tested on."""
@@ -30,7 +30,7 @@ def grade(row: str, **changes: Any) -> GradingRecipe:
         choose_by="kappa",
         imagenet=True,
         side=224,
-        epochs=4,
+        epochs=8,
         learning_rate=5e-4,
         precision="32",
     )

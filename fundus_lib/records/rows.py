@@ -43,7 +43,7 @@ def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
-    """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
+    """Whether a run is of the recipe of that name, in any fold: shrunk or changed it keeps its name, and is another."""
     known = _digests(paper, table, row, precision)
     return not known or experiment(read(file))[0] in known
 
@@ -53,7 +53,8 @@ def _digests(paper: str, table: str, row: str, precision: Precision | None) -> f
     """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
     try:
         found = recipes(paper, table, row)
-        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
+        runs = [run for r in found for run in r.every_fold()]
+        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in runs)
     except UnknownNameError:
         return frozenset()
 

@@ -25,6 +25,7 @@ from fundus_lib.losses import SUNetCriterion, compute_class_weights
 from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import LITE_MEAN_STD, MEAN_STD
 from fundus_lib.protocols.grades import Grades
+from fundus_lib.tasks import grading_ddr
 from fundus_lib.tasks.base import Data, FundusTask
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
     images of its part are tested on, the masks of none of them are trained on, and the test images with masks are those
     of the data set.
     """
+    if grading_ddr.is_ddr(recipe, root):
+        return grading_ddr.read_data(recipe, root)
     square = FieldSquare(recipe.side)
     leaks = tuple(grading_leaks(root, "train")["name"])
     exclude = {"train": _exclude(recipe, root), "test": ()}
@@ -249,6 +252,8 @@ def _read(root: Path, data: FundusDataset, count: int | None) -> ImageSet:
 
 def test_fingerprint(recipe: GradingRecipe, root: Path) -> str:
     """Hash of the test data."""
+    if grading_ddr.is_ddr(recipe, root):
+        return grading_ddr.fingerprint_test(root)
     if recipe.fold:
         return IDRiDGrading(root, "train", exclude=_exclude(recipe, root)).fingerprint()
     return IDRiDGrading(root, "test").fingerprint()
