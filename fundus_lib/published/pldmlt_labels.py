@@ -64,5 +64,6 @@ def read() -> pd.DataFrame:
 
 
 def measured() -> dict[str, Any]:
-    """What :func:`fundus_lib.published.pldmlt_graders.measure` found of the graders on the real IDRiD."""
-    return read_measured(__name__)
+    """What :func:`fundus_lib.published.pldmlt_graders.measure` found of the graders on the real IDRiD; empty if
+    it was not run yet."""
+    return read_measured(__name__) if resources.files(__package__).joinpath("pldmlt_labels.json").is_file() else {}

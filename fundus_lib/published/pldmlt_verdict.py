@@ -97,7 +97,8 @@ def _tell(regime: Regime, words: str, gain: ImageGain) -> str:
 
 
 def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
-    first = f"Stage 1: {describe_graders()}, on real IDRiD."
+    graders = describe_graders()
+    first = f"Stage 1: {graders}, on real IDRiD." if graders else "Stage 1, the graders: nothing yet."
     if not found:
         return f"{first} Stage 2, the network of the claim: nothing yet. An empty prediction, on real IDRiD."
     second = "; ".join(
@@ -107,9 +108,10 @@ def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
 
 
 def describe_graders() -> str:
-    """The graders of which there are pseudo labels, in words."""
-    side = pldmlt_labels.measured()["side"]
-    return f"two small graders of which the last layer alone was trained, at {side}×{side} pixels"
+    """The graders of which there are pseudo labels, in words; nothing if there are none."""
+    known = pldmlt_labels.measured()
+    side = known.get("side")
+    return f"two small graders of which the last layer alone was trained, at {side}×{side} pixels" if known else ""
 
 
 def _how_sure(found: dict[Regime, tuple[str, ImageGain]]) -> str:

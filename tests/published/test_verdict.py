@@ -119,12 +119,16 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
 
     monkeypatch.setattr(pldmlt_verdict, "image_gain", look)
     monkeypatch.setattr(pldmlt_verdict, "find_runs", lambda *args: runs)
+    graders: dict[str, object] = {}
+    monkeypatch.setattr(pldmlt_verdict.pldmlt_labels, "measured", lambda: graders)
     before = verdict("pldmlt")
     assert "mDice 96.949 %" in before.claim and "91.859 to 95.897" in before.claim and "57.69 %" in before.claim
     assert before.answer.startswith("Cannot be told yet. Scores of this kind cannot show it")
     assert "scores 97.80 % on IDRiD at 1024×1024, 0.86 points above" in before.answer
-    assert before.ran.startswith("Stage 1: two small graders of which the last layer alone was trained, at ")
+    assert before.ran.startswith("Stage 1, the graders: nothing yet.")
     assert "the network of the claim: nothing yet" in before.ran and "would tell" in before.sure
+    graders["side"] = 224
+    assert "the last layer alone was trained, at 224×224 pixels" in verdict("pldmlt").ran
     found["small ANY_aupr"] = gain(3, -0.3, -0.1)["IoU"]
     assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
     assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
