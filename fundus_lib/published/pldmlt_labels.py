@@ -64,6 +64,6 @@ def read() -> pd.DataFrame:
 
 
 def measured() -> dict[str, Any]:
-    """What :func:`fundus_lib.published.pldmlt_graders.measure` found of the graders on the real IDRiD; empty if
-    it was not run yet."""
-    return read_measured(__name__) if resources.files(__package__).joinpath("pldmlt_labels.json").is_file() else {}
+    """What :func:`fundus_lib.published.pldmlt_graders.measure` found on the real IDRiD; empty before it was run."""
+    there = resources.files(__package__).joinpath("pldmlt_labels.json").is_file()
+    return read_measured(__name__) if there else {}
