@@ -26,12 +26,13 @@ def read_pseudo_labels(leaks: bool, path: Path = TABLE) -> pd.DataFrame:
     Args:
         leaks: Those of graders that were trained on all graded training images, as published; otherwise of graders that
             were trained on none of the images that both parts share.
-        path: The table: a line for each image, grader and kind of training, with the columns of :data:`COLUMNS`.
+        path: The table: a line for each image, grader and kind of training, with the columns of :data:`COLUMNS` and
+            maybe others.
 
     Returns:
-        A line for each image, by its name: `before`, the answer of the more confident grader (of equals, the first by
-        name), `after`, the same corrected by heat maps and lesions, `grader`, its name, and `p0` to `p4`, its
-        probabilities.
+        A line for each image, whose name is the index, with the columns `before`, the answer of the more confident
+        grader (of equals, the first by name), `after`, the same corrected by heat maps and lesions, `grader`, its name,
+        and `p0` to `p4`, its probabilities.
 
     Raises:
         MissingFileError: There is no table.
@@ -49,7 +50,7 @@ def read_pseudo_labels(leaks: bool, path: Path = TABLE) -> pd.DataFrame:
         table = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:
         raise _damaged(path, str(error).splitlines()[0]) from error
-    if tuple(table.columns[: len(COLUMNS)]) != COLUMNS:  # more may follow
+    if not set(COLUMNS) <= set(table.columns):
         raise _damaged(path, f"the columns {', '.join(map(str, table.columns))}")
     own = table[table["leaks"] == int(leaks)].sort_values(["image", "grader"])
     if own.empty:

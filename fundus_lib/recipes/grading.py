@@ -76,7 +76,7 @@ class GradingRecipe(Recipe):
     @property
     def regulariser(self) -> bool:
         """Whether lesions are learnt too."""
-        return self.model == "sunet" and bool(self.model_args.get("regulariser", True))
+        return self.model != "grader" and bool(self.model_args.get("regulariser", True))
 
     @property
     def score_to_choose_by(self) -> str:
@@ -92,7 +92,7 @@ class GradingRecipe(Recipe):
             args |= {"width": 8, "hidden": 32}
         else:
             args["backbone"] = "resnet18"
-        if self.model == "sunet":
+        if self.model != "grader":
             args["channels"] = 16
         return (
             super()

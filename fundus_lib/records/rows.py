@@ -130,9 +130,9 @@ def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.Da
 
 
 def scores_by_seed(runs: pd.DataFrame, metric: str, table: str, row: str, variant: str = "") -> pd.Series[float]:
-    """A score of each run of a row that has it: seed → score."""
+    """A score of each run of a row that has it: seed → score, the mean over the folds that there are."""
     own = select(runs, table, row, variant).set_index("seed")
-    return own.reindex(columns=[metric])[metric].dropna().astype(float)
+    return own.reindex(columns=[metric])[metric].dropna().astype(float).groupby(level=0, sort=False).mean()
 
 
 def summarise(
@@ -151,7 +151,7 @@ def summarise(
         Heading → text; a dagger beside the seeds says that code of a run was not committed.
     """
     own = select(runs, table, row, variant)
-    line: dict[str, Any] = {"seeds": f"{len(own)}{mark(own)}"}
+    line: dict[str, Any] = {"seeds": f"{own['seed'].nunique()}{mark(own)}"}
     for metric, heading in metrics.items():
         values = scores_by_seed(runs, metric, table, row, variant)
         spread = f" ± {values.std():.3f}" if len(values) > 1 else ""

@@ -149,7 +149,7 @@ class Task(FundusTask):
     ) -> None:
         """The steps of a batch. Lightning counts one of them: the network's if it has one."""
         turn, label_turn = self.find_turns(index)
-        optimizer, label_optimizer = self.optimizers()  # type: ignore[misc]
+        optimizer, label_optimizer = self.optimizers()  # type: ignore[misc,attr-defined]
         allowed = batch["allowed"] if self.recipe.allowed == "rule" else None
         network.begin_at(batch["label"])
         shown = dict.fromkeys(SHOWN, torch.tensor(math.nan, device=images.device))
@@ -254,7 +254,7 @@ def average_over_processes(values: dict[str, Tensor]) -> None:
         return
     flat = torch.cat([value.flatten() for value in values.values()])
     torch.distributed.all_reduce(flat)
-    parts = (flat / processes).split([value.numel() for value in values.values()])
+    parts = torch.split(flat / processes, [value.numel() for value in values.values()])  # type: ignore[no-untyped-call]
     for name, part in zip(list(values), parts, strict=True):
         values[name] = part.view_as(values[name])
 

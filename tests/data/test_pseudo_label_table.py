@@ -30,6 +30,8 @@ def test_the_more_confident_grader_counts(tmp_path):
     assert table.grader.to_dict() == {"IDRiD_01": "a", "IDRiD_02": "b"}
     assert table.loc["IDRiD_02", "p4"] == 1
     assert read_pseudo_labels(True, path).before.to_dict() == {"IDRiD_01": 1}
+    more = write(tmp_path, [f"{line},0.5" for line in LINES], f"{HEAD},flat")
+    assert read_pseudo_labels(False, more).equals(table)
 
 
 @pytest.mark.parametrize(
