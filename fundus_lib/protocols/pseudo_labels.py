@@ -153,7 +153,7 @@ def _ask(task: FundusTask, root: str | Path, progress: bool) -> tuple[Tensor, Te
 
 def _find_grades(root: str | Path) -> dict[str, int]:
     """Grade of each image of the segmentation part that the grading part holds, too."""
-    grades = {}
+    grades: dict[str, int] = {}
     for split in SPLITS:
         data = IDRiDGrading(root, split, cache=False)
         known = dict(zip(data.names, data.dr.tolist(), strict=True))

@@ -14,7 +14,7 @@ BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
     "def empty_scores": "def empty_scores(lesion):\n    return 1 - lesion, 1 - lesion",
     "def mdice_of": "def mdice_of(dice, lesion):\n    return 1 - lesion * (1 - dice)",
-    "def break_even": "def break_even(ratio):\n    return 0.5",
+    "def tie_dice": "def tie_dice(ratio):\n    return 0.5",
     "def pseudo": "def pseudo(first, second):\n    return (first + second).argmax(1)",
     "def corrected": (
         "def corrected(p, heat, flat, allowed):\n    return int(np.where(allowed, np.nan_to_num(heat), -1).argmax())"
