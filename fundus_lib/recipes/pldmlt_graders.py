@@ -29,8 +29,8 @@ def grade(row: str, **changes: Any) -> GradingRecipe:
         validation=0,
         choose_by="kappa",
         imagenet=True,
-        side=256,
-        epochs=10,
+        side=224,
+        epochs=8,
         learning_rate=5e-4,
         precision="32",
     )

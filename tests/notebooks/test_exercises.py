@@ -12,6 +12,14 @@ import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
+    "def empty_scores": "def empty_scores(lesion):\n    return 1 - lesion, 1 - lesion",
+    "def mdice_of": "def mdice_of(dice, lesion):\n    return 1 - lesion * (1 - dice)",
+    "def tie_dice": "def tie_dice(ratio):\n    return 0.5",
+    "def pseudo": "def pseudo(first, second):\n    return (first + second).argmax(1)",
+    "def corrected": (
+        "def corrected(p, heat, flat, allowed):\n    return int(np.where(allowed, np.nan_to_num(heat), -1).argmax())"
+    ),
+    "def best_choice": "def best_choice(a, b, agree):\n    return max(a, b)",
     "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
     "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
     "def luck": "def luck(k, sd):\n    return sd / k**0.5",
