@@ -57,7 +57,7 @@ def predict(task: FundusTask, image: torch.Tensor, overlap: int = 0) -> Floats:
 def find_borders(grid: PatchGrid) -> tuple[Whole, Whole]:
     """First rows after a border of patches, and first columns: where a patch begins inside the image, or ends."""
     rows, columns = (
-        np.unique([place for start in starts for place in (start, start + side) if 0 < place < length])
+        np.unique(np.array([p for start in starts for p in (start, start + side) if 0 < p < length], np.int64))
         for starts, side, length in zip(grid.starts, grid.shape, grid.size, strict=True)
     )
     return rows, columns
@@ -119,8 +119,12 @@ def find_cases(counts: Whole) -> dict[str, tuple[int, int]]:
 
 
 def find_edges(scale: float) -> tuple[int, ...]:
-    """The areas in pixels at which the classes of `DIAMETERS` end in an image of so much of the full size."""
-    return tuple(math.ceil(math.pi / 4 * (scale * diameter) ** 2) for diameter in DIAMETERS)
+    """The areas in pixels, at least 1 apart, at which classes of `DIAMETERS` end at so much of the full size."""
+    edges: list[int] = []
+    for diameter in DIAMETERS:
+        area = math.ceil(math.pi / 4 * (scale * diameter) ** 2)
+        edges.append(max(area, edges[-1] + 1 if edges else 1))
+    return tuple(edges)
 
 
 def find_model(runs: str | Path, row: str) -> Path:
