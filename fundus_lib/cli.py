@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from fundus_lib import cli_data
-from fundus_lib.errors import FULL, ArgumentError, CheckpointError, FundusError, RecordError, explain_os_error
+from fundus_lib.errors import FULL, ArgumentError, FundusError, RecordError, explain_os_error
 
 app = typer.Typer(
     help="Data sets, runs and records of the book on diabetic retinopathy.",
@@ -117,8 +117,12 @@ def _group_scores(scores: list[str]) -> str:
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Fundus images, or folders of them.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="model.pt of a run; the newest under runs/ if not given.")
-    ] = None,
+        str,
+        typer.Option(
+            help="model.pt of a run, or the name of a model that ships; not given: the newest under runs/, or else "
+            "first_segmenter/unet_four_lesions, which ships."
+        ),
+    ] = "",
     out: Annotated[Path, typer.Option(help="Where everything goes: a folder per image, and a table.")] = Path(
         "prediction"
     ),
@@ -137,13 +141,13 @@ def predict(
 
     Exit code 2: an image could not be predicted, and is named.
     """
+    from fundus_lib import weights
     from fundus_lib.atomic import write_atomically
-    from fundus_lib.checkpoints import load_model
     from fundus_lib.prediction.about import describe
     from fundus_lib.prediction.folder import find_images, predict_all
 
     files = find_images(images)
-    model = load_model(checkpoint or newest_model(Path("runs")))
+    model = weights.find(checkpoint or newest_model(Path("runs")))
     found = predict_all(files, model, out, threshold=threshold, mirror=mirror, device=device)
     if csv is not None:
         write_atomically(csv, found.table.to_csv(index=False).encode())
@@ -187,22 +191,11 @@ def calibrate(
     typer.echo(out)
 
 
-def newest_model(runs: Path) -> Path:
-    """The `model.pt` under a folder of runs that was written last.
+def newest_model(runs: Path) -> Path | str:
+    """The `model.pt` under a folder of runs that was written last; without any, the name of a model that ships."""
+    from fundus_lib.weights import DEFAULT
 
-    Raises:
-        CheckpointError: There is none.
-    """
-    models = sorted(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime)
-    if models:
-        return models[-1]
-    raise CheckpointError(
-        runs,
-        "no trained model here",
-        found="no file */model.pt" if runs.is_dir() else "no such folder",
-        expected="the output of `fundus run`",
-        remedy="train one with `fundus run first_segmenter --row unet`, or name one with --checkpoint",
-    )
+    return max(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime, default=DEFAULT)
 
 
 def main() -> None:

@@ -7,14 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from fundus_lib import records
+from fundus_lib import records, weights
 from fundus_lib.cli import app, main, newest_model
 from fundus_lib.cli_data import parse_size
-from fundus_lib.errors import ArgumentError, CheckpointError, FundusError
+from fundus_lib.errors import ArgumentError, FundusError, UnknownNameError
 
 call = CliRunner().invoke
 
@@ -111,9 +112,27 @@ def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, syntheti
     assert {"prediction.json", "overlay.png"} <= {p.name for p in (tmp_path / "p" / "IDRiD_001.jpg").iterdir()}
 
 
-def test_newest_model_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="fundus run first_segmenter"):
-        newest_model(tmp_path)
+def test_newest_model_is_the_last_that_was_written_or_one_that_ships(tmp_path: Path) -> None:
+    assert newest_model(tmp_path / "runs") == weights.DEFAULT
+    for name, written in (("late", 200), ("early", 100)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.pt").touch()
+        os.utime(tmp_path / name / "model.pt", (written, written))
+    assert newest_model(tmp_path) == tmp_path / "late" / "model.pt"
+
+
+def test_a_photograph_is_predicted_without_any_training(
+    tmp_path: Path, synthetic_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # which has no runs
+    photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
+    found = call(app, ["predict", str(photograph), "--no-mirror"])
+    assert found.exit_code == 0, found.output
+    assert weights.load(weights.DEFAULT).describe() in found.output
+    table = pd.read_csv("prediction/predictions.csv")
+    assert table["lesion"].tolist() == ["MA", "HE", "EX", "SE"] and table["error"].isna().all()
+    wrong = call(app, ["predict", str(photograph), "--checkpoint", "hecl/unett"])
+    assert isinstance(wrong.exception, UnknownNameError) and "hecl/unet_hecl" in str(wrong.exception)
 
 
 def test_a_bad_input_is_four_lines_without_traceback(tmp_path: Path) -> None:

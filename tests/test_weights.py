@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fundus_lib import weights
+from fundus_lib import records, weights
 from fundus_lib.checkpoints import load_model, save_model, shrink_model
 from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.errors import CheckpointError, UnknownNameError
 from fundus_lib.experiment import create_task
 from fundus_lib.metrics import average_precision
 from fundus_lib.recipes import SegmentationRecipe
+from helpers.imports import ROOT
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r_s", lesions=("EX",), crop=32, model_args={"width": 4, "depth": 2}
@@ -73,8 +74,29 @@ def test_what_ships() -> None:
         assert run.origin["trained_images"] == 54
         assert not run.origin["dirty"]
     sizes = [path.stat().st_size for path in weights.FOLDER.glob("*.pt")]
-    assert max(sizes) < 3_000_000
+    assert max(sizes) < 4_000_000 and sum(sizes) < 12_000_000
     assert "creativecommons.org/licenses/by/4.0" in (weights.FOLDER / "LICENSE.txt").read_text("utf-8")
+
+
+def test_a_network_is_found_by_name_by_path_and_as_it_is(model: Path) -> None:
+    assert weights.DEFAULT in weights.list_weights()
+    loaded = load_model(model)
+    assert weights.find(loaded) is loaded
+    assert weights.find(model).digest == weights.find(str(model)).digest == loaded.digest
+    assert weights.find("hecl/unet").digest == weights.load("hecl/unet").digest
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        weights.find("nothing.pt")
+    with pytest.raises(UnknownNameError, match="first_segmenter/unet_four_lesions"):
+        weights.find("first_segmenter/unet")
+
+
+def test_the_readme_states_the_scores_of_the_network_that_predicts() -> None:
+    name = weights.load(weights.DEFAULT).origin["record"]
+    scores = records.read(Path(records.__file__).parent / f"{name}.json")["metrics"]
+    names = {"EX": "hard exudates", "MA": "microaneurysms", "HE": "hemorrhages", "SE": "soft exudates"}
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    for lesion, name in names.items():
+        assert f"{scores[f'{lesion}_aupr']:.2f}".removeprefix("0") + f" for {name}" in readme
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:

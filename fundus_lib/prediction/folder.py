@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.checkpoints import Checkpoint, load_model
+from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError
 from fundus_lib.prediction.about import describe
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
+from fundus_lib.weights import find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,12 +77,13 @@ def predict_all(
     Raises:
         MissingFileError: A folder or file is not there, or a folder holds no image.
         ArgumentError: Two images have the same name, or `out` holds something else.
+        UnknownNameError: See `predict`.
         CheckpointError: See `predict`.
         FileAccessError: `out` cannot be written, or its disk is full.
     """
     check_threshold(threshold)
     out, files = Path(out), find_images(images)
-    model = checkpoint if isinstance(checkpoint, Checkpoint) else load_model(checkpoint)
+    model = find(checkpoint)
     about = describe(model, threshold=threshold, mirrored=mirror)
     _open_output(out, about)
     errors: dict[str, FundusError] = {}

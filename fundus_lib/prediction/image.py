@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.checkpoints import Checkpoint, load_model
+from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.data.images import image_size, read_image
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
@@ -29,6 +29,7 @@ from fundus_lib.prediction.cautions import find_cautions
 from fundus_lib.prediction.place import Place, find_field, place
 from fundus_lib.prediction.tables import count_lesions, list_regions, table_grades
 from fundus_lib.viz.overlays import add_legend, overlay
+from fundus_lib.weights import DEFAULT, find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +150,7 @@ class Prediction:
 
 def predict(
     image_path: str | Path,
-    checkpoint: str | Path | Checkpoint,
+    checkpoint: str | Path | Checkpoint = DEFAULT,
     *,
     threshold: float = 0.5,
     mirror: bool = True,
@@ -163,7 +164,8 @@ def predict(
 
     Args:
         image_path: A fundus image in any format that Pillow reads.
-        checkpoint: A `model.pt` that `fundus run` wrote; or what `load_model` gave, to load it once for many images.
+        checkpoint: A network that ships, see :func:`~fundus_lib.weights.list_weights`; the `model.pt` that `fundus run`
+            wrote; or what `load_model` gave, to load it once for many images.
         threshold: Probability from which on a pixel is predicted as lesion.
         mirror: Average over the mirrored views that the model is tested with, if it has any. Without, one view is
             predicted, which takes a quarter of the time where there are four.
@@ -172,16 +174,17 @@ def predict(
     Raises:
         MissingFileError: There is no such image.
         UnreadableImageError: The image cannot be decoded, or shows no field of view.
+        UnknownNameError: No network of that name ships, and there is no such file.
         CheckpointError: The checkpoint is missing, damaged, or not a model of this library; or it gives no numbers.
         ArgumentError: The threshold does not lie between 0 and 1, or there is no such device.
 
     Example:
-        >>> found = predict("eye.jpg", "runs/first_segmenter-main-unet-seed0-1a2b3c4d/model.pt")  # doctest: +SKIP
+        >>> found = predict("eye.jpg")  # doctest: +SKIP
         >>> found.counts[["lesion", "verdict", "area_percent"]]  # doctest: +SKIP
     """
     check_threshold(threshold)
     path, start = Path(image_path), time.perf_counter()
-    model = checkpoint if isinstance(checkpoint, Checkpoint) else load_model(checkpoint)
+    model = find(checkpoint)
     task = model.task.to(choose_device(device))
     image = read_image(path, upright=True)  # (H, W, 3)
     field = find_field(path, image)

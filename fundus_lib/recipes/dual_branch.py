@@ -253,6 +253,21 @@ SMALL = (
 )
 """The headline comparison at a size that two cores train in minutes: Dice against two branches with the DSM loss."""
 
+PAPER_SIZE: dict[str, Any] = {**CPU, "table": "paper_size", "size": (960, 1440), "dihedral": 6, "epochs": 20}
+"""The small rows at the paper's size: a quarter of an hour of a GPU at most, or hours of a core."""
+
+
+def _at_paper_size(recipe: DualBranchRecipe, **changes: Any) -> DualBranchRecipe:
+    return recipe.replace(**PAPER_SIZE, model_args={**recipe.model_args, "width": 16}, **changes)
+
+
+AT_PAPER_SIZE = (
+    _at_paper_size(single("unet_dice", "unet", "dice")),
+    _at_paper_size(single("unet_ce", "unet", "crossentropy")),
+    _at_paper_size(DUAL_UNET),
+    _at_paper_size(DUAL_UNET, row="unet_dual_dice", criterion={"small": "dice"}),
+)
+
 
 SGD: dict[str, Any] = {"optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}
 
@@ -290,5 +305,6 @@ RECIPES: tuple[DualBranchRecipe, ...] = (
     *_table("scratch", *SCRATCH),
     *SYNTHETIC,
     *SMALL,
+    *AT_PAPER_SIZE,
     *ABLATIONS,
 )

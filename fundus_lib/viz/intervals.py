@@ -69,8 +69,8 @@ def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
         found = line.estimate
         if found is None:
             if labels:
-                where = axis.get_yaxis_transform()
-                text = axis.text(0.01, place, line.label, transform=where, va="center", weight="bold", fontsize=9.5)
+                at = "figure fraction", "data"  # the column of labels and the first panel have room for it
+                text = axis.annotate(line.label, (0.01, place), xycoords=at, va="center", weight="bold", fontsize=9.5)
                 text.set_bbox({"fc": "white", "lw": 0, "pad": 1})
                 text.set_in_layout(False)
             continue

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fundus_lib.checkpoints import Checkpoint
 
 FOLDER = Path(__file__).parent
+DEFAULT = "first_segmenter/unet_four_lesions"
+"""What predicts where no other network is named."""
 
 
 def list_weights() -> list[str]:
@@ -42,9 +44,31 @@ def load(name: str) -> Checkpoint:
             "no network of that name ships with the library",
             found=repr(name),
             expected=", ".join(known),
-            remedy="load the model.pt of a run of your own with fundus_lib.checkpoints.load_model",
+            remedy="name one of these, or the model.pt of a run of your own",
         )
     return load_model(FOLDER / f"{name.replace('/', '-', 1)}.pt")
+
+
+def find(model: str | Path | Checkpoint = DEFAULT) -> Checkpoint:
+    """A network by any of its names.
+
+    Args:
+        model: A network of :func:`list_weights`; the path of a `model.pt`; or what is loaded already.
+
+    Returns:
+        The network in evaluation mode, on the CPU.
+
+    Raises:
+        UnknownNameError: It is neither the name of a network that ships, nor that of a file.
+        CheckpointError: The file is not there, no model of this library, or damaged.
+    """
+    from fundus_lib.checkpoints import Checkpoint, load_model
+
+    if isinstance(model, Checkpoint):
+        return model
+    if isinstance(model, Path) or model.endswith(".pt") or Path(model).exists():
+        return load_model(model)
+    return load(model)
 
 
 def add(path: str | Path, folder: Path = FOLDER) -> str:
