@@ -114,3 +114,15 @@ def test_the_stored_numbers_fit_together() -> None:
         assert counts.take(1, axis).sum() >= counts[1].sum()
         assert all(found <= number for found, number in zip(one["found"], one["lesions"], strict=True))
         assert set(one["aupr"]) == set(one["steps"])
+
+
+def test_what_the_page_says_of_them() -> None:
+    """Seams are strongest in the local network, and where two networks differ the fused one is mostly right."""
+    steps = {name: np.array(KNOWN["networks"][name]["steps"]["0"]) for name in networks.NETWORKS}
+    ratios = [steps[name][0] / steps[name][-1] for name in ("global", "fused", "local")]
+    assert 0.9 < ratios[0] < 1.2 < 2 * ratios[0] < ratios[1] < ratios[2]
+    gains = [np.ptp([*KNOWN["networks"][name]["aupr"].values()]) for name in ("fused", "local")]
+    assert 0 < gains[0] < gains[1]
+    cases = networks.find_cases(np.array(KNOWN["decisions"]))
+    disputed = [cases[f"only {name} {kind}"] for name in ("global", "local") for kind in ("lesion", "background")]
+    assert all(right / pixels > 0.7 for pixels, right in disputed)
