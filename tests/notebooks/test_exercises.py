@@ -23,6 +23,26 @@ WRONG = {
     "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
     "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
     "def luck": "def luck(k, sd):\n    return sd / k**0.5",
+    "def turn_left": "def turn_left(top, left, side, height, width):\n    return width - left, top",
+    "def sample": (
+        "def sample(feature_map, y, x):\n"
+        "    y, x = np.clip(y, 0, feature_map.shape[0] - 1), np.clip(x, 0, feature_map.shape[1] - 1)\n"
+        "    return y + 10 * x"
+    ),
+    "def global_fraction": (
+        "def global_fraction(whole, patch, images, patches):\n    return 0.5, whole / (whole + patch)"
+    ),
+    "def blend": ("def blend(left, right, k, overlap):\n    return left + (right - left) * k / max(overlap - 1, 1)"),
+    "def seam": (
+        "def seam(scores, patch):\n"
+        "    steps = np.abs(np.diff(scores, axis=1)).mean(axis=0)\n"
+        "    return steps[patch::patch].mean() / np.delete(steps, np.s_[patch::patch]).mean()"
+    ),
+    "def best_switch": (
+        "def best_switch(counts):\n"
+        "    hits = counts[1].sum() - counts[1, 0, 0]\n"
+        "    return 2 * hits / (2 * hits + counts[1, 0, 0] + counts[0].sum() - counts[0, 0, 0])"
+    ),
     "def patch_of": "def patch_of(row, column):\n    return row // 256 * 13 + column // 256",
     "def global_position": (
         "def global_position(n, y, x):\n    return (n // 13 * 256 + y) * 640 / 2816, (n % 13 * 256 + x) * 640 / 3328"
