@@ -31,6 +31,9 @@ def run(
     table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
     row: Annotated[str | None, typer.Option(help="Only this row.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds of each row.")] = 1,
+    fold: Annotated[
+        int | None, typer.Option(help="Of a cross-validation only this fold, from 1; default: all.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes; the next call goes on.")] = None,
     shard: Annotated[str, typer.Option(help="i/n: the i-th of n machines that share the work.")] = "1/1",
     devices: Annotated[int, typer.Option(help="GPUs, or processes on a CPU, for one run.")] = 1,
@@ -57,7 +60,7 @@ def run(
         )
     elif root is None:
         typer.echo(f"data: {', '.join(map(str, settings.roots().values()))}")
-    options = {"minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
+    options = {"fold": fold, "minutes": minutes, "smoke": smoke, "device": device, "precision": precision}
     sharing = {"shard": shard, "devices": devices, "nodes": nodes}
     run_table(paper, root, out, table=table, row=row, seeds=seeds, **options, **sharing)  # type: ignore[arg-type]
 

@@ -120,6 +120,33 @@ def statistics(
         typer.echo(full)
 
 
+@app.command("label")
+def label(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A copy of IDRiD.")],
+    first: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of a grader.")],
+    second: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of another one.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The table, a .csv; lines of other graders are kept.")],
+) -> None:
+    """Grade the images that have masks: the answer of the more confident grader, corrected by heat maps and lesions."""
+    from fundus_lib.checkpoints import load_model
+    from fundus_lib.protocols.pseudo_labels import label_images, write_labels
+
+    check_output("OUT", out, (".csv",))
+    models = [load_model(path) for path in (first, second)]
+    shared = {bool(getattr(model.task.recipe, "shared", True)) for model in models}
+    if len(shared) > 1:
+        raise ArgumentError(
+            "fundus data label",
+            "one grader was trained on images of the segmentation part, the other was not",
+            found=f"{first} and {second}",
+            expected="the same `shared` in both recipes",
+            remedy="name two models of the same kind",
+        )
+    tasks = {str(model.origin["row"]): model.task for model in models}
+    write_labels(label_images(tasks, directory, leaks=shared.pop()), out)
+    typer.echo(out)
+
+
 def check_output(option: str, file: Path, endings: tuple[str, ...]) -> None:
     """Refuse a file that cannot be written, before minutes are spent on what shall be in it.
 

@@ -25,6 +25,7 @@ def run_table(
     table: str | None = None,
     row: str | None = None,
     seeds: int = 1,
+    fold: int | None = None,
     shard: str = "1/1",
     minutes: float | None = None,
     smoke: bool = False,
@@ -45,6 +46,7 @@ def run_table(
         table: Only this table.
         row: Only this row.
         seeds: How many seeds each row has: 0, 1, …
+        fold: Of rows with a cross-validation only this fold, counted from 1; all of them by default.
         shard: `"i/n"`: the i-th of n parts of the work, to be started on n machines, with a common `out` or not.
         minutes: Time for this call: none is started after it, and the one that is under way stops at an epoch's end.
         smoke: Run the small versions of the recipes.
@@ -58,8 +60,8 @@ def run_table(
         The records that this call made, in order.
 
     Raises:
-        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, `seeds` is below 1, or what
-            :func:`~fundus_lib.run.run` refuses.
+        ArgumentError: The shard is not of the form i/n with 1 ≤ i ≤ n, `seeds` is below 1, a row has no such fold, or
+            what :func:`~fundus_lib.run.run` refuses.
         UnknownNameError: There is no such paper, table or row.
         DatasetNotFoundError: There is none of the data sets that the rows need.
         FileAccessError: `out` cannot be written.
@@ -67,13 +69,14 @@ def run_table(
     check_sharing(choose_device(device), devices, nodes, minutes)
     end = None if minutes is None else time.monotonic() + 60 * minutes
     made = []
-    jobs = _shareable(_jobs(paper, table, row, seeds, shard, smoke, precision), devices * nodes)
+    jobs = _shareable(_jobs(paper, table, row, seeds, fold, shard, smoke, precision), devices * nodes)
     check_folder(Path(out))
     for recipe, root in _at_hand(jobs, settings.roots() if data is None else data):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
             break
-        title = f"{recipe.paper} {recipe.table} {recipe.row} seed {recipe.seed}"
+        part = f" fold {recipe.fold[0]} of {recipe.fold[1]}" if recipe.fold else ""
+        title = f"{recipe.paper} {recipe.table} {recipe.row}{part} seed {recipe.seed}"
         known = _known(recipe, root, Path(out))
         if known:
             print(f"{title}: done before, see {known}")
@@ -96,7 +99,14 @@ def run_table(
 
 
 def _jobs(
-    paper: str, table: str | None, row: str | None, seeds: int, shard: str, smoke: bool, precision: Precision | None
+    paper: str,
+    table: str | None,
+    row: str | None,
+    seeds: int,
+    fold: int | None,
+    shard: str,
+    smoke: bool,
+    precision: Precision | None,
 ) -> list[Recipe]:
     rows = recipes(paper, table, row)
     part, _, parts = shard.partition("/")
@@ -108,12 +118,28 @@ def _jobs(
             expected="a shard such as '2/8' (the second of eight), and at least one seed",
             remedy="count shards from 1",
         )
+    if fold is not None:
+        rows = [_take_fold(recipe, fold) for recipe in rows]
     jobs = [
-        recipe.replace(seed=recipe.seed + seed, precision=precision or recipe.precision)
+        one.replace(seed=recipe.seed + seed, precision=precision or recipe.precision)
         for seed in range(seeds)
         for recipe in rows
+        for one in (recipe.every_fold() if fold is None else (recipe,))
     ]
     return [job.smoke() if smoke else job for job in jobs][int(part) - 1 :: int(parts)]
+
+
+def _take_fold(recipe: Recipe, fold: int) -> Recipe:
+    """A row with one of its folds."""
+    if recipe.fold is not None and 1 <= fold <= recipe.fold[1]:
+        return recipe.replace(fold=(fold, recipe.fold[1]))
+    raise ArgumentError(
+        "run",
+        "a row has no such fold",
+        found=f"fold={fold} of {recipe.table} {recipe.row}",
+        expected=f"1 to {recipe.fold[1]}" if recipe.fold else "no fold: this row has no cross-validation",
+        remedy="name the row with --row, or leave the fold out",
+    )
 
 
 def _shareable(jobs: list[Recipe], processes: int) -> list[Recipe]:
@@ -126,11 +152,12 @@ def _shareable(jobs: list[Recipe], processes: int) -> list[Recipe]:
 
 
 def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[tuple[Recipe, Path]]:
-    """The jobs whose data set is there, with its root; says which are not."""
+    """The jobs whose data sets are there, with the root of the first of them; says which are not."""
     if not isinstance(data, Mapping):
         return [(job, Path(data)) for job in jobs]
-    missing = sorted({job.dataset for job in jobs} - set(data))
-    if jobs and len(missing) == len({job.dataset for job in jobs}):
+    left_out = [job for job in jobs if not set(job.needs) <= set(data)]
+    missing = sorted({name for job in left_out for name in job.needs} - set(data))
+    if jobs and len(left_out) == len(jobs):
         raise DatasetNotFoundError(
             missing[0],
             "these rows need a data set that is not there",
@@ -139,9 +166,9 @@ def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[
             remedy=f"put {missing[0]}/ under FUNDUS_DATA, or name its folder with --data",
         )
     for name in missing:
-        rows = dict.fromkeys(f"{job.table} {job.row}" for job in jobs if job.dataset == name)
+        rows = dict.fromkeys(f"{job.table} {job.row}" for job in left_out if name in job.needs)
         print(f"left out, since {name} is not there: {', '.join(rows)}")
-    return [(job, data[job.dataset]) for job in jobs if job.dataset in data]
+    return [(job, data[job.dataset]) for job in jobs if job not in left_out]
 
 
 def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:

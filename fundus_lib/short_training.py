@@ -1,4 +1,4 @@
-"""Trainings of seconds, for pages that compare losses; experiments have `fundus_lib.run`."""
+"""Trainings of seconds, for pages and small measurements; experiments have `fundus_lib.run`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from fundus_lib.data.augment import normalise
+from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.patches import Crops
+from fundus_lib.errors import ArgumentError
 
 
 def train_on_crops(
@@ -74,3 +76,59 @@ def predict_logits(network: nn.Module, images: Tensor) -> Tensor:
     network.eval()
     device = next(network.parameters()).device
     return torch.cat([network(image[None].to(device))["logits"].float().cpu() for image in images])
+
+
+NEVER = -30.0
+"""Bias of the logit of a grade that no training image has."""
+
+
+def fit_last_layer(task: Any, images: ImageSet, *, disease: str = "dr", balanced: bool = False) -> None:
+    """Fit the linear classifier of a grader in place, its other layers as they are: a logistic regression.
+
+    Args:
+        task: The task of a :class:`~fundus_lib.models.grader.Grader` whose backbone gives a feature map.
+        images: To train on; those without a grade are left out.
+        disease: Which classifier, `"dr"` or `"dme"`.
+        balanced: Whether every grade has the same weight, however few images have it.
+
+    Raises:
+        ArgumentError: The images have fewer than three different grades.
+    """
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # loads slowly
+
+    grades = getattr(images, disease)
+    known = images.part((grades >= 0).nonzero().flatten().tolist())
+    target = getattr(known, disease).numpy()
+    present = sorted(set(target.tolist()))
+    if len(present) < 3:
+        raise ArgumentError(
+            "fit_last_layer",
+            "too few grades to tell apart",
+            found=f"the grades {present} in {len(known)} images",
+            expected="three different ones or more",
+            remedy="more images",
+        )
+    features = _pool(task, known).double()
+    mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
+    found = LogisticRegression(C=0.01, class_weight="balanced" if balanced else None, max_iter=1000)
+    found.fit(((features - mean) / spread).numpy(), target)
+    head = task.model.heads[disease]
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.fill_(NEVER)
+        for row, grade in enumerate(present):
+            slope = torch.from_numpy(found.coef_[row]) / spread
+            head.weight[grade] = slope.to(head.weight)
+            head.bias[grade] = float(found.intercept_[row]) - float((slope * mean).sum())
+
+
+@torch.inference_mode()
+def _pool(task: Any, images: ImageSet, batch: int = 16) -> Tensor:
+    """Means of the last feature map, (N, C), in evaluation mode, on the CPU."""
+    task.eval()
+    found = []
+    for start in range(0, len(images), batch):
+        part = images.part(range(start, min(start + batch, len(images))))
+        x = task.prepare(torch.stack(part.images).to(task.device), part.statistics.to(task.device))
+        found.append(task.model.shared(x).float().mean((2, 3)).cpu())
+    return torch.cat(found)

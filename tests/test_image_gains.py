@@ -45,3 +45,11 @@ def test_interval_of_equal_gains_is_a_point() -> None:
     assert (estimate.value, estimate.low, estimate.high) == (0.25, 0.25, 0.25)
     one_seed = paired_interval(np.arange(27.0)[None])
     assert 8 < one_seed.low < 13 < one_seed.high < 18
+
+
+def test_folds_of_a_seed_are_one_run(tmp_path: Path) -> None:
+    for fold, (names, scores) in enumerate((("abc", [0.1, 0.2, 0.3]), ("de", [0.4, 0.5]))):
+        record = {**RECORD, "paper": "made_up", "row": "one", "recipe": {"fold": fold}}
+        records.save({**record, "predictions": {"names": list(names), "EX_iou": scores}}, tmp_path / f"{fold}.json")
+    found = image_scores("made_up", ("2", "one"), "EX_iou", tmp_path)
+    assert found[list("abcde")].to_numpy().tolist() == [[0.1, 0.2, 0.3, 0.4, 0.5]]

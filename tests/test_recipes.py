@@ -55,6 +55,9 @@ def test_every_record_is_recognised_by_the_row_that_it_is_of(tmp_path, monkeypat
         shutil.copy(path, tmp_path)
         copied = tmp_path / path.name
         row = rows[record["paper"], record["table"], record["row"]].replace(seed=record["seed"])
+        if row.fold:  # a row stands for all its folds
+            row = row.replace(fold=records.get_recipe(record).fold)
+            assert row in rows[record["paper"], record["table"], record["row"]].replace(seed=row.seed).every_fold()
         if row.precision != record["precision"]:  # another precision is another run of the row
             assert path.stem.startswith("sunet-lite-sunet_mixed-") and record["precision"] == "bf16"
             assert run_table._known(row, tmp_path, tmp_path) is None

@@ -77,20 +77,24 @@ def rotate_and_zoom(images: Tensor, masks: Tensor, side: int, zoom: float) -> tu
     mirror = torch.where(torch.rand(count, device=device) < 0.5, -1.0, 1.0)
     scale = torch.exp(math.log(zoom) * (2 * torch.rand(count, device=device) - 1))
     middle = torch.zeros(count, device=device)
-    grid = _lay_squares(images, side, angle.sin() * scale, angle.cos() * scale, mirror, middle, middle)
+    sine, cosine = angle.sin() * scale, angle.cos() * scale
     turned = images.new_empty(count, 3, side, side, dtype=torch.float32)
     turned_masks = masks.new_empty(count, masks.shape[1], side, side)
-    for first in range(0, count, 4):  # in floating point, more of them do not fit into a processor's cache
+    # in floating point, more than four do not fit into a processor's cache; their memory is used again
+    both = turned.new_empty(min(count, 4), 3 + masks.shape[1], *images.shape[-2:])
+    for first in range(0, count, 4):
         part = slice(first, first + 4)
-        both = torch.cat([images[part], masks[part]], dim=1).float()
-        channels = F.grid_sample(both, grid[part], mode="bilinear", align_corners=False)
+        some = both[: len(images[part])]
+        some[:, :3], some[:, 3:] = images[part], masks[part]
+        grid = _lay_squares(some, side, sine[part], cosine[part], mirror[part], middle[part], middle[part])
+        channels = F.grid_sample(some, grid, mode="bilinear", align_corners=False)
         turned[part], turned_masks[part] = channels[:, :3], channels[:, 3:] >= 0.5
     return turned, turned_masks
 
 
 def turn(image: Tensor, quarters: int, mirror: bool) -> Tensor:
-    """Turn an image or a mask (…, H, W) by so many quarters to the left, and then mirror it or not."""
-    turned = torch.rot90(image, quarters, (-2, -1))
+    """Turn an image or a mask (…, H, W) by so many quarters to the left, and then mirror it or not; maybe no copy."""
+    turned = torch.rot90(image, quarters, (-2, -1)) if quarters % 4 else image
     return turned.flip(-1) if mirror else turned
 
 
@@ -149,15 +153,16 @@ def scale_brightness_and_contrast(images: Tensor, amount: float) -> Tensor:
     return (mean + contrast * (bright - mean)).clamp(0, 1)
 
 
-def normalise(images: Tensor, statistics: Tensor) -> Tensor:
+def normalise(images: Tensor, statistics: Tensor, copy: bool = True) -> Tensor:
     """Channels in standard deviations from the mean: uint8 (B, 3, H, W) to float32.
 
     Args:
-        images: uint8 (B, 3, H, W).
+        images: uint8 (B, 3, H, W), or float32.
         statistics: float (B, 2, 3), mean and standard deviation of each channel.
+        copy: Leave `images` as they are; otherwise, those that are float32 are normalised in place.
     """
     mean, deviation = statistics.unbind(1)  # (B, 3) each
-    normalised = images.to(torch.float32, copy=True)  # and then in place: a third of the memory
+    normalised = images.to(torch.float32, copy=copy)  # and then in place: a third of the memory
     return normalised.sub_(mean[:, :, None, None]).div_(deviation[:, :, None, None])
 
 

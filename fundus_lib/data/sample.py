@@ -20,6 +20,9 @@ LESION_NAMES: dict[str, str] = {
     "SE": "soft exudates",
 }
 
+ANY = "ANY"
+"""A lesion of any kind: the name of the channel where all are fused into one."""
+
 UNKNOWN = -1
 """The grade of an image whose grade is not known."""
 

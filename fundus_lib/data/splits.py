@@ -108,6 +108,33 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
     return _table(reasons)
 
 
+def find_shared(root: str | PathLike[str] | None = None, split: str = "train") -> tuple[str, ...]:
+    """Images of the grading part that the segmentation part holds, too, in whichever split, and their duplicates.
+
+    Args:
+        root: Root of a copy; None for IDRiD as published.
+        split: Of the grading part, `"train"` or `"test"`.
+
+    Returns:
+        Their names, sorted.
+
+    Raises:
+        UnknownNameError: There is no such split.
+
+    Example:
+        >>> len(find_shared())
+        59
+    """
+    check_split(split)
+    both = overlap(root)
+    names = set(both[both.grading_split == split].grading)
+    for first_split, first, second_split, second, _ in duplicates(root).astype(str).itertuples(index=False):
+        pair = {name for own, name in ((first_split, first), (second_split, second)) if own == split}
+        if pair & names:
+            names |= pair
+    return tuple(sorted(names))
+
+
 def segmentation_leaks(root: str | PathLike[str] | None = None, split: str = "train") -> pd.DataFrame:
     """Images of the segmentation part that are in the other split of the grading part: drop them from `split`.
 

@@ -114,10 +114,21 @@ def ledger(paper: str, *folders: str | Path, nearest: bool = False) -> pd.DataFr
 
 @dataclass(frozen=True)
 class _Group:
-    """Runs that differ in their seed alone."""
+    """Runs that differ in their seed and their fold alone."""
 
     name: str
     runs: tuple[Mapping[str, Any], ...]
+
+    def describe_folds(self) -> list[str]:
+        """Which folds there are, in words; nothing if the runs have no folds, or each seed all of them."""
+        found = [(run["seed"], records.get_recipe(run).fold) for run in self.runs]
+        folds = {fold for _, fold in found if fold is not None}
+        if not folds:
+            return []
+        ((_, count), *_) = folds
+        if len(folds) == count and len(found) == count * len({seed for seed, _ in found}):
+            return []
+        return [f"fold {', '.join(str(k) for k, _ in sorted(folds))} of {count}"]
 
 
 def _groups(runs: pd.DataFrame) -> Iterator[_Group]:
@@ -125,7 +136,8 @@ def _groups(runs: pd.DataFrame) -> Iterator[_Group]:
     for file in one_per_seed(runs).sort_index().file:
         record = records.read(Path(file))
         recipe = records.get_recipe(record).replace(seed=0)
-        together.setdefault((recipe, record["dataset"], *experiment(record)), []).append(record)
+        whole = recipe.replace(fold=(1, recipe.fold[1])) if recipe.fold else recipe
+        together.setdefault((whole, record["dataset"], *experiment(record)[1:]), []).append(record)
     for (recipe, *_), group in together.items():
         yield _Group(f"{recipe.table}/{recipe.row}", tuple(group))
 
@@ -159,9 +171,17 @@ def _found(
                 "seeds": len({run["seed"] for run in group.runs}),
                 "device": " or ".join(sorted({run["device"] for run in group.runs})),
                 "uncommitted": any(run.get("dirty") for run in group.runs),
-                "deviations": "; ".join(deviations(paper, _counterpart(paper, entry, group.runs[0]), group.runs[0])),
+                "deviations": "; ".join(_deviations(paper, entry, group)),
                 **_summary(metrics, [run["metrics"] for run in group.runs], float(printed.scale)),
             }
+
+
+def _deviations(paper: str, entry: Mapping[str, Any], group: _Group) -> list[str]:
+    """Those of a group of runs: of the first of them, and which folds there are."""
+    record = group.runs[0]
+    recipe = {**record["recipe"], "fold": None}
+    said = deviations(paper, _counterpart(paper, entry, record), {**record, "recipe": recipe})
+    return [*said, *group.describe_folds()]
 
 
 def _counterpart(paper: str, entry: Mapping[str, Any], record: Mapping[str, Any]) -> str:
@@ -218,7 +238,7 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
         for key in dict.fromkeys([*theirs, *ours])
         if ours.get(key) != theirs.get(key)
     ]
-    if record["dataset"] != recipe.dataset:
+    if record["dataset"] != ", ".join(recipe.needs):
         found.append(f"tested on {record['dataset']}")
     if run.fold:
         found.append("fold {} of {}".format(*run.fold))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fundus_lib.published.printed import table
@@ -26,11 +27,13 @@ class Regime:
         table: Its name.
         words: What it is, in words.
         close: Whether it has the paper's sizes and stages.
+        beyond: The table with the row of a plain U-Net of as many parameters and updates, which the paper lacks.
     """
 
     table: str
     words: str
     close: bool
+    beyond: str
 
     def gains(self, lesion: str) -> Gains:
         """What the fused network gains over each other one that was run; by the areas of single images."""
@@ -38,10 +41,15 @@ class Regime:
         found = {name: image_gain("local_global", rows["fused"], rows[name], f"{lesion}_aupr") for name in OTHERS}
         return {name: gain for name, gain in found.items() if gain}
 
+    def gain_over_plain(self, lesion: str) -> ImageGain:
+        """What the fused network gains over a plain U-Net of as many parameters and updates."""
+        rows = (self.table, f"{lesion}_fused"), (self.beyond, f"{lesion}_plain")
+        return image_gain("local_global", *rows, f"{lesion}_aupr")
+
 
 REGIMES = (
-    Regime("1", "the paper's sizes (2816×3328 pixels, patches of 256)", close=True),
-    Regime("half", "half of the paper's scale (1408×1664 pixels, patches of 128)", close=False),
+    Regime("1", "the paper's sizes (2816×3328 pixels, patches of 256)", close=True, beyond="beyond"),
+    Regime("half", "half of the paper's scale (1408×1664 pixels, patches of 128)", close=False, beyond="half"),
 )
 """The nearest to the paper first."""
 
@@ -67,7 +75,8 @@ def judge() -> Verdict:
     return Verdict(
         claim,
         f"Global, local and fused network, trained and tested on real IDRiD. {ran}.",
-        f"{decide(found)} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}.",
+        f"{decide(found)} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
+        f"{_compare_with_plain(found)}",
         _how_sure(found),
     )
 
@@ -91,6 +100,25 @@ def _decide(found: dict[tuple[Regime, str], Gains], lesion: str) -> str:
             return f"no gain over {' and '.join(open_ones)} is shown{where}: the interval contains zero."
         return f"holds{where}: both intervals are above zero."
     return f"cannot be told yet, as no regime has {ENOUGH} seeds of all three networks."
+
+
+def _compare_with_plain(found: Iterable[tuple[Regime, str]]) -> str:
+    """Whether compute may explain the gain, in sentences; empty if no plain network was run."""
+    said = []
+    for regime, lesion in found:
+        if not (gain := regime.gain_over_plain(lesion)):
+            continue
+        ends = gain.difference
+        meaning = (
+            "the fused network is ahead of it, too"
+            if ends.low > 0
+            else "the fused network is behind it"
+            if ends.high < 0
+            else "no gain over it is shown, so that size and updates may explain the others"
+        )
+        over = "over a plain U-Net of as many parameters and updates"
+        said.append(f" {lesion} at {regime.words}, {over}: {gain}; {meaning}.")
+    return "".join(said)
 
 
 def _how_sure(found: dict[tuple[Regime, str], Gains]) -> str:

@@ -11,9 +11,10 @@ from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
+from fundus_lib.recipes.grading import GradingRecipe
 from fundus_lib.recipes.hecl import HECLRecipe
 from fundus_lib.recipes.local_global import LocalGlobalRecipe
-from fundus_lib.recipes.sunet import GradingRecipe
+from fundus_lib.recipes.pldmlt import PLDMLTRecipe
 
 __all__ = [
     "PAPERS",
@@ -22,6 +23,7 @@ __all__ = [
     "GradingRecipe",
     "HECLRecipe",
     "LocalGlobalRecipe",
+    "PLDMLTRecipe",
     "Recipe",
     "SegmentationRecipe",
     "find",
@@ -29,7 +31,7 @@ __all__ = [
     "recipes",
 ]
 
-PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl", "local_global")
+PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl", "local_global", "pldmlt")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 TASKS: Mapping[type[Recipe], str] = {
@@ -38,6 +40,7 @@ TASKS: Mapping[type[Recipe], str] = {
     GradingRecipe: "sunet",
     HECLRecipe: "hecl",
     LocalGlobalRecipe: "local_global",
+    PLDMLTRecipe: "pldmlt",
 }
 """Every class of recipes, with the module of `fundus_lib.tasks` that trains them."""
 

@@ -149,6 +149,17 @@ class Recipe:
         return None
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """The data sets that it is trained and tested on."""
+        return (self.dataset,)
+
+    def every_fold(self) -> tuple[Self, ...]:
+        """The same with each of its folds, or alone if it has none."""
+        if self.fold is None:
+            return (self,)
+        return tuple(self.replace(fold=(k + 1, self.fold[1])) for k in range(self.fold[1]))
+
+    @property
     def stem(self) -> str:
         """The start of the names of its runs and records."""
         fold = f"-fold{self.fold[0]}of{self.fold[1]}" if self.fold else ""

@@ -82,8 +82,8 @@ def image_scores(
         dataset: On which it was tested.
 
     Returns:
-        A line for each run, a column for each image; NaN where the score is undefined. The index has the levels seed
-        and data, the digits of the test data.
+        A line for each run, or all folds of one together, a column for each image; NaN where the score is undefined.
+        The index has the levels seed and data, the digits of the test data.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
@@ -98,6 +98,6 @@ def image_scores(
         if score in predictions:
             values = (float("nan") if value is None else float(value) for value in predictions[score])
             run = int(record["seed"]), str(record["dataset_fingerprint"])
-            found[run] = dict(zip(predictions["names"], values, strict=True))
+            found.setdefault(run, {}).update(zip(predictions["names"], values, strict=True))  # folds differ in images
     index = pd.MultiIndex.from_tuples(list(found), names=["seed", "data"])
     return pd.DataFrame(list(found.values()), index=index)

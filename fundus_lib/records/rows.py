@@ -43,7 +43,7 @@ def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:
-    """Whether a run is of the recipe of that name: shrunk or changed it keeps its name, and is another experiment."""
+    """Whether a run is of the recipe of that name, in any fold: shrunk or changed it keeps its name, and is another."""
     known = _digests(paper, table, row, precision)
     return not known or experiment(read(file))[0] in known
 
@@ -53,7 +53,8 @@ def _digests(paper: str, table: str, row: str, precision: Precision | None) -> f
     """Of the recipes of that name; none of a row that the library does not know, which its name alone can tell."""
     try:
         found = recipes(paper, table, row)
-        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in found)
+        runs = [run for r in found for run in r.every_fold()]
+        return frozenset(r.replace(seed=0, precision=precision or r.precision).digest for r in runs)
     except UnknownNameError:
         return frozenset()
 
@@ -129,9 +130,9 @@ def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.Da
 
 
 def scores_by_seed(runs: pd.DataFrame, metric: str, table: str, row: str, variant: str = "") -> pd.Series[float]:
-    """A score of each run of a row that has it: seed → score."""
+    """A score of each run of a row that has it: seed → score, the mean over the folds that there are."""
     own = select(runs, table, row, variant).set_index("seed")
-    return own.reindex(columns=[metric])[metric].dropna().astype(float)
+    return own.reindex(columns=[metric])[metric].dropna().astype(float).groupby(level=0, sort=False).mean()
 
 
 def summarise(
@@ -150,7 +151,7 @@ def summarise(
         Heading → text; a dagger beside the seeds says that code of a run was not committed.
     """
     own = select(runs, table, row, variant)
-    line: dict[str, Any] = {"seeds": f"{len(own)}{mark(own)}"}
+    line: dict[str, Any] = {"seeds": f"{own['seed'].nunique()}{mark(own)}"}
     for metric, heading in metrics.items():
         values = scores_by_seed(runs, metric, table, row, variant)
         spread = f" ± {values.std():.3f}" if len(values) > 1 else ""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.data.augment import add_noise, jitter_colour, rotate_and_zoom, turn
+from fundus_lib.data.augment import add_noise, jitter_colour, normalise, rotate_and_zoom, turn
 from fundus_lib.data.centre_crop import CentreCrop
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_patches import ImagePatches
@@ -181,26 +181,28 @@ class Task(first_segmenter.Task):
             name, mask_name = {"global": ("whole", "whole_mask"), "local": ("image", "mask")}[part]
             side = recipe.crop if part == "local" else batch[name].shape[-1]
             images, masks = rotate_and_zoom(batch[name], batch[mask_name], side, recipe.zoom)
-            images = self.vary(self._prepare(batch, name, images), noise=recipe.noise)
+            images = self.vary(self.normalise(batch, name, images), noise=recipe.noise)
             logits = self._nets()[part](images)["logits"]
             return {"total": self.criterion.loss(logits.float(), masks.float())}
-        whole, patches = (self.vary(self._prepare(batch, name, batch[name])) for name in ("whole", "image"))
+        whole, patches = (self.vary(self.normalise(batch, name, batch[name])) for name in ("whole", "image"))
         output = self.model.forward_patches(whole, patches, batch["places"])  # type: ignore[operator]
         truth = {name: batch[name].float() for name in ("mask", "whole_mask")}
         found: dict[str, Tensor] = self.criterion({name: value.float() for name, value in output.items()}, truth)
         return found
 
-    def vary(self, images: Tensor, noise: float = 0.0) -> Tensor:
-        """Normalised images with other colours, and with noise of a deviation of at most so much."""
-        varied = add_noise(jitter_colour(images, self.recipe.colour_jitter), noise)
-        return varied.contiguous(memory_format=torch.channels_last)
-
-    def _prepare(self, batch: dict[str, Tensor], name: str, images: Tensor) -> Tensor:
-        """Shrunk images ("whole") or patches ("image"), normalised by the statistics of the image that they are of."""
+    def normalise(self, batch: dict[str, Tensor], name: str, images: Tensor) -> Tensor:
+        """Shrunk images ("whole") or patches ("image") by the statistics of their image; those of float32 in place."""
+        if self.statistics is not None:
+            return normalise(images, self.statistics[None].to(images.device), copy=False)
         statistics = batch["statistics"]
         if name == "image":
             statistics = statistics[batch["places"][:, 0].long()]
-        return self.prepare(images, statistics)
+        return normalise(images, statistics, copy=False)
+
+    def vary(self, images: Tensor, noise: float = 0.0) -> Tensor:
+        """Normalised images with other colours, and with noise of a deviation of at most so much; channels last."""
+        varied = add_noise(jitter_colour(images, self.recipe.colour_jitter), noise)
+        return varied.contiguous(memory_format=torch.channels_last)
 
     def optimise(self, steps: int) -> Any:
         """Adam under the poly schedule, or AdamW under a one-cycle one, over the stage."""

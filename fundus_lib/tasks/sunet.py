@@ -18,13 +18,14 @@ from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
 from fundus_lib.data.image_set import ImageSet, combine_fingerprints
 from fundus_lib.data.inventory import title
-from fundus_lib.data.splits import grading_leaks, overlap, segmentation_leaks
+from fundus_lib.data.splits import find_shared, grading_leaks, overlap, segmentation_leaks
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.losses import SUNetCriterion, compute_class_weights
 from fundus_lib.models import create_model
 from fundus_lib.models.imagenet import LITE_MEAN_STD, MEAN_STD
 from fundus_lib.protocols.grades import Grades
+from fundus_lib.tasks import grading_ddr
 from fundus_lib.tasks.base import Data, FundusTask
 
 if TYPE_CHECKING:
@@ -157,11 +158,14 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
 
     An image of the segmentation part that is in the grading part too has its grades from there. Unless the recipe keeps
     the leaks, training does without what `splits.grading_leaks` lists (images of either test set, and contradictory
-    duplicates) and without the masks of images in the grading test set. Masks of validation images are not trained on.
+    duplicates) and without the masks of images in the grading test set; unless it is to train on what both parts share,
+    without that either. Masks of validation images are not trained on.
     The validation images are the same with leaks and without; with a fraction of 0 there are none. With a fold, the
     images of its part are tested on, the masks of none of them are trained on, and the test images with masks are those
     of the data set.
     """
+    if grading_ddr.is_ddr(recipe, root):
+        return grading_ddr.read_data(recipe, root)
     square = FieldSquare(recipe.side)
     leaks = tuple(grading_leaks(root, "train")["name"])
     exclude = {"train": _exclude(recipe, root), "test": ()}
@@ -204,7 +208,8 @@ def read_data(recipe: GradingRecipe, root: Path) -> Data:
 
 def _exclude(recipe: GradingRecipe, root: Path) -> tuple[str, ...]:
     """Names of the images of the grading training set that are not read."""
-    return () if recipe.leaks else tuple(grading_leaks(root, "train")["name"])
+    leaks = () if recipe.leaks else tuple(grading_leaks(root, "train")["name"])
+    return leaks if recipe.shared else tuple(sorted({*leaks, *find_shared(root)}))
 
 
 def _use_masks(
@@ -247,6 +252,8 @@ def _read(root: Path, data: FundusDataset, count: int | None) -> ImageSet:
 
 def test_fingerprint(recipe: GradingRecipe, root: Path) -> str:
     """Hash of the test data."""
+    if grading_ddr.is_ddr(recipe, root):
+        return grading_ddr.fingerprint_test(root)
     if recipe.fold:
         return IDRiDGrading(root, "train", exclude=_exclude(recipe, root)).fingerprint()
     return IDRiDGrading(root, "test").fingerprint()

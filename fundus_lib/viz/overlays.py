@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fundus_lib.errors import ArgumentError, UnknownNameError
-from fundus_lib.viz.style import LESION_COLORS, as_rgb
+from fundus_lib.viz.style import CHANNEL_COLORS, as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def overlay(
     thickness: int | None = None,
     opacity: float = 0.5,
 ) -> NDArray[np.uint8]:
-    """Draw the lesions of a mask on its image, each in its colour of `LESION_COLORS`.
+    """Draw the lesions of a mask on its image, each in its colour of `CHANNEL_COLORS`.
 
     Args:
         image: (H, W, 3) or (3, H, W), uint8 or floats in [0, 1].
@@ -48,21 +48,21 @@ def overlay(
 
     Raises:
         ArgumentError: Mask and image, or mask and names, do not match.
-        UnknownNameError: A name is not one of the four lesions.
+        UnknownNameError: A name is neither one of the four lesions nor `ANY`, all of them.
     """
     canvas = as_rgb(image)
     channels = _as_channels(mask, canvas.shape[:2], len(lesions))
     thickness = max(1, round(canvas.shape[0] / 500)) if thickness is None else thickness
     for lesion, channel in zip(lesions, channels, strict=True):
-        if lesion not in LESION_COLORS:
+        if lesion not in CHANNEL_COLORS:
             raise UnknownNameError(
                 "lesions",
                 "this is not a lesion",
                 found=repr(lesion),
-                expected=", ".join(LESION_COLORS),
+                expected=", ".join(CHANNEL_COLORS),
                 remedy="name the channels of the mask",
             )
-        color = _parse_color(LESION_COLORS[lesion])
+        color = _parse_color(CHANNEL_COLORS[lesion])
         if style == "fill":
             blend = (1 - opacity) * canvas[channel] + opacity * np.array(color)
             canvas[channel] = np.round(blend).astype(np.uint8)
@@ -128,7 +128,7 @@ def legend(
     """
     from matplotlib.patches import Patch
 
-    colors = names if isinstance(names, Mapping) else {name: LESION_COLORS[name] for name in names}
+    colors = names if isinstance(names, Mapping) else {name: CHANNEL_COLORS[name] for name in names}
     handles = [Patch(facecolor=color, edgecolor="0.3", linewidth=0.5, label=label) for label, color in colors.items()]
     options: dict[str, Any] = {"frameon": True, "facecolor": "white", "framealpha": 0.9, "fontsize": "small"}
     axis.legend(handles=handles, **{**options, **kwargs})
@@ -139,7 +139,7 @@ def add_legend(picture: NDArray[np.uint8], labels: Mapping[str, str], lines: Seq
 
     Args:
         picture: uint8 (H, W, 3).
-        labels: Lesion → what to write beside its colour of `LESION_COLORS`.
+        labels: Lesion → what to write beside its colour of `CHANNEL_COLORS`.
         lines: More lines of text. What is not ASCII is shown as a question mark.
 
     Returns:
@@ -156,7 +156,7 @@ def add_legend(picture: NDArray[np.uint8], labels: Mapping[str, str], lines: Seq
     for number, text in enumerate(texts):
         base = height * (number + 1) + height // 4
         if number < len(labels):
-            color = _parse_color(LESION_COLORS[list(labels)[number]])
+            color = _parse_color(CHANNEL_COLORS[list(labels)[number]])
             cv2.rectangle(strip, (height // 2, base - height // 2), (height, base), color, cv2.FILLED)
         thickness = max(1, round(2 * scale))
         cv2.putText(

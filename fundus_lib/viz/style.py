@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fundus_lib.data.sample import ANY
 from fundus_lib.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ LESION_COLORS: dict[str, str] = {"MA": "#6FB9F5", "HE": "#2B24C4", "EX": "#14E09
 """One colour per lesion. Sky blue, blue and bluish green follow Okabe and Ito (2008), brightened, and the fourth is a
 magenta, because their orange, vermilion and yellow have little contrast on a fundus. Tested to be distinguishable from
 each other, from white and from the retina, also with protanopia, deuteranopia and tritanopia."""
+
+CHANNEL_COLORS = {**LESION_COLORS, ANY: "#FFFFFF"}
+"""The same, and white where all lesions are fused into one."""
 
 OKABE_ITO: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The colours of lines that are not lesions (Okabe and Ito, 2008, without yellow, too pale on white)."""

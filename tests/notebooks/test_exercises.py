@@ -12,6 +12,14 @@ import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
+    "def empty_scores": "def empty_scores(lesion):\n    return 1 - lesion, 1 - lesion",
+    "def mdice_of": "def mdice_of(dice, lesion):\n    return 1 - lesion * (1 - dice)",
+    "def tie_dice": "def tie_dice(ratio):\n    return 0.5",
+    "def pseudo": "def pseudo(first, second):\n    return (first + second).argmax(1)",
+    "def corrected": (
+        "def corrected(p, heat, flat, allowed):\n    return int(np.where(allowed, np.nan_to_num(heat), -1).argmax())"
+    ),
+    "def best_choice": "def best_choice(a, b, agree):\n    return max(a, b)",
     "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
     "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
     "def luck": "def luck(k, sd):\n    return sd / k**0.5",
@@ -44,6 +52,9 @@ WRONG = {
         "    background = pixels - counts.mean()\n"
         "    return [background / (2 * background)] * 2"
     ),
+    "def offset": "def offset(n, side, size):\n    return tuple(n * side / length for length in size)",
+    "def shift_maps": "def shift_maps(maps, down, right):\n    return np.roll(maps, (down, right), (2, 3))",
+    "def width_for": "def width_for(million, depth):\n    return round(2.8 * million**0.5)",
     "def two_ious": (
         "def two_ious(counts):\n    return [sum(np.mean([[a / (a + b + c)] for a, b, c in counts], axis=0))] * 2"
     ),

@@ -54,7 +54,8 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
         for row, entry in rows.items():
             named = [*recipe_names(entry), *entry.get("changed", ())]
             assert set(named) | set(entry.get("nearest", ())) <= set(there)
-            assert {there[name].dataset for name in named} <= {lines.data[int(number), row]}
+            needed = {data for name in named for data in there[name].needs}
+            assert needed <= set(lines.data[int(number), row].split(", "))
             assert not set(named) & set(entry.get("nearest", ())), "a substitute shown as the row itself"
     settings = {field.name for r in recipes(paper) for field in dataclasses.fields(r)}
     known = counterparts(paper)

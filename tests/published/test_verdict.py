@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.published import hecl_verdict, local_global_verdict
+from fundus_lib.published import hecl_verdict, local_global_verdict, pldmlt_verdict
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.published.verdicts import verdict
@@ -84,6 +84,19 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
         made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
     )
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
+    assert made.answer.count("over a plain U-Net of as many parameters and updates: +0.020") == 4
+    assert made.answer.count("the fused network is ahead of it, too.") == 4
+    for beyond, row in (("beyond", "1"), ("half", "half")):
+        assert ("local_global", (row, "EX_fused"), (beyond, "EX_plain"), "EX_aupr") in asked
+    ends = {"EX_plain": (1, -0.02, 0.03), "MA_plain": (3, -0.03, -0.02)}
+
+    def compared(_: str, of: object, over: tuple[str, str], score: str) -> ImageGain:
+        return gain(*ends[over[1]])["IoU"] if over[1] in ends else gain(3, 0.01, 0.03)["IoU"]
+
+    monkeypatch.setattr(local_global_verdict, "image_gain", compared)
+    answer = verdict("local_global").answer
+    assert answer.count("so that size and updates may explain the others.") == 2
+    assert answer.count("the fused network is behind it.") == 2
 
 
 def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +119,37 @@ def test_every_text_is_shown() -> None:
     shown, about = made._repr_mimebundle_(include=None)
     assert shown == {"text/plain": repr(made), "text/html": page}
     assert about["scrapbook"]["name"] == "verdict", "other pages refer to it by this name"
+
+
+def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[str, ImageGain] = {}
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    runs = pd.DataFrame({"row": ["weight", "segmentation"], "seed": [0, 0], "device": "x"})
+
+    def look(paper: str, of: tuple[str, str], over: tuple[str, str], score: str) -> ImageGain:
+        assert (paper, of[1], over[1]) == ("pldmlt", "weight", "segmentation")
+        return found.get(f"{of[0]} {score}", nothing)
+
+    monkeypatch.setattr(pldmlt_verdict, "image_gain", look)
+    monkeypatch.setattr(pldmlt_verdict, "find_runs", lambda *args: runs)
+    graders: dict[str, object] = {}
+    monkeypatch.setattr(pldmlt_verdict.pldmlt_labels, "measured", lambda: graders)
+    before = verdict("pldmlt")
+    assert "mDice 96.949 %" in before.claim and "91.859 to 95.897" in before.claim and "57.69 %" in before.claim
+    assert before.answer.startswith("Cannot be told yet. Scores of this kind cannot show it")
+    assert "scores 97.80 % on IDRiD at 1024×1024, 0.86 points above" in before.answer
+    assert before.ran.startswith("Stage 1, the graders: nothing yet.")
+    assert "the network of the claim: nothing yet" in before.ran and "would tell" in before.sure
+    graders["side"] = 224
+    assert "the last layer alone was trained, at 224×224 pixels" in verdict("pldmlt").ran
+    found["small ANY_aupr"] = gain(3, -0.3, -0.1)["IoU"]
+    assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
+    assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
+    found["small ANY_f1"] = gain(3, -0.1, 0.1)["IoU"]
+    assert "No gain is shown" in verdict("pldmlt").answer and "Dice of lesions" in verdict("pldmlt").answer
+    found["3 ANY_f1"] = gain(1, 0.1, 0.3)["IoU"]
+    assert "No gain is shown" in verdict("pldmlt").answer, "one seed decides nothing"
+    found["3 ANY_f1"] = gain(3, 0.1, 0.3)["IoU"]
+    after = verdict("pldmlt")
+    assert after.answer.startswith("A gain is shown at the paper's size: the interval is above zero. All parts minus")
+    assert "would tell" not in after.sure and "1 seed of each" in after.ran

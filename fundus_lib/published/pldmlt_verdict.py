@@ -1,0 +1,128 @@
+"""What our records, and the paper's own metric, say about the claim of pldmlt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fundus_lib.published import pldmlt_empty, pldmlt_labels
+from fundus_lib.published.printed import table
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.records.image_gains import ImageGain, image_gain
+
+OURS, ALONE = "weight", "segmentation"
+"""Rows of Table 3: all parts, and the loss of the masks alone."""
+
+SCORES = {"ANY_f1": "Dice of lesions", "ANY_aupr": "AUPR of lesions"}
+"""Scores of single images by which is judged, the first that the records have; background does not count in them."""
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A table of recipes with the network without and with all parts.
+
+    Attributes:
+        table: Its name.
+        words: What it is, in words.
+        close: Whether it has the paper's size.
+    """
+
+    table: str
+    words: str
+    close: bool
+
+    def gain(self) -> tuple[str, ImageGain] | None:
+        """Name of a score, and what all parts gain in it over the loss of the masks alone; None if nothing was run."""
+        for score, words in SCORES.items():
+            if gain := image_gain("pldmlt", (self.table, OURS), (self.table, ALONE), score):
+                return words, gain
+        return None
+
+
+REGIMES = (
+    Regime("3", "the paper's size (1024×1024)", close=True),
+    Regime("small", "a quarter of the width at 256×256", close=False),
+)
+"""The nearest to the paper first."""
+
+
+def judge() -> Verdict:
+    """The verdict, from the records of the library."""
+    rows = table("pldmlt", 1)
+    scores = rows["mdice"].dropna()
+    ours, alone = scores["segmentation: Ours"], scores.drop(["segmentation: Ours", "segmentation: MTUnet"])
+    claim = (
+        f"A U-Net that segments lesions and grades, with labels that a second network rewrites, beats networks for "
+        f"one task: mDice {ours:.3f} % on IDRiD and DiaRetDB1, where these have {alone.min():.3f} to "
+        f"{alone.max():.3f}; its grading accuracy is {rows['accuracy']['grading: Ours']:.2f} % (Table 1)."
+    )
+    found = {regime: gain for regime in REGIMES if (gain := regime.gain())}
+    return Verdict(claim, _ran(found), f"{decide(found)} {compare_empty()}", _how_sure(found))
+
+
+def compare_empty() -> str:
+    """What an empty prediction scores beside the best printed row of Table 1."""
+    empty = 100 * pldmlt_empty.measured()["all"]["mdice, micro, pooled"]
+    best = table("pldmlt", 1)["mdice"].max()
+    side = "above" if empty > best else "below"
+    return (
+        f"Scores of this kind cannot show it: in the metric that the printed rows fit, background included, a "
+        f"prediction without any lesion scores {empty:.2f} % on IDRiD at 1024×1024, {abs(empty - best):.2f} points "
+        f"{side} the best row of Table 1."
+    )
+
+
+def decide(found: dict[Regime, tuple[str, ImageGain]]) -> str:
+    """In a sentence, by the first regime that has enough seeds."""
+    regime = next((regime for regime, (_, gain) in found.items() if len(gain.seeds) >= ENOUGH), None)
+    if regime is None:
+        told = "".join(f" {_tell(regime, *gain)}" for regime, gain in found.items())
+        return f"Cannot be told yet.{told}"
+    words, gain = found[regime]
+    low, high = gain.difference.low, gain.difference.high
+    where = "at the paper's size" if regime.close else f"at {regime.words}"
+    judged = (
+        f"A gain is shown {where}: the interval is above zero."
+        if low > 0
+        else f"A loss is shown {where}: the interval is below zero."
+        if high < 0
+        else f"No gain is shown {where}: the interval contains zero."
+    )
+    scale = "" if regime.close else " This neither confirms nor refutes the paper, whose networks are larger."
+    return f"{judged} {_tell(regime, words, gain)}{scale}"
+
+
+def _tell(regime: Regime, words: str, gain: ImageGain) -> str:
+    what = f"All parts minus the segmentation loss alone at {regime.words}, {words}"
+    return f"{what}, mean over {gain.images} images: {gain}."
+
+
+def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
+    graders = describe_graders()
+    first = f"Stage 1: {graders}, on real IDRiD." if graders else "Stage 1, the graders: nothing yet."
+    if not found:
+        return f"{first} Stage 2, the network of the claim: nothing yet. An empty prediction, on real IDRiD."
+    second = "; ".join(
+        f"{regime.words}, {count_seeds(find_runs('pldmlt', regime.table, (OURS, ALONE)))}" for regime in found
+    )
+    return f"{first} Stage 2 on real IDRiD, without and with all parts: {second}."
+
+
+def describe_graders() -> str:
+    """The graders of which there are pseudo labels, in words; nothing if there are none."""
+    known = pldmlt_labels.measured()
+    side = known.get("side")
+    return f"two small graders of which the last layer alone was trained, at {side}×{side} pixels" if known else ""
+
+
+def _how_sure(found: dict[Regime, tuple[str, ImageGain]]) -> str:
+    seeds = max((len(gain.seeds) for regime, (_, gain) in found.items() if regime.close), default=0)
+    parts = [
+        "That the metric counts background is inferred from the printed numbers; the paper does not say it, and its "
+        "second data set, DiaRetDB1, was not at hand."
+    ]
+    if seeds < ENOUGH:
+        parts.append(
+            f"The Dice of lesions of the rows of Table 3, in five folds with {ENOUGH} seeds at the paper's size, would "
+            "tell."
+        )
+    return " ".join(parts)

@@ -1,0 +1,88 @@
+"""Folds of a row: all are run, or one; their records are of the row, and pooled in the ledger and over images."""
+
+from pathlib import Path
+
+import pytest
+
+from fundus_lib import records, run_table
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError
+from fundus_lib.published import ledger
+from fundus_lib.recipes import recipes
+from fundus_lib.records.image_gains import image_gain, image_scores
+from fundus_lib.records.rows import as_it_is, latest, scores_by_seed, summarise
+from helpers.records import RECORD
+
+ROW = recipes("pldmlt", "small", "weight")[0]
+
+
+def jobs(row, fold=None, seeds=1, shard="1/1", paper="pldmlt", table="small", smoke=False):
+    return run_table._jobs(paper, table, row, seeds, fold, shard, smoke, None)
+
+
+def test_a_row_is_run_with_each_of_its_folds():
+    found = jobs("weight", seeds=2)
+    assert [(job.fold, job.seed) for job in found] == [((k, 5), seed) for seed in (0, 1) for k in range(1, 6)]
+    assert len({job.digest for job in found}) == len({job.stem for job in found}) == 10
+    assert [job.fold for job in jobs("weight", fold=3)] == [(3, 5)]
+    assert [job.fold for job in jobs("weight", shard="2/5")] == [(2, 5)]
+    assert [job.fold for job in jobs("weight", smoke=True)] == [(k, 5) for k in range(1, 6)]
+    assert [job.fold for job in jobs("unet", paper="hecl", seeds=2)] == [None, None]
+    assert ROW.every_fold()[0] == ROW and ROW.replace(fold=None).every_fold() == (ROW.replace(fold=None),)
+
+
+@pytest.mark.parametrize(
+    ("paper", "row", "fold"), [("pldmlt", "weight", 0), ("pldmlt", "weight", 6), ("hecl", "unet", 1)]
+)
+def test_a_fold_that_a_row_does_not_have_is_refused(paper, row, fold):
+    with pytest.raises(ArgumentError, match=f"fold={fold}"):
+        jobs(row, fold=fold, paper=paper)
+
+
+def test_rows_need_all_their_data_sets(capsys):
+    both, one = recipes("pldmlt", "3", "weight")[0], ROW
+    there = {"IDRiD": Path("a")}
+    assert run_table._at_hand([both, one], there) == [(one, Path("a"))]
+    assert "left out, since DiaRetDB1 is not there: 3 weight" in capsys.readouterr().out
+    with pytest.raises(DatasetNotFoundError, match="DiaRetDB1"):
+        run_table._at_hand([both], there)
+    whole = there | {"DiaRetDB1": Path("b")}
+    assert run_table._at_hand([both, one], whole) == [(both, Path("a")), (one, Path("a"))]
+
+
+def save(folder, recipe, score, names, seed=0, **more):
+    recipe = recipe.replace(seed=seed)
+    known = {"paper": recipe.paper, "table": recipe.table, "row": recipe.row, "dataset": "IDRiD", "seed": seed}
+    record = {
+        **RECORD, **known, "recipe": recipe.to_dict(), "precision": recipe.precision,
+        "metrics": {"mdice_micro": score, "miou_micro": score, "dr_accuracy": score},
+        "predictions": {"names": names, "ANY_f1": [score] * len(names)},
+        **more,
+    }  # fmt: skip
+    records.save(record, folder / f"{recipe.stem}.json")
+
+
+def test_folds_are_pooled(tmp_path):
+    for k, one in enumerate(ROW.every_fold()):
+        save(tmp_path, one, k / 10, [f"{k}a", f"{k}b"])
+    assert all(as_it_is(path, "pldmlt", "small", "weight") for path in tmp_path.iterdir())
+    line = ledger("pldmlt", tmp_path, nearest=True).query("table == 3 and recipe == 'small/weight'")
+    assert len(line) == 1 and line.seeds.item() == 1
+    assert (line.mdice_ours.item(), line.mdice_low.item(), line.mdice_high.item()) == pytest.approx((20, 0, 40))
+    assert "fold" not in line.deviations.item() and "width 16" in line.deviations.item()
+    scores = image_scores("pldmlt", ("small", "weight"), "ANY_f1", tmp_path)
+    assert scores.shape == (1, 10) and scores["3a"].item() == 0.3
+    other = recipes("pldmlt", "small", "grades")[0]
+    for k, one in enumerate(other.every_fold()[:3]):
+        save(tmp_path, one, k / 10 - 0.05, [f"{k}a", f"{k}b"])
+    gain = image_gain("pldmlt", ("small", "weight"), ("small", "grades"), "ANY_f1", tmp_path)
+    assert gain.images == 6 and gain.difference.value == pytest.approx(0.05)
+    kept = latest(records.load(tmp_path, packaged=False))
+    assert scores_by_seed(kept, "mdice_micro", "small", "weight").to_dict() == {0: pytest.approx(0.2)}
+    assert summarise(kept, {"mdice_micro": "mDice"}, "small", "weight") == {"seeds": "1", "mDice": "0.200"}
+    line = ledger("pldmlt", tmp_path, nearest=True).query("table == 3 and recipe == 'small/grades'")
+    assert "fold 1, 2, 3 of 5" in line.deviations.item()
+
+
+def test_a_fold_that_was_changed_is_not_of_the_row(tmp_path):
+    save(tmp_path, ROW.replace(fold=(2, 4)), 0.5, ["a"])
+    assert not as_it_is(next(tmp_path.iterdir()), "pldmlt", "small", "weight")
