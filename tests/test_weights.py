@@ -25,6 +25,10 @@ OF_RECORDS = {
 """AUPR of single images in the records of the runs, with 32 bits."""
 
 
+FOUR_LESIONS = {"MA": 0.643887, "HE": 0.826746, "EX": 0.949193, "SE": 0.074903}
+"""AUPR of the default network with 32 bits on IDRiD_55; its record has no scores of single images."""
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
@@ -113,3 +117,13 @@ def test_scores_are_those_of_the_runs(name: str, idrid_root: Path) -> None:
         score = task.predict(sample["image"])["logits"][0].sigmoid().numpy()
         found = average_precision(score, sample["mask"][0].numpy())
         np.testing.assert_allclose(found, OF_RECORDS[name][sample["name"]], atol=1e-3)
+
+
+@pytest.mark.real_data
+def test_the_network_that_predicts_scores_as_with_32_bits(idrid_root: Path) -> None:
+    task = weights.load(weights.DEFAULT).task
+    sample = IDRiDSegmentation(idrid_root, "test", lesions=tuple(FOUR_LESIONS), size=task.recipe.size)[0]
+    scores = task.predict(sample["image"])["logits"].sigmoid().numpy()  # in the order MA, HE, EX, SE of both
+    assert sample["name"] == "IDRiD_55"
+    for score, mask, expected in zip(scores, sample["mask"].numpy(), FOUR_LESIONS.values(), strict=True):
+        assert average_precision(score, mask) == pytest.approx(expected, abs=1e-3)

@@ -72,8 +72,8 @@ def measure_steps(scores: Floats, grid: PatchGrid, reach: int = REACH) -> NDArra
         reach: Distance in pixels beyond which all are taken together.
 
     Returns:
-        (reach + 2,): the mean absolute difference of neighbours on both sides of a border, then of those 1, …, `reach`
-        pixels away from it, then of all farther ones.
+        Shape (reach + 2,), the mean absolute difference of neighbours on both sides of a border, then of those 1, …,
+        `reach` pixels away from it, then of all farther ones.
     """
     total, number = np.zeros(reach + 2), np.zeros(reach + 2)
     for axis, borders in enumerate(find_borders(grid)):
@@ -95,7 +95,7 @@ def count_decisions(decisions: Sequence[Bools], target: Bools) -> Whole:
         target: Where lesion is; the same shape.
 
     Returns:
-        (2, 2, 2, 2): by lesion, and by each of the decisions, 0 and 1.
+        Shape (2, 2, 2, 2), by lesion, and by each of the decisions, 0 and 1.
     """
     code = 8 * target + 4 * decisions[0] + 2 * decisions[1] + decisions[2]
     return np.bincount(code.ravel(), minlength=16).reshape(2, 2, 2, 2)
