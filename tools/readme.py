@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 README = Path(__file__).resolve().parent.parent / "README.md"
 ASIDE = ("anywhere", "faster", "ablations", "phi", "beyond")
 """Tables that repeat another one under other conditions: their chapter shows them, the README does not."""
-PLACE = re.compile(r"(?<=a test holds these tables to them).*?(?=\n\n## )", re.S)
+PLACE = re.compile(r"(a test holds these\s+tables\s+to\s+them).*?(?=\n\n## )", re.S)
 
 
 def tables() -> str:
@@ -78,7 +79,10 @@ def time(group: pd.DataFrame) -> str:
 
 def main() -> None:
     """Replace the tables in the README."""
-    README.write_text(PLACE.sub(lambda _: tables(), README.read_text(encoding="utf-8")), encoding="utf-8")
+    text, found = PLACE.subn(lambda place: place[1] + tables(), README.read_text(encoding="utf-8"))
+    if found != 1:
+        sys.exit(f"{README}: {found} places for the tables, expected one: 'a test holds these tables to them'")
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
