@@ -21,7 +21,6 @@ from fundus_lib.published.measured import read_measured
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "idrid_pseudo_labels.csv"
 GRADE = range(GRADES["dr"])
 
 LAST_TRAINING_IMAGE = "IDRiD_54"
@@ -37,30 +36,28 @@ def read() -> pd.DataFrame:
         `before`, the answer that has it; `after`, the corrected one; `rule`, the more probable of the grades that
         lesions allow; `heat0` …, how much of the chosen grader's heat map of each grade lies on lesions; `flat`, the
         same of a flat map; `lesions`; `split` of the segmentation part; `true`, the grade in the grading part, −1 if it
-        is not there. Empty if there is no table.
+        is not there.
     """
     import pandas as pd
 
-    file = resources.files("fundus_lib.data").joinpath(FILE)
-    if not file.is_file():
-        return pd.DataFrame(index=pd.MultiIndex.from_tuples([], names=["leaks", "image"]))
-    with file.open("r", encoding="utf-8") as lines:
-        table = pd.read_csv(lines, dtype={"lesions": str}).fillna({"lesions": ""})
-    table = table.sort_values(["leaks", "image", "grader"], ignore_index=True)
-    p, h = (table[[f"{kind}{grade}" for grade in GRADE]].to_numpy().reshape(-1, 2, len(GRADE)) for kind in "ph")
-    chosen = np.where(p[:, 1].max(1) > p[:, 0].max(1), 1, 0)
-    rows = np.arange(len(p))
-    found = table.iloc[::2][["leaks", "image", "label", "lesions", "true"]].rename(columns={"label": "after"})
-    found = found.reset_index(drop=True)
+    from fundus_lib.data.pseudo_label_table import PROBABILITIES, TABLE, read_pseudo_labels
+
+    chosen = pd.concat({leaks: read_pseudo_labels(leaks=bool(leaks)) for leaks in (0, 1)}, names=["leaks", "image"])
+    lines = pd.read_csv(TABLE, dtype={"lesions": str}).fillna({"lesions": ""})
+    lines = lines.set_index(["leaks", "image", "grader"]).sort_index()
+    p = lines[[*PROBABILITIES]].to_numpy().reshape(-1, 2, len(GRADE))
+    own = lines.loc[list(chosen.set_index("grader", append=True).index)].droplevel("grader")
+    found = own[["lesions", "true"]].join(chosen[["before", "after"]])
     found["first"], found["second"] = p.argmax(2).T
-    found["confidence"], found["before"] = p.max((1, 2)), p[rows, chosen].argmax(1)
+    found["confidence"] = p.max((1, 2))
     lesions = torch.tensor([[kind in text.split() for kind in LESIONS] for text in found["lesions"]])
-    found["rule"] = np.where(allow_grades(lesions).numpy(), p[rows, chosen], -1).argmax(1)
+    allowed = allow_grades(lesions).numpy()
+    found["rule"] = np.where(allowed, chosen[[*PROBABILITIES]], -1).argmax(1)
     for grade in GRADE:
-        found[f"heat{grade}"] = h[rows, chosen, grade]
-    found["flat"] = table["flat"].to_numpy().reshape(-1, 2)[rows, chosen]
-    found["split"] = np.where(found["image"] <= LAST_TRAINING_IMAGE, "train", "test")
-    return found.set_index(["leaks", "image"])
+        found[f"heat{grade}"] = own[f"h{grade}"]
+    found["flat"] = own["flat"]
+    found["split"] = np.where(found.index.get_level_values("image") <= LAST_TRAINING_IMAGE, "train", "test")
+    return found
 
 
 def measured() -> dict[str, Any]:
