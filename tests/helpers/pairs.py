@@ -9,8 +9,8 @@ def compare_in_pairs(benchmark, report, ours, alternatives, at_most=None, rounds
     """Time ours next to its alternatives and assert on the median ratio of a pair.
 
     The order is ours, a, b, then a, b, ours, then ours, a, b and so on: in each pair ours runs next to its
-    alternatives, alternating before and after them. pytest-benchmark's table shows ours; the ratios stand in `extra_info`
-    too.
+    alternatives, alternating before and after them. pytest-benchmark's table shows ours; the ratios stand in
+    `extra_info` too.
 
     Args:
         benchmark: pytest-benchmark's fixture. With `--benchmark-disable` each function runs once, and nothing is
