@@ -86,6 +86,7 @@ def judge() -> Verdict:
         f"{decide(found)} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
         f"{_compare_with_plain(found)}",
         _how_sure(found),
+        f"{decide(found)}{_compare_with_plain(found)}",
     )
 
 
