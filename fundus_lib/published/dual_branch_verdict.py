@@ -39,8 +39,7 @@ def judge() -> Verdict:
     runs = find_runs("dual_branch", "small", (OURS, *found))
     reached = runs.EX_aupr
     said = "; ".join(
-        f"{OTHERS[row]}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
-        for row, gains in found.items()
+        f"{OTHERS[row]}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items()) for row, gains in found.items()
     )
     return Verdict(
         claim,
@@ -49,8 +48,8 @@ def judge() -> Verdict:
         f"({', '.join(sorted(runs.device.unique()))}). No row of the paper's tables.",
         f"Cannot be told yet for the paper's networks and size. At 320×480, {decide(found)} Two branches with the DSM "
         f"loss minus another, mean and range over seeds: {said}.",
-        f"These records hold no score of single images, so that there is no interval over images. The networks reach an "
-        f"AUPR of {reached.min():.2f} to {reached.max():.2f} only, where small exudates are hardly visible: a "
+        f"These records hold no score of single images, so that there is no interval over images. The networks reach "
+        f"an AUPR of {reached.min():.2f} to {reached.max():.2f} only, where small exudates are hardly visible: a "
         "comparison at a size at which they learn the task would change more than further seeds.",
         f"Cannot be told yet for the paper's networks and size. At 320×480, {decide(found)}",
     )
