@@ -80,8 +80,8 @@ def judge() -> Verdict:
         f"{decide(found)} Accuracy with the lesion loss minus without, on the 103 test images "
         f"[95 % interval over images and seeds]: {said}.",
         f"In no run has the lesion path learnt to segment: its AUPR of hard exudates is {lesions:.2f} at best. So "
-        f"these runs hardly test the idea. Some {ENOUGH} seeds of the paper's network from ImageNet, and a lesion path that "
-        "learns its task, would.",
+        f"these runs hardly test the idea. Some {ENOUGH} seeds of the paper's network from ImageNet, and a lesion path "
+        "that learns its task, would.",
         decide(found),
     )
 
