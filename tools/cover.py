@@ -23,7 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.png"
         Image.fromarray(image).save(path)
-        found = fundus_lib.predict(path).mask
+        found = fundus_lib.predict(path, mirror=False).mask
     draw(image, masks, found)
 
 
@@ -32,11 +32,13 @@ def draw(image: np.ndarray, masks: np.ndarray, found: np.ndarray) -> None:
     errors = viz.error_map(image, found.any(0), masks.any(0), palette="colorblind")
     outlined = viz.overlay(image, masks, thickness=3)
     viz.use_style()
-    figure, axes = plt.subplots(1, 3, figsize=(14.4, 3.8))
+    figure, axes = plt.subplots(1, 3, figsize=(14.4, 3.6), layout="none")
+    figure.subplots_adjust(left=0, right=1, top=1, bottom=0.11, wspace=0.01)
     for axis, picture in zip(axes, (image, outlined, errors), strict=True):
         axis.imshow(np.array(Image.fromarray(picture).resize(SHOWN[::-1], Image.Resampling.BOX)))
         axis.axis("off")
-    style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 4, "frameon": False, "fontsize": 15}
+    style = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 4, "frameon": False, "fontsize": 14}
+    style |= {"handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 1.2, "borderpad": 0.2}
     viz.legend(axes[1], **style)
     viz.legend(axes[2], viz.ERROR_PALETTES["colorblind"], **style)
     COVER.parent.mkdir(exist_ok=True)
