@@ -22,7 +22,6 @@ from fundus_lib.data.synthetic.files import write_palette_tif, write_rgba_tif
 from fundus_lib.data.synthetic.fundus import draw
 from fundus_lib.data.synthetic.patient import Population
 
-
 REFUSED = 3
 """Exit status of a process to which the operating system refused something; its last line of stderr says what."""
 
