@@ -42,14 +42,15 @@ class ImageGain:
 
 
 def image_gain(
-    paper: str, of: tuple[str, str], over: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+    paper: str, of: tuple[str, ...], over: tuple[str, ...], score: str, *folders: str | Path, dataset: str = "IDRiD"
 ) -> ImageGain:
     """One row minus another in a score that records hold for each image, for every seed that both were run with.
 
     Args:
         paper: Name of the paper.
-        of: Table and row of the one.
-        over: Table and row of the other.
+        of: Table and row of the one; a third entry names one of the other predictions that its records score, such as
+            `"global branch"`.
+        over: The same of the other.
         score: Such as `EX_aupr`, one of the records' predictions.
         *folders: Folders of records besides those of the library.
         dataset: On which both were tested.
@@ -70,13 +71,13 @@ def image_gain(
 
 
 def image_scores(
-    paper: str, row: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+    paper: str, row: tuple[str, ...], score: str, *folders: str | Path, dataset: str = "IDRiD"
 ) -> pd.DataFrame:
     """A score of each test image, of every run of a row whose record has it.
 
     Args:
         paper: Name of the paper.
-        row: Its table and the row.
+        row: Its table and the row, and the prediction, if it is another one than the network's own.
         score: Such as `EX_aupr`, one of the records' predictions.
         *folders: Folders of records besides those of the library.
         dataset: On which it was tested.
@@ -90,13 +91,15 @@ def image_scores(
     """
     import pandas as pd
 
+    table, name, *variant = row
+    key = f"{score} ({variant[0]})" if variant else score
     runs = load(*folders)
     runs = runs[(runs.paper == paper) & (runs.dataset == dataset)]
     found: dict[tuple[int, str], dict[str, float]] = {}
-    for record in map(read, map(Path, [] if runs.empty else newest(runs, *row).file)):
+    for record in map(read, map(Path, [] if runs.empty else newest(runs, table, name).file)):
         predictions = record.get("predictions") or {}
-        if score in predictions:
-            values = (float("nan") if value is None else float(value) for value in predictions[score])
+        if key in predictions:
+            values = (float("nan") if value is None else float(value) for value in predictions[key])
             run = int(record["seed"]), str(record["dataset_fingerprint"])
             found.setdefault(run, {}).update(zip(predictions["names"], values, strict=True))  # folds differ in images
     index = pd.MultiIndex.from_tuples(list(found), names=["seed", "data"])

@@ -84,10 +84,12 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
         made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
     )
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
-    assert made.answer.count("over a plain U-Net of as many parameters and updates: +0.020") == 4
-    assert made.answer.count("the fused network is ahead of it, too.") == 4
+    assert made.answer.count("of as many parameters and updates: trained in four stages, +0.020") == 4
+    assert made.answer.count("trained in one stage, without pre-training, +0.020") == 4
+    assert made.answer.count("the fused network is ahead of it, too") == 8
     for beyond, row in (("beyond", "1"), ("half", "half")):
         assert ("local_global", (row, "EX_fused"), (beyond, "EX_plain"), "EX_aupr") in asked
+        assert ("local_global", (beyond, "EX_joint_only"), (beyond, "EX_plain"), "EX_aupr") in asked
     ends = {"EX_plain": (1, -0.02, 0.03), "MA_plain": (3, -0.03, -0.02)}
 
     def compared(_: str, of: object, over: tuple[str, str], score: str) -> ImageGain:
@@ -95,8 +97,8 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(local_global_verdict, "image_gain", compared)
     answer = verdict("local_global").answer
-    assert answer.count("so that size and updates may explain the others.") == 2
-    assert answer.count("the fused network is behind it.") == 2
+    assert answer.count("so that size and updates may explain the others") == 4  # both ways, in both regimes
+    assert answer.count("the fused network is behind it") == 4
 
 
 def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
