@@ -20,6 +20,9 @@ WRONG = {
         "def corrected(p, heat, flat, allowed):\n    return int(np.where(allowed, np.nan_to_num(heat), -1).argmax())"
     ),
     "def best_choice": "def best_choice(a, b, agree):\n    return max(a, b)",
+    "def reach": "def reach(rate, beta):\n    return rate * beta / 4",
+    "def logit_needed": ("def logit_needed(allowed, outside, classes=5):\n    return np.log((1 - outside) / outside)"),
+    "def follows": "def follows(steps, rate, curvature):\n    return steps * rate * curvature",
     "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
     "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
     "def luck": "def luck(k, sd):\n    return sd / k**0.5",
