@@ -123,9 +123,7 @@ def difference(
         >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "no_such_metric"))
         'not run yet'
     """
-    one, other = (
-        _find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over)
-    )
+    one, other = (_find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over))
     shared = sorted(one.keys() & other.keys())
     check_one_data_set(of, over, (data for _, data in shared))
     folds = {run: one[run].keys() & other[run].keys() for run in shared}
