@@ -53,3 +53,12 @@ def test_folds_of_a_seed_are_one_run(tmp_path: Path) -> None:
         records.save({**record, "predictions": {"names": list(names), "EX_iou": scores}}, tmp_path / f"{fold}.json")
     found = image_scores("made_up", ("2", "one"), "EX_iou", tmp_path)
     assert found[list("abcde")].to_numpy().tolist() == [[0.1, 0.2, 0.3, 0.4, 0.5]]
+
+
+def test_another_prediction_of_the_same_runs(tmp_path: Path) -> None:
+    predictions = {"names": list("abc"), "EX_iou": [0.5, 0.6, None], "EX_iou (map zeroed)": [0.1, 0.4, None]}
+    made = {**RECORD, "paper": "made_up", "row": "new", "recipe": {"row": "new"}, "predictions": predictions}
+    records.save(made, tmp_path / "new.json")
+    found = image_gain("made_up", ("2", "new", "map zeroed"), ("2", "new"), "EX_iou", tmp_path)
+    assert (found.images, found.difference.value) == (2, pytest.approx(-0.3))
+    assert not image_gain("made_up", ("2", "new", "map turned"), ("2", "new"), "EX_iou", tmp_path)

@@ -18,7 +18,8 @@ class Scores:
         metrics: The scores of the prediction that the recipe asks for.
         variants: The same scores of others that the same network gives, by name; none if there are none.
         predictions: The prediction for each test image, for tests that compare two networks image by image; lists of
-            the same length, the names of the images among them. Empty if there is no such short prediction.
+            the same length, the names of the images among them; those of a variant have its name in brackets, such as
+            `EX_aupr (global branch)`. Empty if there is no such short prediction.
     """
 
     metrics: dict[str, float]

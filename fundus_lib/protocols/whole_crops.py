@@ -72,8 +72,9 @@ class WholeCrops:
         Returns:
             Of each lesion, such as EX, `EX_aupr`, `EX_aupr_whole`, `EX_aupr_present`, `EX_prevalence`, `EX_f1`,
             `EX_iou`, `EX_sensitivity`, `EX_ppv`, `EX_breakeven`, and recall by lesion size as in
-            :meth:`fundus_lib.protocols.lesions.AtTrainingSize.score`; as predictions `EX_aupr` of each image, None
-            without lesion; and as variants the scores of the branches and of what the task's `predict_variants` gives.
+            :meth:`fundus_lib.protocols.lesions.AtTrainingSize.score`; as variants the scores of the branches and of
+            what the task's `predict_variants` gives; and as predictions `EX_aupr` of each image, None without lesion,
+            and that of each variant, such as `EX_aupr (global branch)`.
 
         Raises:
             FileAccessError: There is no room for the predictions.
@@ -107,8 +108,8 @@ class WholeCrops:
         predictions: dict[str, list[Any]] = {"names": list(self.test.names)}
         for (name, lesion), one in tests.items():
             scores[name] |= {f"{lesion}_{score}": value for score, value in one.scores().items()}
-            if name == MAIN:
-                predictions[f"{lesion}_aupr"] = [one.singly[index] for index in range(len(self.test))]
+            key = f"{lesion}_aupr" if name == MAIN else f"{lesion}_aupr ({name})"
+            predictions[key] = [one.singly[index] for index in range(len(self.test))]
         return Scores(scores.pop(MAIN), scores, predictions)
 
     def read_masks(self, index: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:

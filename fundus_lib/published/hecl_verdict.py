@@ -77,6 +77,7 @@ def judge() -> Verdict:
         f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}."
         f"{_count_others(found)}",
         _how_sure(found),
+        decide(found),
     )
 
 

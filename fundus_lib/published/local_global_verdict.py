@@ -15,8 +15,11 @@ LESIONS = ("EX", "MA")
 OTHERS = {"global": "the global network", "local": "the local network"}
 """The networks that the fused one is compared with, which are its own first stages."""
 
+FUSED = {"fused": "in four stages", "joint_only": "in one stage, without pre-training"}
+"""How the fused network is trained: as in the paper, and as it is not."""
+
 Gains = dict[str, ImageGain]
-"""Name of a network → what the fused one gains over it, in the mean over the test images."""
+"""Name of a comparison → what the fused network gains in it, in the mean over the test images."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,15 @@ class Regime:
         found = {name: image_gain("local_global", rows["fused"], rows[name], f"{lesion}_aupr") for name in OTHERS}
         return {name: gain for name, gain in found.items() if gain}
 
-    def gain_over_plain(self, lesion: str) -> ImageGain:
-        """What the fused network gains over a plain U-Net of as many parameters and updates."""
-        rows = (self.table, f"{lesion}_fused"), (self.beyond, f"{lesion}_plain")
-        return image_gain("local_global", *rows, f"{lesion}_aupr")
+    def gains_over_plain(self, lesion: str) -> Gains:
+        """What fused networks gain over a plain U-Net of as many parameters and updates, by how they were trained."""
+        plain = self.beyond, f"{lesion}_plain"
+        tables = {"fused": self.table, "joint_only": self.beyond}
+        found = {
+            how: image_gain("local_global", (tables[row], f"{lesion}_{row}"), plain, f"{lesion}_aupr")
+            for row, how in FUSED.items()
+        }
+        return {how: gain for how, gain in found.items() if gain}
 
 
 REGIMES = (
@@ -78,6 +86,7 @@ def judge() -> Verdict:
         f"{decide(found)} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
         f"{_compare_with_plain(found)}",
         _how_sure(found),
+        f"{decide(found)}{_compare_with_plain(found)}",
     )
 
 
@@ -106,19 +115,20 @@ def _compare_with_plain(found: Iterable[tuple[Regime, str]]) -> str:
     """Whether compute may explain the gain, in sentences; empty if no plain network was run."""
     said = []
     for regime, lesion in found:
-        if not (gain := regime.gain_over_plain(lesion)):
+        if not (gains := regime.gains_over_plain(lesion)):
             continue
-        ends = gain.difference
-        meaning = (
-            "the fused network is ahead of it, too"
-            if ends.low > 0
-            else "the fused network is behind it"
-            if ends.high < 0
-            else "no gain over it is shown, so that size and updates may explain the others"
-        )
-        over = "over a plain U-Net of as many parameters and updates"
-        said.append(f" {lesion} at {regime.words}, {over}: {gain}; {meaning}.")
+        each = "; ".join(f"trained {how}, {gain}: {_weigh(gain)}" for how, gain in gains.items())
+        said.append(f" {lesion} at {regime.words}, over a plain U-Net of as many parameters and updates: {each}.")
     return "".join(said)
+
+
+def _weigh(gain: ImageGain) -> str:
+    """What a gain over the plain network means."""
+    if gain.difference.low > 0:
+        return "the fused network is ahead of it, too"
+    if gain.difference.high < 0:
+        return "the fused network is behind it"
+    return "no gain over it is shown, so that size and updates may explain the others"
 
 
 def _how_sure(found: dict[tuple[Regime, str], Gains]) -> str:

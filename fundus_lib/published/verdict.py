@@ -26,12 +26,14 @@ class Verdict:
         ran: What was run here, and how far that is from the paper.
         answer: Whether the claim holds, does not hold or cannot be told yet, and by how much, with the interval.
         sure: How sure that is, and what would change it.
+        short: The answer without its numbers; empty if it has none.
     """
 
     claim: str
     ran: str
     answer: str
     sure: str
+    short: str = ""
 
     def lines(self) -> dict[str, str]:
         """Label → text."""
@@ -47,6 +49,31 @@ class Verdict:
         """The same under the name by which other pages show this output, with `{glue} verdict`."""
         shown = {"text/plain": repr(self), "text/html": self._repr_html_()}
         return shown, {"scrapbook": {"name": "verdict", "mime_prefix": ""}}
+
+
+@dataclass(frozen=True)
+class Brief:
+    """A claim and the answer in short; displays itself, and other pages show it with `{glue} verdict_PAPER`.
+
+    Attributes:
+        paper: Its name.
+        claim: In one sentence.
+        answer: Whether it holds, in a sentence or two.
+    """
+
+    paper: str
+    claim: str
+    answer: str
+
+    def __repr__(self) -> str:
+        return f"{self.paper}: {self.claim} Our runs: {self.answer}"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.paper, {"the paper claims": self.claim, "our runs say": self.answer}, "our runs say")
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        shown = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return shown, {"scrapbook": {"name": f"verdict_{self.paper}", "mime_prefix": ""}}
 
 
 def find_runs(paper: str, table: str, rows: Collection[str]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ class ImageGain:
 
 
 def image_gain(
-    paper: str, of: tuple[str, str], over: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+    paper: str, of: tuple[str, ...], over: tuple[str, ...], score: str, *folders: str | Path, dataset: str = "IDRiD"
 ) -> ImageGain:
     """One row minus another in a score that records hold for each image, for every seed that both were run with.
 
@@ -70,8 +70,9 @@ def image_gain(
 
     Args:
         paper: Name of the paper.
-        of: Table and row of the one.
-        over: Table and row of the other.
+        of: Table and row of the one; a third entry names one of the other predictions that its records score, such as
+            `"global branch"`.
+        over: The same of the other.
         score: Such as `EX_aupr`, one of the records' predictions, or a key of :data:`EQUAL`.
         *folders: Folders of records besides those of the library.
         dataset: On which both were tested.
@@ -98,13 +99,13 @@ def image_gain(
 
 
 def image_scores(
-    paper: str, row: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+    paper: str, row: tuple[str, ...], score: str, *folders: str | Path, dataset: str = "IDRiD"
 ) -> pd.DataFrame:
     """A score of each test image, of every run of a row whose record has it.
 
     Args:
         paper: Name of the paper.
-        row: Its table and the row.
+        row: Its table and the row, and the prediction, if it is another one than the network's own.
         score: Such as `EX_aupr`, one of the records' predictions, or a key of :data:`EQUAL`.
         *folders: Folders of records besides those of the library.
         dataset: On which it was tested.
@@ -124,7 +125,7 @@ def image_scores(
 
 
 def fold_gains(
-    paper: str, of: tuple[str, str], over: tuple[str, str], score: str, *folders: str | Path, dataset: str = "IDRiD"
+    paper: str, of: tuple[str, ...], over: tuple[str, ...], score: str, *folders: str | Path, dataset: str = "IDRiD"
 ) -> pd.DataFrame:
     """As :func:`image_gain`, fold by fold: each is another training of both rows, tested on other images.
 
@@ -155,14 +156,16 @@ def fold_gains(
 
 
 def _find(
-    paper: str, row: tuple[str, str], score: str, folders: Iterable[str | Path], dataset: str
+    paper: str, row: tuple[str, ...], score: str, folders: Iterable[str | Path], dataset: str
 ) -> dict[Run, dict[Fold, dict[str, float]]]:
     """The score of each image by its name, for each fold of each run; of two records of a fold, the newer."""
+    table, name, *variant = row
+    key = f"{score} ({variant[0]})" if variant else score
     runs = load(*folders)
     runs = runs[(runs.paper == paper) & (runs.dataset == dataset)]
     found: dict[Run, dict[Fold, dict[str, float]]] = {}
-    for record in map(read, map(Path, [] if runs.empty else newest(runs, *row).file)):
-        values = _score(record.get("predictions") or {}, score)
+    for record in map(read, map(Path, [] if runs.empty else newest(runs, table, name).file)):
+        values = _score(record.get("predictions") or {}, key)
         if values is not None:
             run = int(record["seed"]), str(record["dataset_fingerprint"])
             each = dict(zip(record["predictions"]["names"], values, strict=True))

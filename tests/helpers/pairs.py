@@ -5,12 +5,12 @@ import time
 from collections import defaultdict
 
 
-def compare_in_pairs(benchmark, report, ours, alternatives, at_most=None, rounds=6):
+def compare_in_pairs(benchmark, report, ours, alternatives, at_most=None, rounds=6, timer=None):
     """Time ours next to its alternatives and assert on the median ratio of a pair.
 
     The order is ours, a, b, then a, b, ours, then ours, a, b and so on: in each pair ours runs next to its
-    alternatives, alternating before and after them. Times are seconds of this process. pytest-benchmark's table shows
-    ours; the ratios stand in `extra_info` too.
+    alternatives, alternating before and after them. pytest-benchmark's table shows ours; the ratios stand in
+    `extra_info` too.
 
     Args:
         benchmark: pytest-benchmark's fixture. With `--benchmark-disable` each function runs once, and nothing is
@@ -20,6 +20,7 @@ def compare_in_pairs(benchmark, report, ours, alternatives, at_most=None, rounds
         alternatives: Name to function.
         at_most: Name of an alternative to the largest fraction of its time that ours may take.
         rounds: Number of pairs, even, so that both orders are equally frequent.
+        timer: Gives seconds; by default those of this process. Of the clock where several threads work.
 
     Returns:
         What each function returned last, by name: "ours" and the alternatives'.
@@ -27,12 +28,13 @@ def compare_in_pairs(benchmark, report, ours, alternatives, at_most=None, rounds
     Raises:
         AssertionError: Ours takes more than is allowed.
     """
+    timer = timer or time.process_time
     seconds, returned = defaultdict(list), {}
 
     def run(name, function):
-        start = time.process_time()
+        start = timer()
         returned[name] = function()
-        seconds[name].append(time.process_time() - start)
+        seconds[name].append(timer() - start)
 
     def run_alternatives():  # before ours in the warm-up and in even rounds, after it in odd ones
         if len(seconds["ours"]) % 2 == 0:

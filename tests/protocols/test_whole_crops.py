@@ -81,6 +81,9 @@ def test_scores_are_those_of_all_pixels_at_once():
             assert [own[name] for name in names] == pytest.approx(list(pooled.recall), nan_ok=True)
         singly = [average_precision(s, m) if m.any() else None for s, m in zip(scores, mask, strict=True)]
         assert found.predictions[f"{lesion}_aupr"] == [None if v is None else round(v, 6) for v in singly]
+        zeroed = [average_precision(-s, m) if m.any() else None for s, m in zip(scores, mask, strict=True)]
+        one_by_one = found.predictions[f"{lesion}_aupr (global map zeroed)"]
+        assert one_by_one == [None if v is None else round(v, 6) for v in zeroed]
         zeroed = found.variants["global map zeroed"][f"{lesion}_aupr"]
         assert zeroed == pytest.approx(average_precision(-scores, mask), abs=1e-12)
         assert found.variants["global branch"][f"{lesion}_aupr"] == pytest.approx(own["aupr"], abs=1e-4)

@@ -4,10 +4,19 @@ import pandas as pd
 import pytest
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.published import hecl_verdict, local_global_verdict, pldmlt_verdict
+from fundus_lib.published import (
+    PAPERS,
+    dual_branch_verdict,
+    hecl_verdict,
+    local_global_verdict,
+    pldmlt_verdict,
+    sunet_verdict,
+)
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
-from fundus_lib.published.verdicts import verdict
+from fundus_lib.published.verdicts import brief, verdict
+from fundus_lib.records.answers import Paired
+from fundus_lib.records.differences import Difference
 from fundus_lib.records.image_gains import ImageGain
 
 
@@ -84,10 +93,12 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
         made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
     )
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
-    assert made.answer.count("over a plain U-Net of as many parameters and updates: +0.020") == 4
-    assert made.answer.count("the fused network is ahead of it, too.") == 4
+    assert made.answer.count("of as many parameters and updates: trained in four stages, +0.020") == 4
+    assert made.answer.count("trained in one stage, without pre-training, +0.020") == 4
+    assert made.answer.count("the fused network is ahead of it, too") == 8
     for beyond, row in (("beyond", "1"), ("half", "half")):
         assert ("local_global", (row, "EX_fused"), (beyond, "EX_plain"), "EX_aupr") in asked
+        assert ("local_global", (beyond, "EX_joint_only"), (beyond, "EX_plain"), "EX_aupr") in asked
     ends = {"EX_plain": (1, -0.02, 0.03), "MA_plain": (3, -0.03, -0.02)}
 
     def compared(_: str, of: object, over: tuple[str, str], score: str) -> ImageGain:
@@ -95,8 +106,8 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(local_global_verdict, "image_gain", compared)
     answer = verdict("local_global").answer
-    assert answer.count("so that size and updates may explain the others.") == 2
-    assert answer.count("the fused network is behind it.") == 2
+    assert answer.count("so that size and updates may explain the others") == 4  # both ways, in both regimes
+    assert answer.count("the fused network is behind it") == 4
 
 
 def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,3 +173,42 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     after = verdict("pldmlt")
     assert after.answer.startswith("A gain is shown at the paper's size: the interval is above zero. All parts minus")
     assert "would tell" not in after.sure and "1 seed of each" in after.ran
+
+
+def test_every_paper_has_a_verdict_in_two_lines_that_other_pages_can_show() -> None:
+    for paper in PAPERS:
+        made = brief(paper)
+        assert made.answer and made.claim == verdict(paper).claim
+        assert made._repr_mimebundle_()[1]["scrapbook"]["name"] == f"verdict_{paper}"
+        assert "our runs say" in made._repr_html_()
+
+
+def test_dual_branch_is_judged_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = {"AUPR": Difference({0: 0.1, 1: -0.1, 2: 0.1}), "F1 at a probability of .5": Difference({0: -0.1})}
+    one = dual_branch_verdict.decide({"unet_dice": gains})
+    assert one == (
+        "the AUPR of two branches with the DSM loss is higher with some seeds and lower with others than that of one "
+        "branch with the Dice loss; the F1 at a probability of .5 of two branches with the DSM loss is known for fewer "
+        "than 3 seeds, too few to compare with that of one branch with the Dice loss."
+    )
+    ahead = {"AUPR": Difference(dict.fromkeys(range(3), 0.1))}
+    behind = {"AUPR": Difference(dict.fromkeys(range(3), -0.1))}
+    both = dual_branch_verdict.decide({"unet_dice": ahead, "unet_dual_dice": ahead})
+    assert both.endswith("is higher in every seed than that of all 2 others.")
+    assert "lower in every seed than that of one branch" in dual_branch_verdict.decide({"unet_dice": behind})
+    monkeypatch.setattr(dual_branch_verdict, "difference", lambda *args: Difference({}))
+    assert verdict("dual_branch").answer == "Cannot be told yet."
+
+
+def test_sunet_is_judged_by_both_grades_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(seeds: int, low: float, high: float) -> dict[str, Paired]:
+        tests = dict.fromkeys(range(seeds))
+        return {"both grades right": Paired(tests, Estimate((low + high) / 2, low, high))}  # type: ignore[arg-type]
+
+    paper, lite = sunet_verdict.REGIMES[:2]
+    assert sunet_verdict.decide({paper: found(3, 0.01, 0.1)}) == "Holds: the interval is above zero."
+    assert sunet_verdict.decide({paper: found(3, -0.1, -0.01)}).startswith("Does not hold")
+    assert "no gain is shown" in sunet_verdict.decide({paper: found(1, 0.1, 0.2), lite: found(3, -0.1, 0.1)})
+    assert sunet_verdict.decide({paper: found(2, 0.1, 0.2)}).startswith("Cannot be told yet: no comparison has 3")
+    monkeypatch.setattr(sunet_verdict, "paired", lambda *args: Paired({}, Estimate(*[float("nan")] * 3)))
+    assert verdict("sunet").answer == "Cannot be told yet."

@@ -1,0 +1,106 @@
+"""What our records say about the claim of sunet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundus_lib.published.printed import table
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.records import load
+from fundus_lib.records.answers import Paired, answers, paired
+from fundus_lib.records.rows import latest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OURS, PLAIN = "sunet_mixed", "dr_dme_mixed"
+"""With the lesion regulariser, and without it; in both, images with and without masks share a batch."""
+
+SCORES = {"joint": "both grades right", "dr": "retinopathy", "dme": "edema"}
+"""What is counted as right, the paper's own measure first."""
+
+Gains = dict[str, Paired]
+
+
+@dataclass(frozen=True)
+class Regime:
+    """A table of recipes with both networks.
+
+    Attributes:
+        table: Its name.
+        words: What it is, in words.
+        close: Whether it has the paper's backbone, size and start.
+    """
+
+    table: str
+    words: str
+    close: bool = False
+
+    def gains(self, answered: pd.DataFrame) -> Gains:
+        """Name of a measure → what the regulariser gains in it, where there is something."""
+        found = {key: paired(answered, (self.table, OURS), (self.table, PLAIN), key) for key in SCORES}
+        return {name: found[key] for key, name in SCORES.items() if found[key]}
+
+
+REGIMES = (
+    Regime("1", "the paper's ResNet-34 from ImageNet", close=True),
+    Regime("lite", "EfficientNet-Lite0 from ImageNet at 224×224"),
+    Regime("lite_512", "EfficientNet-Lite0 from ImageNet at 512×512"),
+    Regime("small", "a ResNet-18 from random numbers at 224×224"),
+)
+"""That which decides is the first with enough seeds."""
+
+
+def judge() -> Verdict:
+    """The verdict, from the records of the library."""
+    rows = table("sunet", 1)
+    claim = (
+        "Learning lesions besides both grades, as a regulariser, raises the accuracy of both together on the 103 test "
+        f"images of IDRiD from {rows.total['DR+DME']:.4f} to {rows.total['SUNet']:.4f} (Table 1)."
+    )
+    runs = load()
+    runs = runs[(runs.paper == "sunet") & (runs.dataset == "IDRiD")]
+    answered = answers(latest(runs)) if len(runs) else answers(runs)
+    found = {regime: gains for regime in REGIMES if (gains := regime.gains(answered))}
+    if not found:
+        need = f"Both networks with {ENOUGH} seeds would tell."
+        return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
+    own = {regime: find_runs("sunet", regime.table, (OURS, PLAIN)) for regime in found}
+    ran = "; ".join(f"{regime.words}: {count_seeds(runs)}" for regime, runs in own.items())
+    said = "; ".join(
+        f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
+        for regime, gains in found.items()
+    )
+    lesions = max(float(runs[runs.row == OURS].EX_aupr.max()) for runs in own.values())
+    devices = " or ".join(sorted({device for runs in own.values() for device in runs.device}))
+    return Verdict(
+        claim,
+        f"The network with and without the loss of lesions, trained and tested on real IDRiD, on {devices}. {ran}.",
+        f"{decide(found)} Accuracy with the lesion loss minus without, on the 103 test images "
+        f"[95 % interval over images and seeds]: {said}.",
+        f"In no run has the lesion path learnt to segment: its AUPR of hard exudates is {lesions:.2f} at best. So "
+        f"these runs hardly test the idea. Some {ENOUGH} seeds of the paper's network from ImageNet, and a lesion path "
+        "that learns its task, would.",
+        decide(found),
+    )
+
+
+def decide(found: dict[Regime, Gains]) -> str:
+    """In a sentence, by the first regime that has enough seeds, and the first of its measures."""
+    regime = next((r for r, gains in found.items() if len(next(iter(gains.values())).by_seed) >= ENOUGH), None)
+    if regime is None:
+        return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
+    ends = next(iter(found[regime].values())).difference
+    if ends.low > 0:
+        judged, elsewhere, interval = "Holds", "a gain is shown", "is above zero"
+    elif ends.high < 0:
+        judged, elsewhere, interval = "Does not hold", "a loss is shown", "is below zero"
+    else:
+        judged, elsewhere, interval = "No gain is shown", "no gain is shown", "contains zero"
+    if regime.close:
+        return f"{judged}: the interval {interval}."
+    return (
+        f"Cannot be told yet for the paper's network. For {regime.words}, {elsewhere} in the accuracy of both grades: "
+        f"the interval {interval}."
+    )
