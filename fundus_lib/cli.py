@@ -149,6 +149,8 @@ def predict(
     from fundus_lib.prediction.about import describe
     from fundus_lib.prediction.folder import find_images, predict_all
 
+    if csv is not None:
+        cli_data.check_output("--csv", csv, (".csv",))
     files = find_images(images)
     model = weights.find(checkpoint or newest_model(Path("runs")))
     found = predict_all(files, model, out, threshold=threshold, mirror=mirror, device=device)

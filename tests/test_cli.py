@@ -150,6 +150,19 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     return int(end.value.code or 0)
 
 
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_predicted(tmp_path: Path) -> None:
+    (tmp_path / "eyes").mkdir()
+    (tmp_path / "eyes" / "eye.png").write_bytes(b"never read")
+    out, file = tmp_path / "found", tmp_path / "file"
+    file.touch()
+    for table, words in ((".", "which is a folder"), (file / "a.csv", "a file is where"), ("a.txt", r"ends in \.csv")):
+        with pytest.raises(FundusError, match=words):
+            call(
+                app, ["predict", str(tmp_path / "eyes"), "--out", str(out), "--csv", str(table)], catch_exceptions=False
+            )
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("number", "problem"),
     [

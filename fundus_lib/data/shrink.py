@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from tqdm import tqdm
@@ -144,14 +146,21 @@ def _write_photograph(source: Path, target: Path, size: Size) -> None:
         read_image(source)  # a copy of what cannot be decoded would be of no use
         shutil.copyfile(source, target)
     else:
-        Image.fromarray(read_image(source, size)).save(target, quality=JPEG_QUALITY, subsampling=0)
+        _save(Image.fromarray(read_image(source, size)), target, "JPEG", quality=JPEG_QUALITY, subsampling=0)
 
 
 def _write_mask(mask: Pixels, target: Path) -> None:
     """A palette file like the published ones: 0 black, 1 red."""
     picture = Image.fromarray(mask).convert("P")
     picture.putpalette([0, 0, 0, 255, 0, 0])
-    picture.save(target, compression="tiff_lzw")
+    _save(picture, target, "TIFF", compression="tiff_lzw")
+
+
+def _save(picture: Image.Image, target: Path, form: str, **options: Any) -> None:
+    """Encode in memory: an encoder that writes to a full disk itself says that it failed, and not why."""
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    target.write_bytes(content.getvalue())
 
 
 def _refused(where: str | Path, found: str, expected: str, remedy: str) -> ArgumentError:

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint
-from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError
+from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError, naming
 from fundus_lib.prediction.about import describe
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
 from fundus_lib.weights import find
@@ -116,6 +116,7 @@ def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
     Raises:
         MissingFileError: One is not there, or a folder holds none.
         ArgumentError: Two in different folders have the same name.
+        FileAccessError: A folder may not be read.
     """
     found: dict[Path, None] = {}
     for given in [images] if isinstance(images, str | Path) else images:
@@ -128,13 +129,15 @@ def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
                 expected="an image, or a folder of images",
                 remedy="correct the path",
             )
-        inside = sorted(p for p in path.iterdir() if _is_image(p)) if path.is_dir() else [path]
+        with naming(path):
+            there = list(path.iterdir()) if path.is_dir() else []
+        inside = sorted(filter(_is_image, there)) if path.is_dir() else [path]
         if not inside:
-            folders = sum(p.is_dir() for p in path.iterdir())
+            folders = sum(p.is_dir() for p in there)
             raise MissingFileError(
                 path,
                 "there is no image in this folder",
-                found=f"{sum(p.is_file() for p in path.iterdir())} other files, {folders} folders",
+                found=f"{sum(p.is_file() for p in there)} other files, {folders} folders",
                 expected=f"files that end in {', '.join(ENDINGS)}",
                 remedy="name the folder that holds the images itself" if folders else "name another folder, or files",
             )

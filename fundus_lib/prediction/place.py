@@ -97,10 +97,13 @@ def _place_square(task: FundusTask, image: NDArray[np.uint8], field: NDArray[np.
     """The square around the field of view, at the size of training.
 
     A field of view that is cut off above and below is read in a frame like IDRiD's, whatever the frame it has, so that
-    its pixels fall on those that the graders learned: half a pixel of them moves a probability by up to a quarter.
+    its pixels fall on those that the graders learned: half a pixel of them moves a probability by up to a quarter. A
+    single dark row above or below tells that a frame is not its own, since none of IDRiD's images has one.
     """
     square = FieldSquare(round(task.field_width))
-    rows, columns = square.frame(field)
+    rows, columns = bounding_box(field)
+    if rows.stop - rows.start == field.shape[0]:
+        rows, columns = square.frame(field)
     tall, wide = rows.stop - rows.start, columns.stop - columns.start
     if (tall, wide) != field.shape and CUT_OFF * tall < wide <= FRAME_WIDTH * tall:
         frame = round(FRAME_WIDTH * tall)

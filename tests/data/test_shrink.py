@@ -2,6 +2,9 @@
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -138,10 +141,27 @@ def test_a_target_that_cannot_be_written(root, tmp_path, monkeypatch):
         def fail(*_, number=number, **__):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(Image.Image, "save", fail)
-        with pytest.raises(FileAccessError, match=words):
-            shrink(root, tmp_path / "small", SMALL)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "write_bytes", fail)
+            with pytest.raises(FileAccessError, match=words):
+                shrink(root, tmp_path / "small", SMALL)
     assert left(tmp_path) == ["IDRiD", "file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.parametrize("limit", [0, 200])
+def test_no_room_is_said_whichever_encoder_meets_it(root, tmp_path, limit):
+    """A limit on the size of files is met at the same places as the end of a disk."""
+    code = (
+        "import resource, signal, sys; from fundus_lib.data.shrink import shrink; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        f"shrink(*sys.argv[1:], {SMALL})"
+    )
+    command = [sys.executable, "-c", code, str(root), str(tmp_path / "small")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "FileAccessError" in said.stderr.splitlines()[-4] and "no room" in said.stderr, said.stderr
+    assert left(tmp_path) == ["IDRiD"]
 
 
 def test_part_of_the_source(root, tmp_path):

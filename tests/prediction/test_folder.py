@@ -13,7 +13,14 @@ from typer.testing import CliRunner
 import fundus_lib
 from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.cli import app
-from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, LabelFormatError, MissingFileError
+from fundus_lib.errors import (
+    ArgumentError,
+    CheckpointError,
+    FileAccessError,
+    FundusError,
+    LabelFormatError,
+    MissingFileError,
+)
 from fundus_lib.experiment import create_task
 from fundus_lib.prediction import calibrate, folder, predict, predict_all
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
@@ -168,6 +175,15 @@ def test_inputs_that_cannot_be(eyes, model, tmp_path):
     with pytest.raises(ArgumentError, match="same name"):
         run([eyes, tmp_path / "more"], model, tmp_path / "out")
     assert len(run([eyes, eyes / "eye0.png"], model, tmp_path / "out").table) == 6, "each once"
+
+
+def test_a_folder_that_may_not_be_read_is_named(eyes, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(eyes), "iterdir", refuse)
+    with pytest.raises(FileAccessError, match="eyes: you may not read"):
+        folder.find_images(eyes)
 
 
 def test_a_model_without_numbers_stops_all(eyes, model, tmp_path):

@@ -204,6 +204,10 @@ def test_a_cut_off_field_of_view_is_read_on_the_same_pixels_whatever_its_frame(t
         other = place(task, framed, field_of_view(framed))
         assert np.abs(own.pixels.astype(int) - other.pixels).mean() < 0.1
         assert (other.top - above, other.left - left, other.size) == (own.top, own.left, own.size)
+    for rim in (1, 2):  # of a frame that is 3:2 still, to half a percent
+        framed = np.pad(image, ((rim, rim), (rim, 2 * rim), (0, 0)))
+        other = place(task, framed, field_of_view(framed))
+        assert np.abs(own.pixels.astype(int) - other.pixels).mean() < 0.1, rim
     narrow = image[:, 25:370]  # the black beside it cut off
     other = place(task, narrow, field_of_view(narrow))
     assert np.abs(own.pixels.astype(int) - other.pixels).mean() < 0.1 and other.left + 25 == own.left
