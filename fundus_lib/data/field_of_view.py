@@ -26,6 +26,25 @@ def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises:
         ArgumentError: The image is black.
     """
+    labels, areas = _find_bright(image)
+    largest = (labels == 1 + int(np.argmax(areas))).astype(np.uint8)
+    outline, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = cv2.convexHull(max(outline, key=len))
+    return np.asarray(cv2.fillConvexPoly(np.zeros_like(largest), hull, 1), dtype=np.uint8)
+
+
+def count_fields(image: NDArray[np.uint8]) -> int:
+    """How many regions of an image, uint8 (H, W, 3), are large enough to be an eye: a quarter of the largest or more.
+
+    Raises:
+        ArgumentError: The image is black.
+    """
+    _, areas = _find_bright(image)
+    return int((areas >= areas.max() / 4).sum())
+
+
+def _find_bright(image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Regions that are not dark: a number for each pixel, 0 where it is dark, and the area of each region."""
     brightness = image.max(axis=-1)
     level = DARK * float(np.percentile(brightness, 99))
     bright = (brightness > max(level, 1)).astype(np.uint8)
@@ -39,10 +58,7 @@ def field_of_view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
             expected="a fundus image",
             remedy="look at the file: it may be black, empty or not an image",
         )
-    largest = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
-    outline, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = cv2.convexHull(max(outline, key=len))
-    return np.asarray(cv2.fillConvexPoly(np.zeros_like(largest), hull, 1), dtype=np.uint8)
+    return np.asarray(labels, np.int32), np.asarray(stats[1:, cv2.CC_STAT_AREA], np.int32)
 
 
 def check_field(image: NDArray[np.uint8], field: NDArray[np.uint8]) -> None:

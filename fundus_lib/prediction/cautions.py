@@ -1,4 +1,4 @@
-"""Cautions: colours unlike those of training, and a field of view that fills the frame."""
+"""Cautions: colours unlike those of training, two eyes in an image, a field of view that fills the frame."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fundus_lib.checkpoints import Checkpoint
+from fundus_lib.data.field_of_view import count_fields
 
 FAR = 5.0
 """A distance from the colours of training from which on a caution is given.
@@ -41,13 +42,16 @@ def measure_distance(own: Tensor, colours: Tensor) -> tuple[float, str]:
     return float(distances[largest]), _NAMES[largest]
 
 
-def find_cautions(model: Checkpoint, own: Tensor, field: NDArray[np.uint8]) -> tuple[str, ...]:
+def find_cautions(
+    model: Checkpoint, own: Tensor, image: NDArray[np.uint8], field: NDArray[np.uint8]
+) -> tuple[str, ...]:
     """The cautions on an image, in words.
 
     Args:
         model: What predicts.
         own: Channel means and standard deviations of the image as the model sees it, (2, 3).
-        field: The field of view, {0, 1} (H, W).
+        image: uint8 (H, W, 3).
+        field: Its field of view, {0, 1} (H, W).
     """
     found = []
     if model.colours is not None:
@@ -57,6 +61,10 @@ def find_cautions(model: Checkpoint, own: Tensor, field: NDArray[np.uint8]) -> t
                 f"colours unlike those of the training images: the {what} lies {distance:.1f} standard deviations from "
                 f"theirs (cautioned from {FAR:g} on)"
             )
+    if (eyes := count_fields(image)) > 1:
+        found.append(
+            f"{eyes} regions are large enough to be an eye: only the largest was looked at; crop the others out"
+        )
     if float(field.mean()) > FULL_FRAME:
         found.append("the field of view fills the frame: without a dark border its size, and so the scale, is a guess")
     return tuple(found)

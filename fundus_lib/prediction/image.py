@@ -225,7 +225,7 @@ def predict(
         mask,
         count_lesions(lesions, mask, field, model.rules, threshold=threshold, mirrored=mirror),
         table_grades(grades),
-        (*find_cautions(model, where.statistics, field), *_say_if_reduced(path, image)),
+        (*find_cautions(model, where.statistics, image, field), *_say_if_reduced(path, image)),
         time.perf_counter() - start,
     )
 

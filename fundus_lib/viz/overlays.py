@@ -74,7 +74,7 @@ def overlay(
 
 
 def error_map(
-    image: ArrayLike | None, pred: ArrayLike, target: ArrayLike, *, palette: str = "dual_branch"
+    image: ArrayLike | None, pred: ArrayLike, target: ArrayLike, *, palette: str = "colorblind"
 ) -> NDArray[np.uint8]:
     """Colour every pixel by the outcome: hit (true positive), false alarm (false positive), miss (false negative).
 
@@ -82,8 +82,8 @@ def error_map(
         image: (H, W, 3) or (3, H, W), shown in dark grey as background; None for black.
         pred: (H, W), above 0 where lesion is predicted (threshold the scores first).
         target: (H, W), above 0 where lesion is.
-        palette: A key of `ERROR_PALETTES`: `dual_branch` is yellow, red and green as in that paper's Figures 1 and 4-6;
-            `colorblind` is yellow, vermilion and sky blue.
+        palette: A key of `ERROR_PALETTES`: `colorblind` is yellow, vermilion and sky blue, which all readers can tell
+            apart; `dual_branch` is yellow, red and green as in that paper's Figures 1 and 4-6.
 
     Returns:
         uint8 (H, W, 3).
@@ -123,7 +123,7 @@ def legend(
 
     Args:
         axis: A matplotlib axis; or a figure, for a legend beside all axes.
-        names: Lesions; or any mapping of label to colour, e.g. `ERROR_PALETTES["dual_branch"]`.
+        names: Lesions; or any mapping of label to colour, e.g. `ERROR_PALETTES["colorblind"]`.
         **kwargs: For `Axes.legend` or `Figure.legend`, e.g. `loc="lower right"`.
     """
     from matplotlib.patches import Patch

@@ -71,7 +71,7 @@ def compare(
     windows: Sequence[Window] = (),
     *,
     lesion: str = "EX",
-    palette: str = "dual_branch",
+    palette: str = "colorblind",
     ncols: int = 3,
     width: float = 9.0,
 ) -> Figure:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fundus_lib.data.field_of_view import bounding_box, check_field, field_of_view, statistics
+from fundus_lib.data.field_of_view import bounding_box, check_field, count_fields, field_of_view, statistics
 from fundus_lib.data.synthetic import SyntheticFundus
 from fundus_lib.errors import ArgumentError
 
@@ -92,3 +92,12 @@ def test_no_synthetic_eye_is_refused():
     data = SyntheticFundus(12, size=(96, 144), seed=3)
     for index in range(len(data)):
         checked(data[index]["image"].permute(1, 2, 0).numpy())
+
+
+def test_eyes_are_counted_and_a_label_is_none():
+    one = eye()
+    assert count_fields(one) == count_fields(eye(40)) == 1
+    assert count_fields(np.concatenate([np.pad(one, ((0, 0), (8, 8), (0, 0)))] * 2, axis=1)) == 2
+    labelled = np.pad(one, ((0, 30), (0, 0), (0, 0)))
+    labelled[-20:-5, 5:60] = 255
+    assert count_fields(labelled) == 1

@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 
 from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, layout, splits
 from fundus_lib.data.synthetic import draw, make, make_idrid
+from fundus_lib.data.synthetic.workers import Job, draw_files
 from fundus_lib.errors import ArgumentError, FileAccessError, FundusError
 
 TINY = {"size": (64, 96), "seed": 5, "segmentation": (2, 1), "grading": (7, 4), "progress": False}
@@ -153,8 +156,24 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
 def test_a_process_that_fails_is_an_error_that_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(make.layout, "image_folder", lambda part, split: f"no/{part}/{split}" if split else "")
     monkeypatch.setattr(make.Path, "mkdir", lambda *_args, **_kwargs: None)
-    with pytest.raises(OSError, match=r"stopped(.|\n)*No such file"):
+    with pytest.raises(FileNotFoundError, match="No such file"):
         make._fill(tmp_path, (64, 96), 0, (1, 1), (4, 3), 1, False)
+    with pytest.raises(OSError, match=r"stopped(.|\n)*nobody"):
+        draw_files(tmp_path, (64, 96), 0, [Job("nobody", 0, [], {})], 1, lambda: None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+def test_no_room_for_what_a_process_writes(tmp_path):
+    """A limit on the size of files is met at the same places as the end of a disk."""
+    code = (
+        "import resource, signal, sys; from fundus_lib.data.synthetic import make_idrid; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200)); "
+        "make_idrid(sys.argv[1], size=(64, 96), segmentation=(1, 1), grading=(4, 3), workers=1)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "IDRiD")]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "FileAccessError" in said.splitlines()[-4] and "no room" in said, said
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("wrong", [{"segmentation": (0, 1)}, {"grading": (3, 0)}, {"size": (8, 12)}])

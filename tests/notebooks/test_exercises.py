@@ -37,6 +37,9 @@ WRONG = {
         "def grade_map(features, weight, grade):\n"
         "    return np.maximum(np.tensordot(weight[grade], features, axes=1), 0)"
     ),
+    "def reach": "def reach(rate, beta):\n    return rate * beta / 4",
+    "def logit_needed": ("def logit_needed(allowed, outside, classes=5):\n    return np.log((1 - outside) / outside)"),
+    "def follows": "def follows(steps, rate, curvature):\n    return steps * rate * curvature",
     "def adam_memory": "def adam_memory(million):\n    return million * 4 / 1000",
     "def speed_up": "def speed_up(whole, local, patches):\n    return patches",
     "def luck": "def luck(k, sd):\n    return sd / k**0.5",

@@ -244,6 +244,12 @@ def test_colours_unlike_those_of_training_are_cautioned_with_their_distance(chec
     assert len(predict(write(tmp_path / "c.png", middle), model, device="cpu").cautions) == 2, "it fills the frame too"
 
 
+def test_two_eyes_in_an_image_are_cautioned(checkpoint, tmp_path):
+    both = np.concatenate([np.pad(photograph(), ((0, 0), (9, 9), (0, 0)))] * 2, axis=1)
+    told = predict(write(tmp_path / "a.png", both), load_model(checkpoint), device="cpu").cautions
+    assert any("2 regions are large enough to be an eye" in caution for caution in told)
+
+
 def test_verdicts_count_only_at_the_settings_they_were_made_with(checkpoint, tmp_path):
     path = write(tmp_path / "a.png", photograph())
     rules = tuple(Rule(lesion, 9, 9, 0.0, 0.0, 0.01, True, "tests") for lesion in ("HE", "EX"))

@@ -22,6 +22,9 @@ from fundus_lib.data.synthetic.files import write_palette_tif, write_rgba_tif
 from fundus_lib.data.synthetic.fundus import draw
 from fundus_lib.data.synthetic.patient import Population
 
+REFUSED = 3
+"""Exit status of a process to which the operating system refused something; its last line of stderr says what."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -72,7 +75,8 @@ def draw_files(
         The labels by population and index.
 
     Raises:
-        OSError: A process failed; the message contains the end of its stderr.
+        OSError: The operating system refused a process something; or it failed, then the message contains the end of
+            its stderr.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     parts = [list(jobs[k::processes]) for k in range(min(processes, len(jobs)))]
@@ -92,8 +96,11 @@ def draw_files(
             dr, dme, disc, fovea = json.loads(line)
             facts[job.population, job.index] = Fact(dr, dme, tuple(disc), tuple(fovea))
             done()
-        if process.wait() or len(facts) < len(part):
-            raise OSError(f"a process that draws synthetic images stopped:\n{process.stderr.read()[-2000:]}")
+        said = process.stderr.read()
+        if process.wait() == REFUSED:
+            raise OSError(*json.loads(said.splitlines()[-1]))
+        if process.returncode or len(facts) < len(part):
+            raise OSError(f"a process that draws synthetic images stopped:\n{said[-2000:]}")
         return facts
 
     with ThreadPoolExecutor(len(parts)) as threads:
@@ -124,4 +131,8 @@ def _draw_jobs() -> None:
 
 
 if __name__ == "__main__":
-    _draw_jobs()
+    try:
+        _draw_jobs()
+    except OSError as error:
+        print(json.dumps([error.errno, error.strerror or str(error)]), file=sys.stderr)
+        sys.exit(REFUSED)
