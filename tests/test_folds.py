@@ -8,7 +8,8 @@ from fundus_lib import records, run_table
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.published import ledger
 from fundus_lib.recipes import recipes
-from fundus_lib.records.image_gains import image_gain, image_scores
+from fundus_lib.records.differences import difference, scores
+from fundus_lib.records.image_gains import fold_gains, image_gain, image_scores
 from fundus_lib.records.rows import as_it_is, latest, scores_by_seed, summarise
 from helpers.records import RECORD
 
@@ -81,6 +82,48 @@ def test_folds_are_pooled(tmp_path):
     assert summarise(kept, {"mdice_micro": "mDice"}, "small", "weight") == {"seeds": "1", "mDice": "0.200"}
     line = ledger("pldmlt", tmp_path, nearest=True).query("table == 3 and recipe == 'small/grades'")
     assert "fold 1, 2, 3 of 5" in line.deviations.item()
+
+
+def test_a_seed_with_few_folds_takes_none_from_another(tmp_path):
+    other = recipes("pldmlt", "small", "grades")[0]
+    for seed, folds in ((0, 5), (1, 1)):
+        for k, (one, base) in enumerate(list(zip(ROW.every_fold(), other.every_fold(), strict=True))[:folds]):
+            save(tmp_path, one, 0.5 + k / 10, [f"{k}a", f"{k}b"], seed)
+            save(tmp_path, base, 0.5, [f"{k}b", f"{k}a"], seed)
+    rows = ("small", "weight"), ("small", "grades")
+    gain = image_gain("pldmlt", *rows, "ANY_f1", tmp_path)
+    assert (gain.seeds, gain.images, gain.folds) == ((0,), 10, "5 folds")
+    assert str(gain).startswith("+0.200 [") and str(gain).endswith("(5 folds, one seed)")
+    lines = fold_gains("pldmlt", *rows, "ANY_f1", tmp_path)
+    assert lines.query("seed == 0").gain.tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert lines.query("seed == 1").to_numpy().tolist() == [[1, 1, 2, 0]]
+    change = difference("pldmlt", *rows, "dr_accuracy", tmp_path)
+    assert change.by_seed == {0: pytest.approx(0.2)} and str(change) == "+0.200 (5 folds, one seed)"
+
+
+def test_rows_are_compared_in_the_folds_that_both_have(tmp_path):
+    other = recipes("pldmlt", "small", "grades")[0]
+    for k, (one, base) in enumerate(zip(ROW.every_fold(), other.every_fold(), strict=True)):
+        save(tmp_path, one, k / 10 + 0.01, [f"{k}"])
+        if k in (0, 2):
+            save(tmp_path, base, k / 10, [f"{k}"])
+    change = difference("pldmlt", ("small", "weight"), ("small", "grades"), "dr_accuracy", tmp_path)
+    assert str(change) == "+0.010 (2 of 5 folds, one seed)"
+    assert scores("pldmlt", "small", "weight", "dr_accuracy", tmp_path) == {(0, "ab"): pytest.approx(0.21)}
+    (tmp_path / f"{other.every_fold()[2].stem}.json").unlink()
+    gain = image_gain("pldmlt", ("small", "weight"), ("small", "grades"), "ANY_f1", tmp_path)
+    assert (gain.images, gain.folds) == (1, "fold 1 of 5")
+
+
+def test_grades_are_right_or_as_labelled_where_they_are_known(tmp_path):
+    given = {"dr": [2, 3, 2, 4], "dr_true": [2, -1, 3, 4], "dr_label": [2, 2, 2, 3]}
+    save(tmp_path, ROW, 0.5, [], predictions={"names": list("abcd"), **given})
+    right, as_labelled, labels = (
+        image_scores("pldmlt", ("small", "weight"), score, tmp_path).iloc[0]
+        for score in ("dr_right", "dr_as_labelled", "label_right")
+    )
+    assert right.isna().tolist() == [False, True, False, False] and right.dropna().tolist() == [1, 0, 1]
+    assert as_labelled.tolist() == [1, 0, 1, 0] and labels.dropna().tolist() == [1, 0, 0]
 
 
 def test_a_fold_that_was_changed_is_not_of_the_row(tmp_path):

@@ -49,7 +49,7 @@ def test_interval_of_equal_gains_is_a_point() -> None:
 
 def test_folds_of_a_seed_are_one_run(tmp_path: Path) -> None:
     for fold, (names, scores) in enumerate((("abc", [0.1, 0.2, 0.3]), ("de", [0.4, 0.5]))):
-        record = {**RECORD, "paper": "made_up", "row": "one", "recipe": {"fold": fold}}
+        record = {**RECORD, "paper": "made_up", "row": "one", "recipe": {"fold": [fold + 1, 2]}}
         records.save({**record, "predictions": {"names": list(names), "EX_iou": scores}}, tmp_path / f"{fold}.json")
     found = image_scores("made_up", ("2", "one"), "EX_iou", tmp_path)
     assert found[list("abcde")].to_numpy().tolist() == [[0.1, 0.2, 0.3, 0.4, 0.5]]

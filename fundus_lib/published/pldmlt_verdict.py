@@ -15,6 +15,8 @@ OURS, ALONE = "weight", "segmentation"
 SCORES = {"ANY_f1": "Dice of lesions", "ANY_aupr": "AUPR of lesions"}
 """Scores of single images by which is judged, the first that the records have; background does not count in them."""
 
+SMALLER = "This neither confirms nor refutes the paper, whose networks are larger."
+
 
 @dataclass(frozen=True)
 class Regime:
@@ -75,25 +77,33 @@ def decide(found: dict[Regime, tuple[str, ImageGain]]) -> str:
     """In a sentence, by the first regime that has enough seeds."""
     regime = next((regime for regime, (_, gain) in found.items() if len(gain.seeds) >= ENOUGH), None)
     if regime is None:
-        told = "".join(f" {_tell(regime, *gain)}" for regime, gain in found.items())
+        told = "".join(f" {_tell(regime, *pair)} {_tell_few(pair[1])}" for regime, pair in found.items())
+        told += f" {SMALLER}" if found and not any(regime.close for regime in found) else ""
         return f"Cannot be told yet.{told}"
     words, gain = found[regime]
-    low, high = gain.difference.low, gain.difference.high
     where = "at the paper's size" if regime.close else f"at {regime.words}"
-    judged = (
-        f"A gain is shown {where}: the interval is above zero."
-        if low > 0
-        else f"A loss is shown {where}: the interval is below zero."
-        if high < 0
-        else f"No gain is shown {where}: the interval contains zero."
-    )
-    scale = "" if regime.close else " This neither confirms nor refutes the paper, whose networks are larger."
-    return f"{judged} {_tell(regime, words, gain)}{scale}"
+    kind = {"above": "A gain", "below": "A loss"}.get(_side(gain), "No gain")
+    lies = f"is {_side(gain)} zero" if kind != "No gain" else "contains zero"
+    scale = "" if regime.close else f" {SMALLER}"
+    return f"{kind} is shown {where}: the interval {lies}. {_tell(regime, words, gain)}{scale}"
+
+
+def _side(gain: ImageGain) -> str:
+    """Where the interval lies: `"above"` zero, `"below"` it, or neither."""
+    return "above" if gain.difference.low > 0 else "below" if gain.difference.high < 0 else ""
 
 
 def _tell(regime: Regime, words: str, gain: ImageGain) -> str:
     what = f"All parts minus the segmentation loss alone at {regime.words}, {words}"
     return f"{what}, mean over {gain.images} images: {gain}."
+
+
+def _tell_few(gain: ImageGain) -> str:
+    """What an interval of few seeds says."""
+    lies = f"lies {_side(gain)} zero" if _side(gain) else "contains zero"
+    tested = ", each tested once, by the network of the fold that left it out" if gain.folds.endswith("folds") else ""
+    seeds = "one seed" if len(gain.seeds) == 1 else f"{len(gain.seeds)} seeds"
+    return f"The interval {lies}; with {seeds} it speaks of other images{tested}, and hardly of other trainings."
 
 
 def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
@@ -102,7 +112,9 @@ def _ran(found: dict[Regime, tuple[str, ImageGain]]) -> str:
     if not found:
         return f"{first} Stage 2, the network of the claim: nothing yet. An empty prediction, on real IDRiD."
     second = "; ".join(
-        f"{regime.words}, {count_seeds(find_runs('pldmlt', regime.table, (OURS, ALONE)))}" for regime in found
+        f"{regime.words}, {f'{gain.folds}, ' * bool(gain.folds)}"
+        f"{count_seeds(find_runs('pldmlt', regime.table, (OURS, ALONE)))}"
+        for regime, (_, gain) in found.items()
     )
     return f"{first} Stage 2 on real IDRiD, without and with all parts: {second}."
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fundus_lib.errors import RecordError
 from fundus_lib.records import load, read
-from fundus_lib.records.rows import newest, select
+from fundus_lib.records.rows import fold_of, newest, select, tell_folds
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,11 @@ class Difference:
 
     Attributes:
         by_seed: Seed → score of the one minus score of the other, for seeds that both were run with.
+        folds: In words, the folds over which these are means, such as "3 of 5 folds"; empty without folds.
     """
 
     by_seed: dict[int, float]
+    folds: str = ""
 
     @property
     def mean(self) -> float:
@@ -43,9 +45,10 @@ class Difference:
         if not self:
             return "not run yet"
         mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (self.mean, self.low, self.high))
+        where = f"{self.folds}, " if self.folds else ""
         if len(self.by_seed) == 1:
-            return f"{mean} (one seed)"
-        return f"{mean} ({low} to {high} over {len(self.by_seed)} seeds)"
+            return f"{mean} ({where}one seed)"
+        return f"{mean} ({where}{low} to {high} over {len(self.by_seed)} seeds)"
 
 
 def scores(
@@ -63,20 +66,31 @@ def scores(
         dataset: On which it was tested.
 
     Returns:
-        (seed, digits of the test data) → score, of the latest run each. A record without that variant or metric is
-        left out.
+        (seed, digits of the test data) → score, of the latest run each; the mean over the folds that there are. A
+        record without that variant or metric is left out.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
     """
+    found = _find(paper, table, row, metric, folders, variant, dataset)
+    return {run: sum(folds.values()) / len(folds) for run, folds in found.items()}
+
+
+def _find(
+    paper: str, table: str, row: str, metric: str, folders: Iterable[str | Path], variant: str, dataset: str
+) -> dict[tuple[int, str], dict[tuple[int, int] | None, float]]:
+    """The score of each fold of every run of a row; see :func:`scores`."""
     runs = load(*folders, variants=True)
     own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table, row)
     own = select(own, table, row, variant)
     if metric not in own:
         return {}
     own = own[own[metric].notna()]
-    data = [str(read(Path(file))["dataset_fingerprint"]) for file in own.file]
-    return dict(zip(zip(own.seed.astype(int), data, strict=True), own[metric].astype(float), strict=True))
+    found: dict[tuple[int, str], dict[tuple[int, int] | None, float]] = {}
+    for record, score in zip(map(read, map(Path, own.file)), own[metric].astype(float), strict=True):
+        run = int(record["seed"]), str(record["dataset_fingerprint"])
+        found.setdefault(run, {})[fold_of(record)] = score
+    return found
 
 
 def difference(
@@ -88,6 +102,8 @@ def difference(
     dataset: str = "IDRiD",
 ) -> Difference:
     """What a change does to a score: one row minus another, for every seed that both were run with on the same data.
+
+    With folds, the mean over those that both rows have; a seed that lacks some that another has is left out.
 
     Args:
         paper: Name of the paper or chapter.
@@ -107,12 +123,17 @@ def difference(
         >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "no_such_metric"))
         'not run yet'
     """
-    one, other = (
-        scores(paper, row[0], row[1], metric, *folders, variant="".join(row[2:]), dataset=dataset) for row in (of, over)
-    )
+    one, other = (_find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over))
     shared = sorted(one.keys() & other.keys())
     check_one_data_set(of, over, (data for _, data in shared))
-    return Difference({seed: one[seed, data] - other[seed, data] for seed, data in shared})
+    folds = {run: one[run].keys() & other[run].keys() for run in shared}
+    most = max(folds.values(), key=len, default=set())
+    changes = {
+        run[0]: sum(one[run][fold] - other[run][fold] for fold in sorted(most, key=str)) / len(most)
+        for run in shared
+        if most and folds[run] == most
+    }
+    return Difference(changes, tell_folds(most))
 
 
 def check_one_data_set(of: tuple[str, ...], over: tuple[str, ...], test_data: Iterable[str]) -> None:

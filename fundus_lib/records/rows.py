@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,22 @@ def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
         recipe = hashlib.sha256(plain.encode()).hexdigest()
     data = record["dataset_fingerprint"], record.get("trained_on_fingerprint", record["trained_on"])
     return (recipe, *data, record.get("processes", 1))
+
+
+def fold_of(record: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The fold that a run was tested on, and of how many; None if it had none."""
+    fold = record["recipe"].get("fold")
+    return (int(fold[0]), int(fold[1])) if fold else None
+
+
+def tell_folds(folds: Collection[tuple[int, int] | None]) -> str:
+    """Folds in words, such as "5 folds", "3 of 5 folds" or "fold 1 of 5"; nothing where there are none."""
+    known = sorted(fold for fold in folds if fold)
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f"fold {known[0][0]} of {known[0][1]}"
+    return f"{known[0][1]} folds" if len(known) == known[0][1] else f"{len(known)} of {known[0][1]} folds"
 
 
 def as_it_is(file: Path, paper: str, table: str, row: str, precision: Precision | None = None) -> bool:

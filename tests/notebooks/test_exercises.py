@@ -20,6 +20,23 @@ WRONG = {
         "def corrected(p, heat, flat, allowed):\n    return int(np.where(allowed, np.nan_to_num(heat), -1).argmax())"
     ),
     "def best_choice": "def best_choice(a, b, agree):\n    return max(a, b)",
+    "def apart_by": (
+        "def apart_by(labels):\n    mean = labels.mean(0)\n    return -(mean * np.log(np.maximum(mean, 1e-20))).sum()"
+    ),
+    "def drop_below": "def drop_below(tp, fp, fn, tn):\n    return 0.5, 2 * tp / (2 * tp + fp + fn)",
+    "def clustered": (
+        "def clustered(gains):\n"
+        "    rng, every = np.random.default_rng(0), np.concatenate([*gains.values()])\n"
+        "    return np.quantile([rng.choice(every, len(every)).mean() for _ in range(4000)], [0.025, 0.975])"
+    ),
+    "def heat_ratio": (
+        "def heat_ratio(cam, mask, field):\n    return cam[mask & field].sum() / cam[field].sum() / mask[field].mean()"
+    ),
+    "def two_thresholds": "def two_thresholds(p):\n    return (min(np.unique(p)[np.unique(p) >= 0.5]),) * 2",
+    "def grade_map": (
+        "def grade_map(features, weight, grade):\n"
+        "    return np.maximum(np.tensordot(weight[grade], features, axes=1), 0)"
+    ),
     "def reach": "def reach(rate, beta):\n    return rate * beta / 4",
     "def logit_needed": ("def logit_needed(allowed, outside, classes=5):\n    return np.log((1 - outside) / outside)"),
     "def follows": "def follows(steps, rate, curvature):\n    return steps * rate * curvature",

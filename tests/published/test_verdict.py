@@ -153,6 +153,15 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     assert "the network of the claim: nothing yet" in before.ran and "would tell" in before.sure
     graders["side"] = 224
     assert "the last layer alone was trained, at 224×224 pixels" in verdict("pldmlt").ran
+    found["small ANY_f1"] = ImageGain((0,), 81, Estimate(0.01, 0.005, 0.02), "5 folds")
+    one = verdict("pldmlt")
+    assert one.answer.startswith("Cannot be told yet. All parts minus the segmentation loss alone at a quarter of the")
+    assert "mean over 81 images: +0.010 [+0.005, +0.020] (5 folds, one seed). The interval lies above zero; with " in (
+        one.answer
+    )
+    assert "each tested once, by the network of the fold that left it out" in one.answer
+    assert "neither confirms nor refutes" in one.answer and "256×256, 5 folds, 1 seed of each" in one.ran
+    del found["small ANY_f1"]
     found["small ANY_aupr"] = gain(3, -0.3, -0.1)["IoU"]
     assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
     assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
