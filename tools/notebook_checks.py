@@ -11,7 +11,7 @@ import notebook_store as store
 from nbformat import NotebookNode
 
 MAX_BYTES = 600_000
-MAX_BYTES_OF_ALL = 7_000_000
+MAX_BYTES_OF_ALL = 8_000_000
 MAX_LINES = 15
 RUN = "run `make execute`"
 
