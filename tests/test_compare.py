@@ -145,8 +145,14 @@ def test_the_command_compares_scores_only_and_offers_close_ones(save, tmp_path):
     assert "the newest; left out: older.json" in call("joint_accuracy").output
     assert "paper" in call("train_seconds").output
     for wrong in ("date", "file", "seed", "images", "commit", "dirty"):
-        with pytest.raises(ArgumentError, match=r"(?s)no such score.*EX_aupr.*; dr_accuracy.*; dme_accuracy"):
+        with pytest.raises(ArgumentError, match=r"(?s)no such score.*EX_aupr.*dr_accuracy.*; dme_accuracy"):
             call(wrong)
     with pytest.raises(ArgumentError, match="did you mean dr_accuracy"):
         call("dr_acuracy")
     assert not {"seed", "images", "date", "dirty"} & set(list_scores(records.load()))
+
+
+def test_folds_stand_apart_since_each_has_images_of_its_own():
+    runs = records.load()
+    table, _ = compare(runs[(runs.paper == "pldmlt") & (runs.row == "segmentation")], "ANY_f1")
+    assert sorted(table.fold) == [f"{k} of 5" for k in range(1, 6)] and set(table.profile) == {"paper"}

@@ -1,5 +1,6 @@
 """Folds of a row: all are run, or one; their records are of the row, and pooled in the ledger and over images."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from fundus_lib.records.rows import as_it_is, latest, scores_by_seed, summarise
 from helpers.records import RECORD
 
 ROW = recipes("pldmlt", "small", "weight")[0]
+
+
+@pytest.fixture(autouse=True)
+def no_records_of_the_library(monkeypatch, tmp_path_factory):
+    """The records that come with the library are of the same rows."""
+    empty, files = tmp_path_factory.mktemp("none"), resources.files
+    monkeypatch.setattr(resources, "files", lambda name: empty if name == "fundus_lib.records" else files(name))
 
 
 def jobs(row, fold=None, seeds=1, shard="1/1", paper="pldmlt", table="small", smoke=False):

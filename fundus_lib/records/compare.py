@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes import recipes
 from fundus_lib.records import read
-from fundus_lib.records.rows import ROW, experiment, one_per_seed
+from fundus_lib.records.rows import ROW, experiment, fold_of, one_per_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ def compare(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         One line per experiment with the columns paper, table, row, dataset, trained_on, profile (`"paper"`, `"smoke"`,
-        `"changed"` or `"unknown"`), precision, then whichever of processes, test_data and training_data are not the
+        `"changed"` or `"unknown"`), precision, fold if any has one, then whichever of processes, test_data and training_data are not the
         same for all (digits that change with the data), and mean, min, max and count over seeds. And the files of older
         runs of an experiment and seed, which are left out.
 
@@ -44,7 +44,9 @@ def compare(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
     profiles = [find_profile(record) for record in read_again]
     lines = pd.concat([kept[[*ROW, "trained_on", "precision", metric]], made], axis=1).assign(profile=profiles)
     lines["precision"] = lines["precision"].fillna("32")
-    shown = [*ROW, "trained_on", "profile", "precision", "processes", "test_data", "training_data"]
+    lines["fold"] = [" of ".join(map(str, fold_of(record) or ())) for record in read_again]
+    folds = ["fold"] * bool(lines["fold"].any())  # each is tested on images of its own
+    shown = [*ROW, "trained_on", "profile", "precision", *folds, "processes", "test_data", "training_data"]
     table = lines.groupby([*shown, "recipe"])[metric].agg(["mean", "min", "max", "count"]).reset_index()
     table = table.sort_values("mean", ascending=False, kind="stable", ignore_index=True).drop(columns="recipe")
     alike = [name for name in shown[-3:] if table.groupby("dataset")[name].nunique().max() <= 1]
@@ -58,7 +60,7 @@ def find_profile(record: Mapping[str, Any]) -> str:
     `"unknown"` where the library has no recipe of that name.
     """
     try:
-        named = recipes(record["paper"], record["table"], record["row"])
+        named = [fold for r in recipes(record["paper"], record["table"], record["row"]) for fold in r.every_fold()]
     except UnknownNameError:
         return "unknown"
     recipe = experiment(record)[0]
