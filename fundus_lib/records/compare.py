@@ -24,9 +24,9 @@ def compare(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
 
     Returns:
         One line per experiment with the columns paper, table, row, dataset, trained_on, profile (`"paper"`, `"smoke"`,
-        `"changed"` or `"unknown"`), precision, fold if any has one, then whichever of processes, test_data and training_data are not the
-        same for all (digits that change with the data), and mean, min, max and count over seeds. And the files of older
-        runs of an experiment and seed, which are left out.
+        `"changed"` or `"unknown"`), precision, fold if any has one, then whichever of processes, test_data and
+        training_data are not the same for all (digits that change with the data), and mean, min, max and count over
+        seeds. And the files of older runs of an experiment and seed, which are left out.
 
     Raises:
         RecordError: A record is damaged.
