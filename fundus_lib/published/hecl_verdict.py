@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 if TYPE_CHECKING:
@@ -91,14 +91,7 @@ def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
     regime = deciding(found)
     if regime is None:
         return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
-    gain = next(iter(found[regime].values()))
-    if gain.difference.low > 0:
-        found_out = ("Holds", "a gain is shown", "is above zero")
-    elif gain.difference.high < 0:
-        found_out = ("Does not hold", "a loss is shown", "is below zero")
-    else:
-        found_out = ("No gain is shown", "no gain is shown", "contains zero")
-    judged, elsewhere, interval = found_out
+    judged, elsewhere, interval = judge_gain(next(iter(found[regime].values())).difference)
     if regime.close:
         return f"{judged}: the interval {interval}."
     return (

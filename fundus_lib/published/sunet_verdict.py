@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records import load
 from fundus_lib.records.answers import Paired, answers, paired
 from fundus_lib.records.rows import latest
@@ -76,7 +76,7 @@ def judge() -> Verdict:
     devices = " or ".join(sorted({device for runs in own.values() for device in runs.device}))
     return Verdict(
         claim,
-        f"The network with and without the loss of lesions, trained and tested on real IDRiD, on {devices}. {ran}.",
+        f"The network with and without the lesion loss, trained and tested on real IDRiD, on {devices}. {ran}.",
         f"{decide(found)} Accuracy with the lesion loss minus without, on the 103 test images "
         f"[95 % interval over images and seeds]: {said}.",
         f"In no run has the lesion path learnt to segment: its AUPR of hard exudates is {lesions:.2f} at best. So "
@@ -91,13 +91,7 @@ def decide(found: dict[Regime, Gains]) -> str:
     regime = next((r for r, gains in found.items() if len(next(iter(gains.values())).by_seed) >= ENOUGH), None)
     if regime is None:
         return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
-    ends = next(iter(found[regime].values())).difference
-    if ends.low > 0:
-        judged, elsewhere, interval = "Holds", "a gain is shown", "is above zero"
-    elif ends.high < 0:
-        judged, elsewhere, interval = "Does not hold", "a loss is shown", "is below zero"
-    else:
-        judged, elsewhere, interval = "No gain is shown", "no gain is shown", "contains zero"
+    judged, elsewhere, interval = judge_gain(next(iter(found[regime].values())).difference)
     if regime.close:
         return f"{judged}: the interval {interval}."
     return (

@@ -13,6 +13,8 @@ from fundus_lib.records.rows import newest
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fundus_lib.metrics.bootstrap import Estimate
+
 ENOUGH = 3
 """Seeds from which on a comparison says something about other trainings."""
 
@@ -74,6 +76,15 @@ class Brief:
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         shown = {"text/plain": repr(self), "text/html": self._repr_html_()}
         return shown, {"scrapbook": {"name": f"verdict_{self.paper}", "mime_prefix": ""}}
+
+
+def judge_gain(difference: Estimate) -> tuple[str, str, str]:
+    """What the interval of a gain says of the claim, of the gain where it was measured, and where the interval lies."""
+    if difference.low > 0:
+        return "Holds", "a gain is shown", "is above zero"
+    if difference.high < 0:
+        return "Does not hold", "a loss is shown", "is below zero"
+    return "No gain is shown", "no gain is shown", "contains zero"
 
 
 def find_runs(paper: str, table: str, rows: Collection[str]) -> pd.DataFrame:

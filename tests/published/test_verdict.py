@@ -1,5 +1,7 @@
 """Verdicts: what is decided by how many seeds and where the interval lies, and that every text is shown."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -18,6 +20,8 @@ from fundus_lib.published.verdicts import brief, verdict
 from fundus_lib.records.answers import Paired
 from fundus_lib.records.differences import Difference
 from fundus_lib.records.image_gains import ImageGain
+
+LANDING = (Path(__file__).parents[2] / "book" / "intro.md").read_text(encoding="utf-8")
 
 
 def gain(seeds: int, low: float, high: float) -> dict[str, ImageGain]:
@@ -178,7 +182,9 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
 def test_every_paper_has_a_verdict_in_two_lines_that_other_pages_can_show() -> None:
     for paper in PAPERS:
         made = brief(paper)
-        assert made.answer and made.claim == verdict(paper).claim
+        assert made.answer and made.claim
+        for part in ("{glue} verdict_" + paper + "\n", "{doc}`" + paper, "{cite:t}`" + paper):
+            assert part in LANDING, f"the landing page does not show {part}"
         assert made._repr_mimebundle_()[1]["scrapbook"]["name"] == f"verdict_{paper}"
         assert "our runs say" in made._repr_html_()
 
