@@ -169,8 +169,7 @@ WRONG = {
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
     "def redraw": "def redraw(gains, seeds, images):\n    return gains.mean()",
     "def lead_and_error": (
-        "def lead_and_error(new, old):\n"
-        "    return new.mean() - old.mean(), (new.var(ddof=1) + old.var(ddof=1)) ** 0.5"
+        "def lead_and_error(new, old):\n    return new.mean() - old.mean(), (new.var(ddof=1) + old.var(ddof=1)) ** 0.5"
     ),
     "def most_apart": "def most_apart(a, b, n):\n    return a, b",
     "def weight_of_dense": (
