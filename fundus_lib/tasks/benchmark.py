@@ -15,7 +15,7 @@ from fundus_lib.data.images import resize_mask
 from fundus_lib.data.patches import Crops
 from fundus_lib.losses import DualBranchCriterion, HECLCriterion, LocalGlobalCriterion
 from fundus_lib.models.localglobal import LocalGlobal
-from fundus_lib.protocols.full_size import AtFullSize
+from fundus_lib.protocols.benchmark import Benchmark
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.average import Average
 from fundus_lib.tasks.base import Data, Stage
@@ -176,6 +176,6 @@ def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:
     return first_segmenter.test_fingerprint(recipe, root)
 
 
-def protocol(recipe: BenchmarkRecipe, data: Data) -> AtFullSize:
-    """At the images' own size."""
-    return AtFullSize(recipe, data.test)
+def protocol(recipe: BenchmarkRecipe, data: Data) -> Benchmark:
+    """All four lesions at the images' own size, and the same prediction as each paper scores it."""
+    return Benchmark(recipe, data.test)
