@@ -242,7 +242,7 @@ def count_values(score: NDArray[np.uint16], mask: NDArray[np.uint8], length: int
     for top in range(0, len(score), rows):
         part, lesion = (np.ascontiguousarray(whole[top : top + rows]) for whole in (score, mask))
         for total, where in zip(counts, (None, lesion), strict=True):
-            total += cv2.calcHist([part], [0], where, [length], [0, length])[:, 0].astype(np.int64)
+            total += cv2.calcHist([part], [0], where, [length], [0, length]).ravel().astype(np.int64)
     counts[0] -= counts[1]
     return counts
 

@@ -147,7 +147,7 @@ def test_processes_join_what_each_of_them_has_counted(monkeypatch):
     assert parts[2].texts(LESIONS, 3) == texts
 
 
-def test_values_are_counted_in_blocks_as_numpy_counts_them(monkeypatch):
+def test_values_are_counted_in_blocks_as_numpy_counts_them():
     rng = np.random.default_rng(0)
     score = rng.integers(0, 65536, (97, 113)).astype(np.uint16)
     mask = (rng.random((97, 113)) < 0.2).astype(np.uint8)
