@@ -9,6 +9,8 @@ import torch
 from fundus_lib.data.patches import Crops
 from fundus_lib.errors import ArgumentError
 from fundus_lib.experiment import create_task
+from fundus_lib.models.localglobal import sample_boxes
+from fundus_lib.published.benchmark_costs import count_costs
 from fundus_lib.recipes import recipes
 from fundus_lib.run import run
 from fundus_lib.tasks.average import Average
@@ -123,3 +125,104 @@ def test_impossible_settings_are_refused():
     ):
         with pytest.raises(ArgumentError, match=words):
             BASE.replace(**changes)
+
+
+def task_for(row, **changes):
+    """The task of an idea on small images, ready for its first batch."""
+    recipe = recipes("benchmark", "ideas", row)[0]
+    small = {**recipe.smoke().model_args, **({"width": 6} if recipe.model != "localglobal" else {})}
+    task = task_of(recipe.replace(**{**SMALL, "model_args": small, **changes}))
+    task.statistics = SPOTS.statistics[0]
+    (items, *_) = task.epoch_batches(SPOTS, 0)
+    return task, task.load_batch(SPOTS, items)
+
+
+SMALL = {
+    name: getattr(BASE, name) for name in ("precision", "size", "crop", "batch", "lesions")
+} | {"colour_jitter": 0.0, "test_flips": False, "lesion_fraction": 1.0, "steps": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ["two_branches_dsm", "global_context", "hecl"])
+def test_a_network_with_an_idea_learns_a_batch_by_heart(row, monkeypatch):
+    task, batch = task_for(row)
+    monkeypatch.setattr(type(task), "progress", 0.5)  # both branches count
+    optimizer = torch.optim.Adam(task.model.parameters(), lr=0.02)
+    for _ in range(60):
+        parts = task.compute_parts(batch)
+        optimizer.zero_grad()
+        parts["total"].backward()
+        optimizer.step()
+    task.eval()
+    if row == "global_context":
+        logits = (
+            task.compute_parts(batch)
+            and task.model.forward_patches(task.prepare(batch["whole"]), task.prepare(batch["image"]), batch["places"])[
+                "logits"
+            ]
+        )
+    else:
+        logits = task.model(task.prepare(batch["image"]))["logits"]
+    found = (logits > 0) == batch["mask"].bool()
+    assert found.float().mean() > 0.99 and bool(batch["mask"].any())
+    lesion = batch["mask"].bool()
+    assert (logits[lesion] > 0).float().mean() > 0.8
+
+
+def test_two_branches_see_the_same_crops_and_are_weighted_by_progress(monkeypatch):
+    task, batch = task_for("two_branches_dsm")
+    for progress in (0.0, 0.6):
+        monkeypatch.setattr(type(task), "progress", progress)
+        parts = task.compute_parts(batch)
+        wanted = (1 - progress**2) * parts["large"] + progress**2 * parts["small"]
+        torch.testing.assert_close(parts["total"], wanted)
+    output = task.model(task.prepare(batch["image"]))
+    torch.testing.assert_close(task.criterion.large(output["large_logits"], batch["mask"].float()), parts["large"])
+
+
+def test_a_crop_lies_in_its_turned_image_where_it_was_cut():
+    """Of an image that is a ramp of rows and of columns, the shrunk image at the crop's place is the crop."""
+    rows, columns = np.mgrid[0:48, 0:64]
+    ramp = torch.from_numpy(np.stack([4 * rows, 3 * columns, 0 * rows]).astype(np.uint8))
+    mask = torch.zeros(1, 48, 64, dtype=torch.uint8)
+    mask[:, 20:28, 40:50] = 1
+    images = image_set([ramp, ramp.flip(1)], [mask, mask.flip(1)])
+    task, _ = task_for("global_context", crop=32)
+    (items, *more) = task.epoch_batches(images, 0)
+    for batch in (task.load_batch(images, part) for part in (items, *more)):
+        found = sample_boxes(batch["whole"].float(), batch["places"], (32, 32))
+        assert (found - batch["image"].float()).abs().mean() < 2  # of 255; another turn would be tens away
+        masks = sample_boxes(batch["whole_mask"].float(), batch["places"], (32, 32))
+        assert ((masks > 0.5) == batch["mask"].bool()).float().mean() > 0.95
+
+
+def test_a_fused_network_takes_a_whole_image_as_one_patch():
+    task, _ = task_for("global_context")
+    task.eval()
+    images = torch.stack(SPOTS.images[:2])
+    with torch.no_grad():
+        found = task(images, SPOTS.statistics[:2])
+        prepared = task.prepare(images)
+        patchwise = task.model(prepared, chunk=1)["logits"]  # one patch, since images are smaller than 256
+    assert found.keys() == {"logits"}
+    torch.testing.assert_close(found["logits"], patchwise, rtol=1e-3, atol=1e-4)
+
+
+def test_costs_are_counted():
+    rows = {row.row: count_costs(row) for row in recipes("benchmark", "ideas")}
+    base = count_costs(recipes("benchmark", "base")[0])
+    network = create_task(recipes("benchmark", "base")[0], start=False).model
+    assert base.parameters == sum(parameter.numel() for parameter in network.parameters())
+    assert rows["hecl"] == rows["loss_dice"] == base
+    first = 2 * 3 * 16 * 9 * 640 * 960  # the first of the convolutions
+    assert base.image > 4 * first and base.image % 4 == 0
+    assert base.parameters < rows["two_branches"].parameters < 2 * base.parameters
+    assert base.step < rows["global_context"].step < rows["two_branches"].step < 2 * base.step
+    assert abs(rows["wide"].parameters / rows["global_context"].parameters - 1) < 0.05
+
+
+def test_the_ideas_have_the_bases_data_updates_and_test():
+    base = recipes("benchmark", "base")[0]
+    own = {"table", "row", "model", "model_args", "criterion"}
+    for row in recipes("benchmark", "ideas"):
+        assert {n for n, v in row.to_dict().items() if v != base.to_dict()[n]} <= own
+    assert [row.row for row in recipes("benchmark", "gpu")][1:] == [row.row for row in recipes("benchmark", "ideas")]
