@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
+from fundus_lib.recipes.grading import GradingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +23,7 @@ class BenchmarkRecipe(SegmentationRecipe):
     the settings of :class:`~fundus_lib.losses.DualBranchCriterion`; `"localglobal"`, which sees the shrunk image of
     each crop besides, those of :class:`~fundus_lib.losses.LocalGlobalCriterion`; with `"terms"` they are those of
     :class:`~fundus_lib.losses.HECLCriterion`, otherwise of :class:`~fundus_lib.losses.SingleBranchCriterion`.
+    `"gradedunet"` is shown a graded image beside each crop.
 
     Attributes:
         average: Decay of the moving average of the weights, which is what is tested and saved; 0: the weights
@@ -28,6 +31,10 @@ class BenchmarkRecipe(SegmentationRecipe):
         zoom: By how much crops are enlarged or shrunk at most; 1: not at all.
         sampling: Around which lesion a crop is placed: a random one of a random `"image"`; or each kind of `"lesion"`
             equally often, in a random image that has it.
+        graded_size: (height, width) of the graded images; None without them.
+        labels: Which grades: the `"true"` ones of IDRiD's grading part, but for images that both parts share; or
+            `"pseudo"` labels of the training images themselves.
+        grade_weight: Of the grades' loss; at 0 the same images are shown, and it does not count.
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -35,6 +42,9 @@ class BenchmarkRecipe(SegmentationRecipe):
     average: float = 0.0
     zoom: float = 1.0
     sampling: Literal["image", "lesion"] = "image"
+    graded_size: tuple[int, int] | None = None
+    labels: Literal["true", "pseudo"] = "true"
+    grade_weight: float = 1.0
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
@@ -46,22 +56,27 @@ class BenchmarkRecipe(SegmentationRecipe):
             return f"sampling={self.sampling!r}: 'image' or 'lesion'"
         if "terms" in self.criterion and self.model in ("dualbranch", "localglobal"):
             return f"model={self.model!r} has no contrastive terms"
+        if (self.graded_size is None) != (self.model != "gradedunet") or self.grade_weight < 0:
+            return f"model={self.model!r}, graded_size={self.graded_size}, grade_weight={self.grade_weight}"
+        if self.labels not in ("true", "pseudo"):
+            return f"labels={self.labels!r}: 'true' or 'pseudo'"
         return super().problem()
 
     def smoke(self) -> BenchmarkRecipe:
         """The same experiment shrunk to seconds on a CPU: every code path, no result worth quoting."""
-        made = super().smoke().replace(crop=min(self.crop, 48))
+        made = super().smoke().replace(crop=min(self.crop, 48), graded_size=self.graded_size and (48, 72))
         return made.replace(model_args={**self.model_args, **NARROW.get(self.model, {})})  # type: ignore[return-value]
 
     @classmethod
     def defaults_of_old(cls, plain: Mapping[str, Any]) -> Mapping[str, Any]:
-        """None: all settings were there from the start."""
-        return {}
+        """The first runs had no graded images."""
+        return {"graded_size": None, "labels": "true", "grade_weight": 1.0}
 
 
 NARROW: dict[str, dict[str, Any]] = {
     "unet": {"width": 4, "depth": 2},
     "dualbranch": {"width": 4, "depth": 2},
+    "gradedunet": {"width": 4, "depth": 2, "channels": 8},
     "localglobal": {"global_width": 4, "global_depth": 2, "local_width": 4, "local_depth": 2, "global_size": 32},
 }
 """What makes a network small."""
@@ -135,13 +150,16 @@ Minutes of one core where they are not twelve, from measured steps: ``steps_2000
 """
 
 
+SHOWN: dict[str, Any] = {"graded_size": (224, 336)}
+"""Size of graded images, which a laptop's grader takes too; masks of lesions are seen at 640×960."""
+
+
 def _idea(
     row: str, model: str = "unet", criterion: Mapping[str, Any] | None = None, **model_args: Any
 ) -> BenchmarkRecipe:
     """The base with another criterion or network."""
-    return BASE.replace(
-        table="ideas", row=row, model=model, criterion=criterion or {}, model_args={**BASE.model_args, **model_args}
-    )
+    made = {"table": "ideas", "row": row, "model": model, "model_args": {**BASE.model_args, **model_args}}
+    return BASE.replace(**made, criterion=criterion or {}, **(SHOWN if model == "gradedunet" else {}))
 
 
 DICE: dict[str, Any] = {"large": "dice", "large_args": {"pool": "batch"}}
@@ -177,13 +195,25 @@ CONTEXT = (
 All parts are trained together from the start, as one stage has the base's updates.
 """
 
+GRADES = (
+    _idea("grades_control", "gradedunet").replace(grade_weight=0.0),
+    _idea("grades_shared", "gradedunet", steps=0),
+    _idea("grades_blending", "gradedunet"),
+    _idea("grades_pseudo", "gradedunet", steps=0).replace(labels="pseudo"),
+)
+"""The base learns to grade: on one shared map, with the blending block, and from pseudo labels of its own images.
+
+In the control, with the blending block, the loss of grades does not count.
+"""
+
 IDEAS = (
     *TWO_BRANCHES,
     *CONTRASTS,
     *CONTEXT,
+    *GRADES,
     *(_idea(f"loss_{name}", criterion=criterion) for name, criterion in LOSSES.items()),
 )
-"""The base with each idea: the same data, crops, updates and test. PLACEHOLDER"""
+"""The base with each idea: the same data, crops, updates and test; what a row costs more is the idea's own cost."""
 
 LARGE: dict[str, Any] = {"table": "gpu", "size": (1424, 2144), "crop": 384, "batch": 16, "epochs": 30}
 """The first segmenter's regime at half of IDRiD's size: two minutes of a GPU for the base."""
@@ -194,4 +224,51 @@ def _large(recipe: BenchmarkRecipe) -> BenchmarkRecipe:
     return recipe.replace(**LARGE, model_args={**recipe.model_args, **shrunk})
 
 
-RECIPES: tuple[BenchmarkRecipe, ...] = (BASE, *SEARCH, *IDEAS, *map(_large, (BASE, *IDEAS)))
+def _grader(
+    row: str, model: str = "sunet", criterion: Mapping[str, Any] | None = None, **model_args: Any
+) -> GradingRecipe:
+    """Grades of both diseases from ImageNet's EfficientNet-Lite0, each image once in an epoch: minutes of one core."""
+    return GradingRecipe(
+        paper="benchmark",
+        table="grading",
+        row=row,
+        model=model,
+        criterion=criterion or {},
+        model_args={"backbone": "efficientnetlite0", **model_args},
+        order="mixed",
+        imagenet=True,
+        side=224,
+        epochs=12,
+        learning_rate=5e-4,
+        precision="32",
+    )
+
+
+NO_LESIONS: dict[str, Any] = {"lesions": 0.0}
+"""The lesions' loss does not count: the same images, layers and order without it."""
+
+BLENDING = (_grader("sunet"), _grader("sunet_control", criterion=NO_LESIONS))
+SHARED = (_grader("shared", steps=0), _grader("shared_control", criterion=NO_LESIONS, steps=0))
+"""Lesions and grades from one feature map, without the block that separates and unites two of them."""
+
+PRETRAINED: dict[str, Any] = {"pretraining_images": 400, "pretraining_epochs": 10}
+"""On synthetic images first, all of which have masks, so that the lesion path has learnt when IDRiD begins."""
+
+LONG: dict[str, Any] = {"side": 512, "epochs": 60, "order": "alternate", "precision": "bf16"}
+"""At the paper's side every second batch has masks, for 60 epochs: for a GPU."""
+
+
+def _like(rows: tuple[GradingRecipe, ...], ending: str, **changes: Any) -> tuple[GradingRecipe, ...]:
+    return tuple(row.replace(row=f"{row.row}_{ending}", **changes) for row in rows)
+
+
+GRADING: tuple[GradingRecipe, ...] = (
+    _grader("grader", "grader"),
+    *BLENDING,
+    *SHARED,
+    *_like(BLENDING, "pretrained", **PRETRAINED),
+    *_like(BLENDING, "long", **LONG),
+)
+"""Does learning lesions help to grade? A plain grader, and networks of both tasks with and without lesions' loss."""
+
+RECIPES: tuple[Recipe, ...] = (BASE, *SEARCH, *IDEAS, *map(_large, (BASE, *IDEAS)), *GRADING)

@@ -13,12 +13,15 @@ from fundus_lib.data.augment import jitter_colour, turn, turn_boxes
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.images import resize_mask
 from fundus_lib.data.patches import Crops
-from fundus_lib.losses import DualBranchCriterion, HECLCriterion, LocalGlobalCriterion
+from fundus_lib.losses import DualBranchCriterion, GradeLoss, HECLCriterion, LocalGlobalCriterion
+from fundus_lib.models.gradedunet import GradedUNet
 from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.protocols.benchmark import Benchmark
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.average import Average
 from fundus_lib.tasks.base import Data, Stage
+from fundus_lib.tasks.benchmark_data import BenchmarkData, GradedOrder
+from fundus_lib.tasks.benchmark_data import read_data as read_data
 
 if TYPE_CHECKING:
     from fundus_lib.recipes import BenchmarkRecipe
@@ -41,6 +44,14 @@ class Task(first_segmenter.Task):
         if self.average is not None:  # each process computes its own, and all the same
             self._ddp_params_and_buffers_to_ignore = [n for n in self.state_dict() if n.startswith("average.")]
         self._shrunk: tuple[int, Tensor, Tensor] | None = None
+        self.graded: GradedOrder | None = None
+        self.grade_loss = GradeLoss()
+
+    def adapt(self, data: Data) -> None:
+        """Take the graded images, if the recipe shows any beside the crops."""
+        super().adapt(data)
+        if isinstance(data, BenchmarkData) and data.graded is not None:
+            self.graded = GradedOrder(data.graded, self.recipe.seed)
 
     def create_criterion(self) -> nn.Module:
         """That of two branches, of a fused network, of contrastive terms, or a loss on masks alone."""
@@ -85,7 +96,8 @@ class Task(first_segmenter.Task):
         Returns:
             As of the first segmenter. For a fused network also ``"whole"`` uint8 (B, 3, g, g) and ``"whole_mask"``
             (B, L, g, g), the shrunk image that each crop is of, turned as the crop is, and ``"places"`` float (B, 5),
-            where the crop lies in it.
+            where the crop lies in it. With graded images one of them for each crop, ``"graded_image"`` uint8
+            (B, 3, h, w), ``"graded_statistics"`` and ``"graded_dr"``.
         """
         batch = super().load_batch(images, items)
         if isinstance(self.model, LocalGlobal):
@@ -97,6 +109,9 @@ class Task(first_segmenter.Task):
             batch["places"] = torch.cat([order, torch.cat(placed)], dim=1)
             for name, maps in (("whole", wholes), ("whole_mask", masks)):
                 batch[name] = torch.stack([turn(maps[n], *how) for n, how in zip(numbers, turns, strict=True)])
+        if self.graded is not None and self._crops is not None:
+            shown = self.graded.draw([self._crops.epoch * self._crops.length + item for item in items])
+            batch |= {f"graded_{name}": value.to(batch["image"].device) for name, value in shown.items()}
         return batch
 
     def shrink(self, images: ImageSet, model: LocalGlobal) -> tuple[Tensor, Tensor]:
@@ -130,12 +145,21 @@ class Task(first_segmenter.Task):
         found: dict[str, Tensor] = self.criterion(
             {name: value.float() for name, value in output.items()}, truth, self.progress
         )
+        if isinstance(self.model, GradedUNet):
+            graded = self.prepare(batch["graded_image"], batch["graded_statistics"])
+            graded = jitter_colour(graded, self.recipe.colour_jitter).contiguous(memory_format=torch.channels_last)
+            found["grading"] = self.grade_loss(self.model.grade(graded).float(), batch["graded_dr"])
+            found["total"] = found["total"] + self.recipe.grade_weight * found["grading"]
         return found
 
     def forward(self, images: Tensor, statistics: Tensor | None = None) -> dict[str, Tensor]:
-        """The model's output for whole images, float32. A fused network takes each as one patch."""
+        """Logits of whole images, float32. A fused network takes each as one patch.
+
+        Grades are not given: they were learnt from images at another size.
+        """
         if not isinstance(self.model, LocalGlobal):
-            return super().forward(images, statistics)
+            output = super().forward(images, statistics)
+            return {name: value for name, value in output.items() if name.endswith("logits")}
         prepared = self.prepare(images, statistics)
         places = torch.tensor([[number, 0, 0, 1, 1] for number in range(len(images))], device=images.device)
         output = self.model.forward_patches(self.model.shrink(prepared), prepared, places.float())
@@ -166,16 +190,11 @@ def shrink_images(images: ImageSet, model: LocalGlobal) -> tuple[Tensor, Tensor]
     return torch.stack(wholes), torch.stack(small).to(images.dr.device)
 
 
-def read_data(recipe: BenchmarkRecipe, root: Path) -> Data:
-    """Training, validation (maybe none) and test images of a recipe."""
-    return first_segmenter.read_data(recipe, root)
-
-
 def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:
     """Hash of the test data."""
     return first_segmenter.test_fingerprint(recipe, root)
 
 
 def protocol(recipe: BenchmarkRecipe, data: Data) -> Benchmark:
-    """All four lesions at the images' own size, and the same prediction as each paper scores it."""
+    """At the images' own size, and as each of the papers does."""
     return Benchmark(recipe, data.test)
