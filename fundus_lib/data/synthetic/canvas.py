@@ -38,11 +38,6 @@ def round_off(values: npt.ArrayLike) -> Points:
     return np.asarray(np.round(np.asarray(values, dtype=np.float64), 9), np.float64)
 
 
-_TURNS = np.arange(16) * (2 * np.pi / 16)  # the corners of an outline, as angles
-_COSINES, _SINES = round_off(np.cos(_TURNS)), round_off(np.sin(_TURNS))
-_ORDERS = np.arange(2, 7)  # waves around an outline
-
-
 class Canvas:
     """Turns shapes in frame units into anti-aliased layers of one image size.
 
@@ -197,13 +192,13 @@ def sample_outline(
     Returns:
         (16, 2) corners in frame units; (64, 2) if it is so large that corners would be visible.
     """
-    waves, phases = rng.uniform(-1, 1, 5), rng.uniform(0, 2 * np.pi, 5)
-    ripples = round_off(np.cos(_ORDERS[:, None] * _TURNS + phases[:, None]))  # (5, 16)
+    turns = np.arange(16) * (2 * np.pi / 16)
+    waves, phase = rng.uniform(-1, 1, 5), rng.uniform(0, 2 * np.pi, 5)
     radius = np.ones(16)
-    for order, wave, ripple in zip(_ORDERS.tolist(), waves, ripples, strict=True):
-        radius = radius + rough * wave / order**0.9 * ripple
+    for order, (wave, shift) in enumerate(zip(waves, phase, strict=True), start=2):
+        radius = radius + rough * wave / order**0.9 * round_off(np.cos(order * turns + shift))
     radius = np.maximum(radius, 0.25)
-    x, y = radius * _COSINES * aspect**0.5, radius * _SINES / aspect**0.5
+    x, y = radius * round_off(np.cos(turns)) * aspect**0.5, radius * round_off(np.sin(turns)) / aspect**0.5
     tilt = float(rng.uniform(0, np.pi)) if angle is None else angle
     cos, sin = float(round_off(np.cos(tilt))), float(round_off(np.sin(tilt)))
     points = np.stack([x * cos - y * sin, x * sin + y * cos], axis=1)
