@@ -30,7 +30,7 @@ METHOD, BASELINE, PUBLISHED = "#D55E00", "#0072B2", "#000000"
 """In every figure of results: a paper's method, what it is compared with, and what the paper prints."""
 
 BRANCH_COLORS: dict[str, str] = {"large": "#009E73", "small": "#CC79A7", "both": METHOD}
-"""The two branches of dual_branch, and their mean, which is the method."""
+"""Branches for large and for small lesions, and their mean, which is the method."""
 
 GRADE_COLORS: tuple[str, ...] = ("#EAE6F1", "#CDC2DE", "#A694C6", "#7A5FA6", "#46287A")
 """Grades of retinopathy from 0 to 4, the darker the more severe; the risk of edema takes every second."""
