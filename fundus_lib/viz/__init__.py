@@ -5,6 +5,7 @@ from fundus_lib.viz.intervals import IntervalLine, plot_intervals
 from fundus_lib.viz.overlays import ERROR_PALETTES, add_legend, error_map, legend, overlay
 from fundus_lib.viz.slider import Slider, live_slider, slider
 from fundus_lib.viz.style import LESION_COLORS, gallery, use_style
+from fundus_lib.viz.unet import draw_unet
 from fundus_lib.viz.windows import Window, windows_at_lesions, windows_of_disagreement
 from fundus_lib.viz.zoom import compare, zoom
 
@@ -19,6 +20,7 @@ __all__ = [
     "add_legend",
     "compare",
     "diagram",
+    "draw_unet",
     "error_map",
     "gallery",
     "legend",
