@@ -121,9 +121,7 @@ WRONG = {
         "    return 1 - abs(first - second).mean() / abs(first[:, None] - second[None]).mean()"
     ),
     "def at_break_even": "def at_break_even(hits, lesion):\n    return (hits / (2 * lesion - hits),) * 3",
-    "def background_kept": (
-        "def background_kept(bins, lesion, ratio=20):\n    return min(sum(bins), ratio * lesion)"
-    ),
+    "def background_kept": ("def background_kept(bins, lesion, ratio=20):\n    return min(sum(bins), ratio * lesion)"),
     "ce_logit, balanced_logit": "ce_logit, balanced_logit = 1 / 111, 0.5",
     "def my_dice": (
         "def my_dice(score, mask, s=1.0):\n"
