@@ -14,6 +14,7 @@ from fundus_lib.viz.style import (
     gallery,
     use_style,
 )
+from fundus_lib.viz.unet import draw_unet
 from fundus_lib.viz.windows import Window, windows_at_lesions, windows_of_disagreement
 from fundus_lib.viz.zoom import compare, zoom
 
@@ -33,6 +34,7 @@ __all__ = [
     "add_legend",
     "compare",
     "diagram",
+    "draw_unet",
     "error_map",
     "gallery",
     "legend",

@@ -110,9 +110,18 @@ WRONG = {
         "    tp, fp, fn = np.sum(counts, axis=0)\n"
         "    return 2 * tp / (2 * tp + fp + fn), 2 * tp / (2 * tp + fp + fn)"
     ),
-    "def photographs_needed": (
-        "def photographs_needed(accuracy, margin):\n    return int(np.ceil(accuracy * (1 - accuracy) * 1.96 / margin))"
+    "def images_needed": (
+        "def images_needed(accuracy, margin):\n    return int(np.ceil(accuracy * (1 - accuracy) * 1.96 / margin))"
     ),
+    "def region_ppv": (
+        "def region_ppv(components, sigma):\n    return np.mean([lesion / area > sigma for area, lesion in components])"
+    ),
+    "def my_kappa": (
+        "def my_kappa(first, second):\n"
+        "    return 1 - abs(first - second).mean() / abs(first[:, None] - second[None]).mean()"
+    ),
+    "def at_break_even": "def at_break_even(hits, lesion):\n    return (hits / (2 * lesion - hits),) * 3",
+    "def background_kept": ("def background_kept(bins, lesion, ratio=20):\n    return min(sum(bins), ratio * lesion)"),
     "ce_logit, balanced_logit": "ce_logit, balanced_logit = 1 / 111, 0.5",
     "def my_dice": (
         "def my_dice(score, mask, s=1.0):\n"
