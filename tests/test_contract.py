@@ -93,6 +93,9 @@ KINDS = {
         SEGMENTATION,
         0.4,
     ),
+    "benchmark, graded": Kind(
+        small(recipes("benchmark", "ideas", "grades_blending")[0]), "graded_root", SEGMENTATION, 0.4
+    ),
     "sunet, mixed": Kind(small(find("sunet", "sunet_mixed"), side=32), "graded_root", GRADING, 0.4),
     "sunet, pre-trained": Kind(
         small(recipes("sunet", "synthetic", "sunet")[0], side=32, pretraining_epochs=2), "graded_root", GRADING, 0.4

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fundus_lib.experiment import create_task
+from fundus_lib.models.gradedunet import GradedUNet
 from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.recipes import BenchmarkRecipe
 
@@ -43,6 +44,8 @@ def count_costs(recipe: BenchmarkRecipe) -> Costs:
             _run(task.model, image)
         with FlopCounterMode(display=False) as step:
             outputs = _run(task.model, crops)
+            if isinstance(task.model, GradedUNet):
+                outputs.append(task.model.grade(torch.empty(recipe.batch, 3, *(recipe.graded_size or recipe.size))))
             torch.stack([output.sum() for output in outputs]).sum().backward()  # type: ignore[no-untyped-call]
     return Costs(parameters, step.get_total_flops(), forward.get_total_flops() * len(task.mirrored))
 

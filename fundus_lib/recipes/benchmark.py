@@ -150,13 +150,16 @@ Minutes of one core where they are not twelve, from measured steps: ``steps_2000
 """
 
 
+SHOWN: dict[str, Any] = {"graded_size": (224, 336)}
+"""Size of graded images, which a laptop's grader takes too; masks of lesions are seen at 640×960."""
+
+
 def _idea(
     row: str, model: str = "unet", criterion: Mapping[str, Any] | None = None, **model_args: Any
 ) -> BenchmarkRecipe:
     """The base with another criterion or network."""
-    return BASE.replace(
-        table="ideas", row=row, model=model, criterion=criterion or {}, model_args={**BASE.model_args, **model_args}
-    )
+    made = {"table": "ideas", "row": row, "model": model, "model_args": {**BASE.model_args, **model_args}}
+    return BASE.replace(**made, criterion=criterion or {}, **(SHOWN if model == "gradedunet" else {}))
 
 
 DICE: dict[str, Any] = {"large": "dice", "large_args": {"pool": "batch"}}
@@ -192,16 +195,13 @@ CONTEXT = (
 All parts are trained together from the start, as one stage has the base's updates.
 """
 
-SHOWN: dict[str, Any] = {"graded_size": (224, 336)}
-"""Size of graded images, which a laptop's grader takes too; masks of lesions are seen at 640×960."""
-
 GRADES = (
-    _idea("grades_control", "gradedunet").replace(**SHOWN, grade_weight=0.0),
-    _idea("grades_shared", "gradedunet", steps=0).replace(**SHOWN),
-    _idea("grades_blending", "gradedunet").replace(**SHOWN),
-    _idea("grades_pseudo", "gradedunet", steps=0).replace(**SHOWN, labels="pseudo"),
+    _idea("grades_control", "gradedunet").replace(grade_weight=0.0),
+    _idea("grades_shared", "gradedunet", steps=0),
+    _idea("grades_blending", "gradedunet"),
+    _idea("grades_pseudo", "gradedunet", steps=0).replace(labels="pseudo"),
 )
-"""The base learns to grade besides: on one shared map, or with the blending block; from pseudo labels of its own images.
+"""The base learns to grade: on one shared map, with the blending block, and from pseudo labels of its own images.
 
 In the control, with the blending block, the loss of grades does not count.
 """
@@ -213,7 +213,7 @@ IDEAS = (
     *GRADES,
     *(_idea(f"loss_{name}", criterion=criterion) for name, criterion in LOSSES.items()),
 )
-"""The base with each idea: the same data, crops, updates and test. PLACEHOLDER"""
+"""The base with each idea: the same data, crops, updates and test; what a row costs more is the idea's own cost."""
 
 LARGE: dict[str, Any] = {"table": "gpu", "size": (1424, 2144), "crop": 384, "batch": 16, "epochs": 30}
 """The first segmenter's regime at half of IDRiD's size: two minutes of a GPU for the base."""

@@ -16,7 +16,7 @@ from fundus_lib.data.patches import Crops
 from fundus_lib.losses import DualBranchCriterion, GradeLoss, HECLCriterion, LocalGlobalCriterion
 from fundus_lib.models.gradedunet import GradedUNet
 from fundus_lib.models.localglobal import LocalGlobal
-from fundus_lib.protocols.full_size import AtFullSize
+from fundus_lib.protocols.benchmark import Benchmark
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.average import Average
 from fundus_lib.tasks.base import Data, Stage
@@ -195,6 +195,6 @@ def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:
     return first_segmenter.test_fingerprint(recipe, root)
 
 
-def protocol(recipe: BenchmarkRecipe, data: Data) -> AtFullSize:
-    """At the images' own size."""
-    return AtFullSize(recipe, data.test)
+def protocol(recipe: BenchmarkRecipe, data: Data) -> Benchmark:
+    """At the images' own size, and as each of the papers does."""
+    return Benchmark(recipe, data.test)

@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from fundus_lib.data.patches import Crops
+from fundus_lib.data.sample import LESIONS
+from fundus_lib.data.splits import find_shared, grading_leaks
 from fundus_lib.errors import ArgumentError
-from fundus_lib.experiment import create_task
+from fundus_lib.experiment import create_task, read_data
 from fundus_lib.models.localglobal import sample_boxes
 from fundus_lib.published.benchmark_costs import count_costs
 from fundus_lib.recipes import recipes
 from fundus_lib.run import run
 from fundus_lib.tasks.average import Average
-from helpers.images import image_set, squares
+from fundus_lib.tasks.benchmark_data import GradedOrder
+from helpers.images import graded, image_set, squares
 from helpers.runs import here, run_and_kill, same_weights, without_clocks
 
 BASE = recipes("benchmark", "base")[0].replace(
@@ -54,7 +57,7 @@ def test_the_average_is_that_of_its_formula():
 
 
 def test_the_average_is_tested_and_saved_and_a_killed_run_goes_on_alike(synthetic_root, tmp_path, one_thread):
-    recipe = BASE.replace(table="search", average=0.9).smoke().replace(epochs=3)
+    recipe = BASE.replace(lesions=LESIONS, table="search", average=0.9).smoke().replace(epochs=3)
     outs = [tmp_path / name for name in ("whole", "killed", "without")]
     for out in outs:
         out.mkdir()
@@ -133,16 +136,19 @@ def task_for(row, **changes):
     small = {**recipe.smoke().model_args, **({"width": 6} if recipe.model != "localglobal" else {})}
     task = task_of(recipe.replace(**{**SMALL, "model_args": small, **changes}))
     task.statistics = SPOTS.statistics[0]
+    if recipe.graded_size:
+        task.graded = GradedOrder(GRADED, 0)
     (items, *_) = task.epoch_batches(SPOTS, 0)
     return task, task.load_batch(SPOTS, items)
 
 
+GRADED = graded(5, 0)
 SMALL = {
     name: getattr(BASE, name) for name in ("precision", "size", "crop", "batch", "lesions")
 } | {"colour_jitter": 0.0, "test_flips": False, "lesion_fraction": 1.0, "steps": 2}  # fmt: skip
 
 
-@pytest.mark.parametrize("row", ["two_branches_dsm", "global_context", "hecl"])
+@pytest.mark.parametrize("row", ["two_branches_dsm", "global_context", "hecl", "grades_blending"])
 def test_a_network_with_an_idea_learns_a_batch_by_heart(row, monkeypatch):
     task, batch = task_for(row)
     monkeypatch.setattr(type(task), "progress", 0.5)  # both branches count
@@ -222,7 +228,51 @@ def test_costs_are_counted():
 
 def test_the_ideas_have_the_bases_data_updates_and_test():
     base = recipes("benchmark", "base")[0]
-    own = {"table", "row", "model", "model_args", "criterion"}
+    own = {"table", "row", "model", "model_args", "criterion", "graded_size", "labels", "grade_weight"}
     for row in recipes("benchmark", "ideas"):
         assert {n for n, v in row.to_dict().items() if v != base.to_dict()[n]} <= own
     assert [row.row for row in recipes("benchmark", "gpu")][1:] == [row.row for row in recipes("benchmark", "ideas")]
+
+
+def test_graded_images_come_round_and_are_the_same_for_every_device():
+    order = GradedOrder(GRADED, 3)
+    numbers = [order.draw_number(place)[0] for place in range(15)]
+    assert all(sorted(numbers[start : start + 5]) == [0, 1, 2, 3, 4] for start in (0, 5, 10))
+    assert len({tuple(numbers[start : start + 5]) for start in (0, 5, 10)}) > 1
+    batch = order.draw([4, 2])
+    assert batch["dr"].tolist() == [GRADED.dr[numbers[4]], GRADED.dr[numbers[2]]]
+    for image, number in zip(batch["image"], (numbers[4], numbers[2]), strict=True):
+        assert torch.equal(image.flatten().sort()[0], GRADED.images[number].flatten().sort()[0])
+
+
+def test_grades_are_learnt_with_lesions_and_their_means_are_those_of_crops():
+    task, batch = task_for("grades_shared")
+    before = {name: value.clone() for name, value in task.model.state_dict().items() if "running" in name}
+    task.model.grade(task.prepare(batch["graded_image"]))
+    assert all(torch.equal(value, task.model.state_dict()[name]) for name, value in before.items())
+    parts = task.compute_parts(batch)
+    assert not all(torch.equal(value, task.model.state_dict()[name]) for name, value in before.items())
+    torch.testing.assert_close(parts["total"], parts["logits"] + parts["grading"])
+    wanted = torch.nn.functional.cross_entropy(
+        task.model.grade(task.prepare(batch["graded_image"])), batch["graded_dr"]
+    )
+    torch.testing.assert_close(parts["grading"], wanted)
+    control, same = task_for("grades_control")
+    parts = control.compute_parts(same)
+    torch.testing.assert_close(parts["total"], parts["logits"])
+    assert torch.equal(same["image"], batch["image"]) and torch.equal(same["graded_image"], batch["graded_image"])
+    control.eval()
+    assert control(batch["image"], batch["statistics"]).keys() == {"logits"}
+
+
+def test_graded_images_are_none_that_has_masks(graded_root):
+    row = recipes("benchmark", "ideas", "grades_shared")[0].smoke().replace(train_images=None)
+    data = read_data(row, graded_root)
+    without = {*find_shared(graded_root), *grading_leaks(graded_root, "train")["name"]}
+    assert without and not without & set(data.graded.names) and min(data.graded.dr) >= 0
+    assert {tuple(image.shape) for image in data.graded.images} == {(3, 48, 72)} and data.graded.with_masks == []
+    pseudo = read_data(row.replace(labels="pseudo", validation=1), graded_root)
+    assert pseudo.graded.names == pseudo.training.names and set(pseudo.graded.dr.tolist()) <= {0, 1, 2}
+    plain = read_data(row.replace(model="unet", model_args={}, graded_size=None), graded_root)
+    assert plain.graded is None
+    assert len({one.training.fingerprint for one in (data, pseudo, plain)}) == 3
