@@ -1,4 +1,4 @@
-"""Print the book from its single page into a PDF: `make pdf`, or `python tools/pdf.py` after the single page is built."""
+"""Print the book, as one page of HTML, into a PDF: the last step of `make pdf`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREPARE = """() => {
 STYLE = """
 @page { size: A4; margin: 18mm 16mm; }
 .bd-header, .bd-header-article, .bd-sidebar-primary, .bd-sidebar-secondary, .bd-footer, .prev-next-footer,
-.header-article, .headerlink, .toggle-button, .copybtn, .thebe-launch-button, .fundus-quiz button { display: none !important; }
+.header-article, .headerlink, .toggle-button, .copybtn, .fundus-quiz button { display: none !important; }
 .bd-main, .bd-content, .bd-article-container, .bd-page-width { max-width: none !important; margin: 0; padding: 0; }
 html { font-size: 11px; }
 h1 { break-before: page; } h1, h2, h3 { break-after: avoid; }

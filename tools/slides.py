@@ -29,7 +29,8 @@ STYLE = """
 .reveal-viewport { background: #fff; }
 .reveal .slides { text-align: left; }
 .reveal h1 { font-size: 1.9em; } .reveal h2 { font-size: 1.25em; margin: 0 0 .6em; }
-.reveal img, .reveal svg { display: block; margin: 0 auto; max-width: 100%; max-height: 470px; width: auto; height: auto; }
+.reveal img, .reveal svg { display: block; margin: 0 auto; max-width: 100%; max-height: 470px; }
+.reveal img, .reveal svg { width: auto; height: auto; }
 .reveal .fundus-slider img { max-height: 420px; }
 .reveal figure { margin: 0; } .reveal figcaption { font-size: .72em; margin-top: .6em; }
 .reveal dt { font-weight: 600; } .reveal dd { margin: 0 0 .5em 1.5em; } .reveal li { margin: .3em 0; }
@@ -108,8 +109,9 @@ class Page:
         return self._section("Quick question", f'{self._html(asked, inside=True)}<div class="fragment">{text}</div>')
 
     def _figures(self) -> list[tuple[Tag, Tag]]:
-        """All captions, each with the last thing shown between its section's heading or the caption before and itself."""
-        inside = {id(part) for one in self.article.select(".fundus-slider, .fundus-diagram") for part in one.find_all(True)}
+        """All captions, each with the last thing shown above it since the heading or the caption before."""
+        outer = self.article.select(".fundus-slider, .fundus-diagram")
+        inside = {id(part) for one in outer for part in one.find_all(True)}
         shown = {id(one) for one in self.article.select(SHOWN)} - inside
         found, last = [], None
         for element in self.article.find_all(True):

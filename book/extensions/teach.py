@@ -106,9 +106,7 @@ class PageGraph(SphinxDirective):
         book = Path(self.env.srcdir) / "book"
         for page in pages(book):
             self.env.note_dependency(str(book / f"{page}.md"))
-        boxes = {
-            name: Box(column, row, text, colour, 0.8) for name, (column, row, text, colour) in PLACES.items()
-        }
+        boxes = {name: Box(column, row, text, colour, 0.8) for name, (column, row, text, colour) in PLACES.items()}
         arrows = edges(book)
         plain = {name: box.text.replace("\n", " ") for name, box in boxes.items()}
         told = "; ".join(f"{plain[b]} needs {plain[a]}" for a, b in arrows)

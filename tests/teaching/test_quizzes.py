@@ -56,7 +56,10 @@ def test_a_good_question_is_read(tmp_path):
         ({"options": [{"text": "a", "right": True}, {"text": "b", "why": "w"}]}, "each option has `text`, `why`"),
         ({"options": [{"text": 1, "why": "w", "right": True}, {"text": "b", "why": "w"}]}, "are texts"),
         ({"options": [{"text": "a", "why": " ", "right": True}, {"text": "b", "why": "w"}]}, "are texts"),
-        ({"options": [{"text": "a", "why": "w", "right": True}, {"text": "a", "why": "w"}]}, "two options are the same"),
+        (
+            {"options": [{"text": "a", "why": "w", "right": True}, {"text": "a", "why": "w"}]},
+            "two options are the same",
+        ),
         ({"hint": "no such key"}, "expected the keys"),
     ],
 )

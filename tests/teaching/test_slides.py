@@ -14,10 +14,12 @@ DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAW
 PAGE = """<!doctype html><html><body><article><h1>A page<a class="headerlink" href="#a">#</a></h1>
 <p><strong>You will learn</strong></p><ul><li>to read <a href="other.html">another page</a></li></ul>
 <div class="fundus-card"><dl><dt>the claim</dt><dd>It holds.</dd></dl></div>
-<section><h2>First part</h2><div class="cell_output"><img alt="a dot" src="../../_images/dot.png" style="width: 9px"></div>
+<section><h2>First part</h2><div class="cell_output">
+<img alt="a dot" src="../../_images/dot.png" style="width: 9px"></div>
 <p><em>Figure 1. A dot, of <span class="math">\\(x^2\\)</span>.</em></p>
 <details><summary><b>Quick question.</b> Why a dot?</summary><p>It is small.</p></details></section>
-<section><h2>Second part</h2><div class="cell_output"><div class="fundus-slider"><img alt="inside" src="data:image/png;base64,AA">
+<section><h2>Second part</h2><div class="cell_output"><div class="fundus-slider">
+<img alt="inside" src="data:image/png;base64,AA">
 </div></div><p><em>Figure 2 (slider). Frames.</em></p><p>No figure</p><p><em>Figure 3. Nothing above.</em></p></section>
 <section><h2>Summary</h2><ul><li>One thing.</li></ul></section></article></body></html>"""
 
@@ -95,7 +97,9 @@ def test_figures_that_a_deck_names_are_in_the_stored_notebooks(name):
         page, kind, *number = line.split()
         if kind == "figure":
             notebook = json.loads((ROOT / "book" / f"{page}.ipynb").read_text(encoding="utf-8"))
-            outputs = [o.get("data", {}).get("text/markdown", "") for c in notebook["cells"] for o in c.get("outputs", [])]
+            outputs = [
+                o.get("data", {}).get("text/markdown", "") for c in notebook["cells"] for o in c.get("outputs", [])
+            ]
             texts = ["".join(text) for text in [*(c["source"] for c in notebook["cells"]), *outputs]]
             assert any(re.search(rf"^\*Figure {number[0]}\b", text, re.M) for text in texts), line
 
