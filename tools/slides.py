@@ -8,6 +8,7 @@ figures, its formulas as text, and reveal.js: it can be copied to any machine an
 from __future__ import annotations
 
 import base64
+import functools
 import mimetypes
 import re
 import sys
@@ -161,6 +162,12 @@ class Page:
         return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode()}"
 
 
+@functools.lru_cache(maxsize=8)
+def open_page(site: Path, name: str) -> Page:
+    """Read a page once for all of its slides."""
+    return Page(site, name)
+
+
 def make_slide(site: Path, line: str) -> str:
     """Make one slide from a line such as `hecl/index figure 2`.
 
@@ -168,7 +175,7 @@ def make_slide(site: Path, line: str) -> str:
         NotFound: The page, or what the line names on it, does not exist.
     """
     name, kind, *number = line.split()
-    page = Page(site, name)
+    page = open_page(site, name)
     make: Callable[..., str] | None = getattr(page, kind, None) if kind in KINDS else None
     if make is None or len(number) != KINDS[kind]:
         forms = ", ".join(f"`PAGE {kind}{' NUMBER' * count}`" for kind, count in KINDS.items())
@@ -191,7 +198,7 @@ def make_deck(site: Path, name: str, lines: list[str]) -> str:
     Returns:
         One HTML document.
     """
-    title = Page(site, lines[0].split()[0]).title
+    title = open_page(site, lines[0].split()[0]).title
     slides = [make_slide(site, line) for line in lines]
     first = (
         f"<section><h1>{escape(title)}</h1><p>How diabetic retinopathy is found · <code>{escape(name)}</code></p>"

@@ -26,6 +26,7 @@ PAGE = """<!doctype html><html><body><article><h1>A page<a class="headerlink" hr
 
 @pytest.fixture
 def site(tmp_path):
+    slides.open_page.cache_clear()
     (tmp_path / "book" / "a").mkdir(parents=True)
     (tmp_path / "book" / "a" / "page.html").write_text(PAGE)
     (tmp_path / "_images").mkdir()
