@@ -52,9 +52,10 @@ def average_precision_from_bins(counts: ArrayLike) -> NDArray[np.float64]:
     false, true = np.cumsum(background, -1), np.cumsum(lesion, -1)
     area = np.zeros(fallen.shape[:-2])
     with np.errstate(divide="ignore", invalid="ignore"):
+        before = false - background
+        growth = false / before
         for t in (np.arange(_PARTS) + 0.5) / _PARTS:
-            before = false - background
-            reached = np.where(before > 0, before ** (1 - t) * false**t, t * false)
+            reached = np.where(before > 0, before * growth**t, t * false)
             hits = true - (1 - t) * lesion
             area += (lesion * np.where(hits > 0, hits / (hits + reached), 0.0)).sum(-1)
         average: NDArray[np.float64] = area / _PARTS / true[..., -1]

@@ -1,0 +1,67 @@
+"""What our records say about the question of the benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fundus_lib.published.benchmark_leaderboard import BASE, Standing, leaderboard, tell_seeds
+from fundus_lib.published.verdict import ENOUGH, Verdict, judge_gain
+
+QUESTION = (
+    "Each of five papers adds an idea to a network, and reports that it gains. On one base, under one protocol, what "
+    "do their ideas add?"
+)
+
+
+def judge(*folders: str | Path) -> Verdict:
+    """The answer, from the records of the library."""
+    standings = leaderboard(*folders)
+    ideas = [one for one in standings if one.row != BASE and one.shared]
+    if not ideas:
+        return Verdict(QUESTION, "Nothing yet.", "Cannot be told yet.", f"{ENOUGH} seeds of the base and of each idea.")
+    decided = [one for one in ideas if len(one.shared) >= ENOUGH]
+    ran = (
+        f"A U-Net for four lesions and {len(ideas)} ideas on it, trained and tested on real IDRiD with the same crops "
+        f"and updates; {tell_seeds(ideas)}. AUPR pooled at full size, mean over the lesions, minus that of the base."
+    )
+    if not decided:
+        few = f"Cannot be told yet: no idea has {ENOUGH} seeds beside the base."
+        return Verdict(QUESTION, ran, f"{few} So far: {_list(ideas)}.", _sure(ideas), few)
+    short = summarise(decided)
+    return Verdict(QUESTION, ran, f"{short} Gains [95 % interval]: {_list(decided)}.", _sure(decided), short)
+
+
+def summarise(ideas: Sequence[Standing]) -> str:
+    """In a sentence, for how many ideas a gain or a loss is shown."""
+    said = [judge_gain(one.gain["mean"])[1] for one in ideas]
+    parts = [
+        f"{result} for {said.count(result)}{_name(ideas, said, result)}"
+        for result in ("a gain is shown", "a loss is shown", "no gain is shown")
+        if result in said
+    ]
+    return f"Of {len(ideas)} ideas, {', '.join(parts)}."
+
+
+def _name(ideas: Sequence[Standing], said: Sequence[str], result: str) -> str:
+    names = [one.name for one, own in zip(ideas, said, strict=True) if own == result]
+    return f" ({'; '.join(names)})" if result != "no gain is shown" else ""
+
+
+def _list(ideas: Sequence[Standing]) -> str:
+    return "; ".join(f"{one.name} {tell(one)}" for one in ideas)
+
+
+def tell(one: Standing, score: str = "mean") -> str:
+    """A gain with its interval, such as "+0.012 [−0.003, +0.020]"."""
+    gain = one.gain[score]
+    value, low, high = (f"{end:+.3f}".replace("-", "−") for end in (gain.value, gain.low, gain.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _sure(ideas: Sequence[Standing]) -> str:
+    return (
+        f"27 test images of one clinic, one base at one size. Of {len(ideas)} intervals of 95 %, "
+        f"{max(len(ideas) / 20, 0.1):.1f} exclude zero on average if no idea changes anything. More seeds and another "
+        "data set would say more."
+    )
