@@ -25,7 +25,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export OMP_WAIT_POLICY := passive
 
 .DELETE_ON_ERROR:  # a site whose build failed is not up to date
-.PHONY: book test check execute slides pdf links lab records benchmarks address clean
+.PHONY: book test check types style execute slides pdf links lab records benchmarks address clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
@@ -52,9 +52,14 @@ _build/html/index.html: $(READY) $(SOURCES)
 	@echo "The book: _build/html/index.html"
 
 check: $(READY)
+	$(MAKE) --no-print-directory --jobs=2 types style
+
+types: $(READY)
+	$(BIN)/mypy
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python tools/notebooks.py check
 
 # One thread for each worker: two workers with two threads each would wait for each other, many times slower. The

@@ -81,6 +81,21 @@ KINDS = {
         SEGMENTATION,
         1.0,  # each process normalises its own image alone, and rewrites its label
     ),
+    "benchmark, averaged weights": Kind(
+        small(recipes("benchmark", "base")[0], validation=1, average=0.9, zoom=1.2, sampling="lesion"),
+        "synthetic_root",
+        SEGMENTATION,
+        0.25,
+    ),
+    "benchmark, fused": Kind(
+        small(recipes("benchmark", "ideas", "global_context")[0]),
+        "synthetic_root",
+        SEGMENTATION,
+        0.4,
+    ),
+    "benchmark, graded": Kind(
+        small(recipes("benchmark", "ideas", "grades_blending")[0]), "graded_root", SEGMENTATION, 0.4
+    ),
     "sunet, mixed": Kind(small(find("sunet", "sunet_mixed"), side=32), "graded_root", GRADING, 0.4),
     "sunet, pre-trained": Kind(
         small(recipes("sunet", "synthetic", "sunet")[0], side=32, pretraining_epochs=2), "graded_root", GRADING, 0.4

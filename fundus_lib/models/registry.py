@@ -17,6 +17,7 @@ _CLASSES = {
     "dnl": "fundus_lib.models.dnl:DNL",
     "dualbranch": "fundus_lib.models.dualbranch:DualBranch",
     "fpn": "fundus_lib.models.packaged:FPN",
+    "gradedunet": "fundus_lib.models.gradedunet:GradedUNet",
     "grader": "fundus_lib.models.grader:Grader",
     "hdenseunet": "fundus_lib.models.hdenseunet:HDenseUNet",
     "hed": "fundus_lib.models.hed:HED",

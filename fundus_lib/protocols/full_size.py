@@ -46,6 +46,9 @@ ELEVEN = 25.6 * np.arange(11)
 FINE = 256
 """Steps of an 8-bit level in which scores are counted after they were resized."""
 
+CHALLENGE = 255 * FINE // 32 * np.arange(32, -1, -1)
+"""The 33 thresholds of IDRiD's challenge, from 1 to 0, in these steps."""
+
 Stored = tuple[NDArray[np.uint8], NDArray[np.uint16]]
 """A prediction (L, h, w) as 8-bit levels and as steps of its logits."""
 
@@ -71,7 +74,7 @@ class AtFullSize:
             f"published. All images pooled. sensitivity, ppv, f1, iou: score above {LEVEL} of 255; region_f1_σ: the "
             "paper's Eqs. 7-10 as its code has them, the same threshold; aupr: exact average precision; aupr_8bit: "
             "that of the stored 8 bit; aupr_11: 11 thresholds, the point (0, 1) added, trapezoids, as in the "
-            "authors' code; "
+            "authors' code; aupr_33: of the 8 bit at 33 thresholds from 0 to 1, trapezoids, as in IDRiD's challenge; "
             "recall: lesions (8-connected) of which at least one pixel is found, pixel_recall: their pixels found, "
             f"above {LEVEL} and at break-even, where as many pixels are predicted as lesion as are lesion; aupr and "
             "break-even: of the logits in steps of a thousandth, since 8 bit tell nothing apart above 0.998; "
@@ -115,6 +118,7 @@ def pool_at_full_size(
     stored: Mapping[int, Mapping[str, Stored]],
     names: Sequence[str] = (COMBINED,),
     resize: Callable[..., NDArray[Any]] | None = None,
+    watch: Callable[[int, str, NDArray[np.uint16], NDArray[np.uint8]], None] | None = None,
 ) -> dict[str, dict[str, float]]:
     """The scores of each prediction, pooled over the images of all processes of a run.
 
@@ -124,6 +128,8 @@ def pool_at_full_size(
         stored: Index of an image → name of a prediction → what is stored of it; of the images that this process has.
         names: Of the predictions.
         resize: Brings a map (h, w) to the (height, width) of the image; by default :func:`resize_prediction`.
+        watch: Called once with each index and lesion, the steps of the first prediction at the image's size, and the
+            mask, for what else is to be counted of them.
     """
     resize = resize or resize_prediction
     names = max(gather_all(list(names)), key=len)  # a process may have no image of its own
@@ -135,12 +141,10 @@ def pool_at_full_size(
             for channel, (lesion, mask) in enumerate(zip(lesions, reader(), strict=True)):
                 for name in names:
                     levels, steps = (part[channel] for part in predictions[name])
-                    visit(
-                        tests[name, lesion],
-                        resize(levels.astype(np.float32), mask.shape),
-                        resize(steps, mask.shape),
-                        mask,
-                    )
+                    large = resize(steps, mask.shape)
+                    visit(tests[name, lesion], resize(levels.astype(np.float32), mask.shape), large, mask)
+                    if watch and visit is FullSizeTest.count and name == names[0]:
+                        watch(index, lesion, large, mask)
         for one in tests.values():
             one.merge(visit, gather_all(one))
     scores: dict[str, dict[str, float]] = {name: {} for name in names}
@@ -167,8 +171,9 @@ class FullSizeTest:
         """The first visit: float32 levels, 0 to 255, uint16 logits and mask {0, 1}, (H, W) each."""
         fine = np.ceil(levels * FINE).astype(np.uint16)  # at most as high as a threshold that it does not exceed
         for histogram, score in ((self.levels, fine), (self.steps, steps)):
-            histogram += _split(np.bincount, score, mask, minlength=histogram.shape[1])
-        self.eleven += _split(lambda part: np.array([(part > t).sum() for t in ELEVEN]), levels, mask)
+            histogram += count_values(score, mask, histogram.shape[1])
+        above = [np.array([np.count_nonzero(part > t) for t in ELEVEN]) for part in (levels, levels[mask > 0])]
+        self.eleven += np.stack([above[0] - above[1], above[1]])
         counts = region_counts(levels > LEVEL, mask, SIGMAS)
         self.regions = [total + new for total, new in zip(self.regions, counts, strict=True)]
 
@@ -195,11 +200,11 @@ class FullSizeTest:
     def breakeven(self) -> int:
         """The highest step that at least as many pixels reach as are lesion; 65,536 if there is no lesion."""
         positives = int(self.steps[1].sum())
-        return int(np.flatnonzero(_reached(self.steps).sum(0) >= positives)[-1]) if positives else self.steps.shape[1]
+        return int(np.flatnonzero(reached(self.steps).sum(0) >= positives)[-1]) if positives else self.steps.shape[1]
 
     def scores(self) -> dict[str, float]:
         """All scores by name, see :meth:`AtFullSize.full`."""
-        predicted, even = _at(self.levels, [LEVEL * FINE + 1])[0], _at(self.steps, [self.breakeven])[0]
+        predicted, even = count_at(self.levels, [LEVEL * FINE + 1])[0], count_at(self.steps, [self.breakeven])[0]
         background, lesion = self.steps.sum(1).tolist()
         fp, tp = self.eleven[:, ::-1]
         found = {
@@ -207,11 +212,12 @@ class FullSizeTest:
             "ppv": predicted.ppv,
             "f1": predicted.f1,
             "iou": predicted.iou,
-            "aupr": _at(self.steps, np.arange(self.steps.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
-            "aupr_8bit": _at(self.levels, np.arange(self.levels.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
+            "aupr": count_at(self.steps, np.arange(self.steps.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
+            "aupr_8bit": count_at(self.levels, np.arange(self.levels.shape[1] - 1, -1, -1)).auprc(interpolation="step"),
             "aupr_11": ThresholdCounts(ELEVEN[::-1].astype(np.float64), tp, fp, lesion, background).auprc(
                 interpolation="trapezoid"
             ),
+            "aupr_33": count_at(self.levels, CHALLENGE).auprc(interpolation="trapezoid"),
             **{f"region_f1_{sigma:g}": counts.f1 for sigma, counts in zip(SIGMAS, self.regions, strict=True)},
             "prevalence": lesion / (background + lesion),
             "breakeven": even.sensitivity,
@@ -223,21 +229,33 @@ class FullSizeTest:
         return found | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, self.found[""].lesions, strict=True)}
 
 
-def _split(count: Callable[..., NDArray[np.int64]], score: NDArray[Any], mask: NDArray[np.uint8], **how: Any) -> Any:
-    """What is counted of background and of lesion pixels, (2, …)."""
-    everywhere, lesion = (count(part.ravel(), **how) for part in (score, score[mask > 0]))
-    return np.stack([everywhere - lesion, lesion])
+def count_values(score: NDArray[np.uint16], mask: NDArray[np.uint8], length: int = 65536) -> NDArray[np.int64]:
+    """How many pixels of background and of lesion have each value from 0 to below `length`, int64 (2, length).
+
+    Args:
+        score: uint16 (H, W).
+        mask: {0, 1} (H, W).
+        length: Number of values.
+    """
+    counts = np.zeros((2, length), np.int64)
+    rows = max(2**23 // score.shape[1], 1)  # OpenCV counts in float32, exactly up to 2**24 pixels
+    for top in range(0, len(score), rows):
+        part, lesion = (np.ascontiguousarray(whole[top : top + rows]) for whole in (score, mask))
+        for total, where in zip(counts, (None, lesion), strict=True):
+            total += cv2.calcHist([part], [0], where, [length], [0, length]).ravel().astype(np.int64)
+    counts[0] -= counts[1]
+    return counts
 
 
-def _reached(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
+def reached(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
     """(2, K) to (2, K + 1): pixels of background and of lesion whose score is at least 0, …, K."""
     return np.concatenate([histogram[:, ::-1].cumsum(1)[:, ::-1], np.zeros((2, 1), np.int64)], axis=1)
 
 
-def _at(histogram: NDArray[np.int64], lowest: ArrayLike) -> ThresholdCounts:
+def count_at(histogram: NDArray[np.int64], lowest: ArrayLike) -> ThresholdCounts:
     """Hits and false alarms where scores of at least so much are predicted as lesion; scores (K,), falling."""
     levels = np.asarray(lowest)
-    fp, tp = _reached(histogram)[:, levels]
+    fp, tp = reached(histogram)[:, levels]
     background, lesion = histogram.sum(1)
     return ThresholdCounts(levels.astype(np.float64), tp, fp, int(lesion), int(background))
 

@@ -6,6 +6,7 @@ Source of the means and of the ROC area: the code of hecl.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,13 @@ class ImageMeans(AtTrainingSize):
             :func:`~fundus_lib.protocols.full_size.pool_at_full_size`.
         """
         logits = [logit.cpu() for logit in predict_all(task, self.test)]
-        metrics, predictions = self.score(logits), dict[str, list[Any]](names=list(self.test.names))
+        means, predictions = self.score_means(logits)
+        variants_found = {"full size": self.score_full_size(logits)} if variants else {}
+        return Scores(self.score(logits) | means, variants_found, predictions)
+
+    def score_means(self, logits: Sequence[Tensor]) -> tuple[dict[str, float], dict[str, list[Any]]]:
+        """Metrics at 512² of logits (L, H, W) of all images, and the scores image by image."""
+        metrics, predictions = dict[str, float](), dict[str, list[Any]](names=list(self.test.names))
         probabilities, masks = self.make_squares(logits)
         for channel, lesion in enumerate(self.recipe.lesions):
             score, mask = probabilities[:, channel], masks[:, channel]
@@ -90,9 +97,9 @@ class ImageMeans(AtTrainingSize):
             predictions[f"{lesion}_aupr"] = _plain(
                 average_precision(logit[channel], m[channel].cpu()) for logit, m in own if m is not None
             )
-        return Scores(metrics, {"full size": self.score_full_size(logits)} if variants else {}, predictions)
+        return metrics, predictions
 
-    def make_squares(self, logits: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def make_squares(self, logits: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Probabilities and masks of all images in the padded square: float (N, L, 512, 512) and uint8 likewise."""
         rank, processes = process_rank()
         resize = resize_mask if self.recipe.masks == "half" else inflate_mask

@@ -84,7 +84,7 @@ class WholeCrops:
         predict_variants: Callable[..., Mapping[str, Tensor]] | None = getattr(task, "predict_variants", None)
         own = range(rank, len(self.test), processes)
         with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
-            kept = _Kept(Path(folder))
+            kept = KeptLogits(Path(folder))
             for index in own:
                 image, statistics = self.test.images[index], self.test.statistics[index]
                 output = task.predict(image, statistics)
@@ -220,7 +220,7 @@ class CropTest:
         return found | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, self.found[""].lesions, strict=True)}
 
 
-class _Kept:
+class KeptLogits:
     """Predictions in files, one for each image and name."""
 
     def __init__(self, folder: Path):
@@ -236,8 +236,8 @@ class _Kept:
             np.save(path, logits.float().cpu().numpy())
 
     def get(self, index: int, name: str) -> NDArray[np.float32]:
-        """What was kept."""
-        kept: NDArray[np.float32] = np.load(self._path(index, name), mmap_mode="r")
+        """What was kept, mapped into memory."""
+        kept: NDArray[np.float32] = np.load(self._path(index, name), mmap_mode="c")  # a tensor must be writable
         return kept
 
     def _path(self, index: int, name: str) -> Path:

@@ -19,6 +19,9 @@ _OURS = "background:rgba(0,114,178,.13)"
 _DIGITS = {"fraction": ".3f", "percent": ".1f"}
 """Of our numbers; the seeds differ in the second or third already."""
 
+_Note = tuple[str, str, tuple[str, ...]]
+"""Recipe, device, and what differs from the published set-up."""
+
 
 class LedgerTable:
     """One printed table with our lines in it; displays itself in a notebook and in the book.
@@ -39,7 +42,7 @@ class LedgerTable:
         known = self.info
         head = "".join(f'<th style="{_CELL}">{heading(known, column)}</th>' for column in ("", *known.headings))
         common = _common(self.lines)
-        notes: list[str] = []
+        notes: list[_Note] = []
         body = ""
         texts = table(known.paper, known.number, text=True).to_dict("index")
         for row, lines in self.lines.groupby("row", sort=False):
@@ -50,25 +53,35 @@ class LedgerTable:
                 body += _line(
                     self._name(line, common, notes), (self._number(line, column) for column in known.headings), _OURS
                 )
-        caption = f"<b>{escape(known.paper)}, Table {known.number}{escape(self._title)}.</b> {escape(known.caption)}"
-        below = f"In all of ours: {escape('; '.join(common))}." if common else ""
-        if notes:
-            below += f'<ol style="margin:.2em 0">{"".join(f"<li>{escape(note)}</li>" for note in notes)}</ol>'
+        title = f"<b>{escape(known.paper)}, Table {known.number}{escape(self._title)}</b>, {self._count()}"
+        below = _list_runs(notes, common)
         if self.lines.uncommitted.any():
             below += f"<p>{records.DAGGER} {escape(records.UNCOMMITTED)}</p>"
         return (
-            f'<div class="published" style="margin:1em 0"><p style="margin:.3em 0">{caption}</p>'
+            f'<details class="published" style="margin:.4em 0"{" open" if self._is_run() else ""}>'
+            f'<summary style="cursor:pointer">{title}</summary>'
+            f'<p style="margin:.3em 0">{escape(known.caption)}</p>'
             '<table class="dataframe" style="font-size:.8em;font-variant-numeric:tabular-nums">'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f'<div style="font-size:.85em;margin:.3em 0">{below}</div></div>'
+            f'<div style="font-size:.85em;margin:.3em 0">{below}</div></details>'
         )
 
-    def _name(self, line: pd.Series[Any], common: list[str], notes: list[str]) -> str:
-        """What stands in front of our numbers, with the number of the note that says how they were made."""
+    def _is_run(self) -> bool:
+        """Whether rows of the table itself were run or measured, and not only some at another scale."""
+        return not self._title and bool(self.lines.status.isin((RUN, MEASURED)).any())
+
+    def _count(self) -> str:
+        """How many rows are in which state."""
+        states = self.lines.drop_duplicates("row").status.value_counts()
+        if self._title:
+            return f"{len(self.lines)} of ours beside {states.sum()} printed rows"
+        return ", ".join(f"{states[state]} {state}" for state in STATES if state in states)
+
+    def _name(self, line: pd.Series[Any], common: list[str], notes: list[_Note]) -> str:
+        """What stands in front of our numbers, with the number of the run that is described below the table."""
         if line.status == MEASURED:
             return f"ours, {MEASURED}"
-        own = [text for text in line.deviations.split("; ") if text not in common]
-        note = f"{line.recipe} on {line.device}: {'; '.join(own)}".removesuffix(": ")
+        note = line.recipe, line.device, tuple(t for t in line.deviations.split("; ") if t and t not in common)
         if note not in notes:
             notes.append(note)
         seeds = "one seed" if line.seeds == 1 else f"{line.seeds} seeds"
@@ -124,6 +137,28 @@ def ledger_summary(*folders: str | Path) -> pd.DataFrame:
         rows = ledger(paper, *folders).drop_duplicates(["table", "row"])
         counts[paper] = {state: int((rows.status == state).sum()) for state in STATES} | {"rows": len(rows)}
     return pd.DataFrame(counts).T
+
+
+def _list_runs(notes: list[_Note], common: list[str]) -> str:
+    """Folded: which runs these are, and once for each deviation, in which of them."""
+    if not notes:
+        return ""
+    runs = "; ".join(f"{k} {escape(name)} on {escape(device)}" for k, (name, device, _) in enumerate(notes, 1))
+    where: dict[str, list[str]] = {}
+    for k, (*_, said) in enumerate(notes, 1):
+        for text in said:
+            where.setdefault(text, []).append(str(k))
+    rows = "".join(
+        _line(escape(text), [", ".join(numbers)]) for text, numbers in ({t: ["all"] for t in common} | where).items()
+    )
+    table_of = (
+        f'<table class="dataframe" style="font-size:1em"><thead><tr><th style="{_CELL}">differs from the paper</th>'
+        f'<th style="{_CELL}">in run</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+    return (
+        f'<details><summary style="cursor:pointer">Runs, and what differs from the paper ({len(notes)} runs, '
+        f"{len(common) + len(where)} settings)</summary><p>{runs}.</p>{table_of if rows else ''}</details>"
+    )
 
 
 def _common(lines: pd.DataFrame) -> list[str]:

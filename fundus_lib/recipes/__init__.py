@@ -9,6 +9,7 @@ from typing import Any
 
 from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes.benchmark import BenchmarkRecipe
 from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
 from fundus_lib.recipes.grading import GradingRecipe
@@ -19,6 +20,7 @@ from fundus_lib.recipes.pldmlt import PLDMLTRecipe
 __all__ = [
     "PAPERS",
     "TASKS",
+    "BenchmarkRecipe",
     "DualBranchRecipe",
     "GradingRecipe",
     "HECLRecipe",
@@ -31,7 +33,7 @@ __all__ = [
     "recipes",
 ]
 
-PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl", "local_global", "pldmlt")
+PAPERS = ("first_segmenter", "losses", "dual_branch", "sunet", "hecl", "local_global", "pldmlt", "benchmark")
 """Papers and chapters with recipes; each has a module of its name with the constant `RECIPES`."""
 
 TASKS: Mapping[type[Recipe], str] = {
@@ -41,6 +43,7 @@ TASKS: Mapping[type[Recipe], str] = {
     HECLRecipe: "hecl",
     LocalGlobalRecipe: "local_global",
     PLDMLTRecipe: "pldmlt",
+    BenchmarkRecipe: "benchmark",
 }
 """Every class of recipes, with the module of `fundus_lib.tasks` that trains them."""
 

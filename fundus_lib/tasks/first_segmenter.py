@@ -64,17 +64,22 @@ class Task(FundusTask):
         """Crops by number, see `fundus_lib.data.patches.Crops`."""
         recipe = self.recipe
         if self._crops is None or self._crops.images is not images.images:
-            self._crops = Crops(
-                images.images,
-                images.masks,
-                images.statistics,
-                crop=recipe.crop,
-                length=recipe.steps * recipe.batch,
-                lesion_fraction=recipe.lesion_fraction,
-                seed=recipe.seed,
-            )
+            self._crops = self.create_crops(images)
         self._crops.epoch = epoch
         return [range(step * recipe.batch, (step + 1) * recipe.batch) for step in range(recipe.steps)]
+
+    def create_crops(self, images: ImageSet) -> Crops:
+        """The crops of all epochs, of these images."""
+        recipe = self.recipe
+        return Crops(
+            images.images,
+            images.masks,
+            images.statistics,
+            crop=recipe.crop,
+            length=recipe.steps * recipe.batch,
+            lesion_fraction=recipe.lesion_fraction,
+            seed=recipe.seed,
+        )
 
     def load_batch(self, images: ImageSet, items: Sequence[int]) -> dict[str, Tensor]:
         """The crops of these numbers, (B, …)."""

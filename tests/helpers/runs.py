@@ -21,6 +21,7 @@ import hashlib, json, sys, torch
 from pathlib import Path
 from fundus_lib.processes import process_rank
 from fundus_lib.protocols import grades
+from fundus_lib.protocols.benchmark import Benchmark
 from fundus_lib.protocols.fused_lesions import FusedLesions
 from fundus_lib.protocols.grades import Grades
 from fundus_lib.protocols.full_size import AtFullSize
@@ -50,7 +51,7 @@ def predict(self, images, statistics=None):
         tests[-1] += [hashlib.sha256(image.numpy().tobytes()).hexdigest() for image in images]
     return whole(self, images, statistics)
 
-for protocol in (Grades, AtFullSize, AtTrainingSize, FusedLesions, ImageMeans, WholeCrops):
+for protocol in (Benchmark, Grades, AtFullSize, AtTrainingSize, FusedLesions, ImageMeans, WholeCrops):
     watch(protocol)
 whole, FundusTask.predict = FundusTask.predict, predict
 for job in json.loads(sys.argv[1]):

@@ -7,7 +7,8 @@ from torchvision import models
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models import create_model
-from fundus_lib.models.sunet import FeatureBlending, compute_log_odds
+from fundus_lib.models.blending import FeatureBlending
+from fundus_lib.models.sunet import compute_log_odds
 from helpers.networks import count, count_parameters
 
 ROWS = {  # of Table 1, and the parameters of each

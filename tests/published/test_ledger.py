@@ -249,13 +249,15 @@ def test_page_shows_the_printed_numbers_and_ours_with_notes(tmp_path):
     for text in table("dual_branch", 6, text=True).drop(columns="quoted_from").to_numpy().ravel():
         assert f">{text}<" in page
     assert "ours, 2 seeds<sup>1</sup>" in page and "0.500–0.600" in page and ">–</td>" in page
-    assert re.search(r"<li>6/lseg on &lt;device&gt;: [^<]*some of the training images", page)
-    assert "In all of ours" not in page and "†" not in page
+    assert "<p>1 6/lseg on &lt;device&gt;.</p>" in page and "†" not in page
+    assert re.search(r">[^<]*some of the training images[^<]*</td><td[^>]*>1</td>", page)
+    assert page.startswith("<details") and re.search(r"^[^>]* open>", page) and ", 1 run, " in page
     save(tmp_path, recipe("6/bin").replace(epochs=2))
     page = show_ledger("dual_branch", 6, tmp_path)._repr_html_()
+    assert re.search(r">[^<]*some of the training images[^<]*</td><td[^>]*>all</td>", page), "once for both"
     assert (
-        re.search("In all of ours: [^<]*some of the training", page)
-        and "<li>6/bin on CPU: 2 epochs instead of 40</li>" in page
+        re.search(r">2 epochs instead of 40</td><td[^>]*>2</td>", page)
+        and "1 6/lseg on &lt;device&gt;; 2 6/bin" in page
     )
     assert page.count("published number: computed here from masks") == 2
     assert "not run yet" in page or not (ledger("dual_branch").query("table == 6").status == NOT_RUN).any()

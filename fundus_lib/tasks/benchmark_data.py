@@ -1,0 +1,127 @@
+"""The images of the benchmark: with masks, and for a network that also grades, those with a grade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fundus_lib.data.augment import turn
+from fundus_lib.data.idrid import IDRiDGrading
+from fundus_lib.data.image_set import ImageSet, combine_fingerprints
+from fundus_lib.data.inventory import title
+from fundus_lib.data.pseudo_label_table import read_pseudo_labels
+from fundus_lib.data.splits import find_shared, grading_leaks
+from fundus_lib.pseudo_labels import allow_grades
+from fundus_lib.tasks import first_segmenter
+from fundus_lib.tasks.base import Data
+
+if TYPE_CHECKING:
+    from fundus_lib.recipes import BenchmarkRecipe
+
+
+@dataclass(frozen=True)
+class BenchmarkData(Data):
+    """The images of an experiment.
+
+    Attributes:
+        graded: Images with a grade of retinopathy, shown beside the crops; None without grades.
+    """
+
+    graded: ImageSet | None = None
+
+
+class GradedOrder:
+    """Graded images in an order of the seed, again and again, each time turned by half or not and mirrored or not.
+
+    Args:
+        images: All of one size.
+        seed: Of the run.
+    """
+
+    def __init__(self, images: ImageSet, seed: int):
+        self.images, self.seed = images, seed
+
+    def draw(self, places: Sequence[int]) -> dict[str, Tensor]:
+        """The images at these places of the order.
+
+        Returns:
+            ``"image"`` uint8 (B, 3, h, w), ``"statistics"`` (B, 2, 3) and ``"dr"`` int64 (B,).
+        """
+        drawn = [self.draw_number(place) for place in places]
+        numbers = [number for number, _, _ in drawn]
+        images = [turn(self.images.images[number], 2 * half, mirror) for number, half, mirror in drawn]
+        return {
+            "image": torch.stack(images),
+            "statistics": self.images.statistics[numbers],
+            "dr": self.images.dr[numbers],
+        }
+
+    def draw_number(self, place: int) -> tuple[int, int, bool]:
+        """Number of the image at a place, half turns, and whether it is mirrored."""
+        time, rest = divmod(place, len(self.images))
+        rng = np.random.default_rng((self.seed, time, 1))
+        number = int(rng.permutation(len(self.images))[rest])
+        half, mirror = np.random.default_rng((self.seed, place, 2)).integers(2, size=2).tolist()
+        return number, half, bool(mirror)
+
+
+def read_data(recipe: BenchmarkRecipe, root: Path) -> BenchmarkData:
+    """Training, validation (maybe none) and test images of a recipe, and graded ones if it shows any."""
+    data = first_segmenter.read_data(recipe, root)
+    graded = None
+    if recipe.graded_size is not None:
+        own = recipe.labels == "pseudo"
+        graded = label(data.training, recipe.graded_size) if own else read_graded(recipe, root)
+    training = data.training
+    if graded is not None:
+        content = f"{training.fingerprint} {graded.fingerprint}"
+        training = replace(training, fingerprint=combine_fingerprints(content))
+    return BenchmarkData(training, data.validation, data.test, data.synthetic, graded=graded)
+
+
+def read_graded(recipe: BenchmarkRecipe, root: Path) -> ImageSet:
+    """Graded training images, but those that contradict each other or that the part with masks holds too.
+
+    These are left out in whichever split of that part they are: its test images cannot be learnt from their grades.
+    """
+    without = {*grading_leaks(root, "train")["name"], *find_shared(root)}
+    data = IDRiDGrading(root, "train", size=recipe.graded_size, exclude=tuple(sorted(without)))
+    count = None if recipe.train_images is None else 8 * recipe.train_images
+    return ImageSet.read(data, title(root), data.fingerprint(), masks=False, count=count)
+
+
+def label(images: ImageSet, size: tuple[int, int]) -> ImageSet:
+    """Images with masks, shrunk, with pseudo labels as their grades.
+
+    The labels are those of graders that have seen none of these images, corrected by lesions. Drawn images have the
+    least grade that their lesions allow.
+
+    Args:
+        images: With masks of MA, HE, EX and SE.
+        size: (height, width).
+    """
+    if images.title == "synthetic":
+        there = torch.stack([mask.flatten(1).any(1).bool() for mask in images.masks if mask is not None])
+        labels = allow_grades(there).long().argmax(1)
+    else:
+        labels = torch.tensor(read_pseudo_labels(leaks=False)["after"].loc[list(images.names)].to_numpy())
+    small = [
+        F.interpolate(image[None].float(), size, mode="area").round().to(torch.uint8)[0] for image in images.images
+    ]
+    digest = hashlib.sha256(f"{size} {labels.tolist()}".encode()).hexdigest()[:12]
+    return replace(
+        images,
+        images=tuple(small),
+        masks=(None,) * len(images),
+        full_masks=(None,) * len(images),
+        dr=labels,
+        fingerprint=digest,
+    )
