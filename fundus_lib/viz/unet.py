@@ -46,7 +46,7 @@ def draw_unet(network: nn.Module, size: tuple[int, int]) -> Diagram:
     boxes |= {f"down{k}": Box(0, k + 1, f"convolutions\n{text}", green) for k, text in enumerate(down[:-1])}
     boxes |= {f"up{k}": Box(1, k + 1, f"convolutions\n{text}", orange) for k, text in enumerate(up)}
     boxes[f"down{last}"] = Box(0.5, last + 1, f"convolutions\n{down[last]}", green)
-    arrows = [("image", "down0"), ("up0", "logits")]
+    arrows: list[tuple[str, ...]] = [("image", "down0"), ("up0", "logits")]
     arrows += [(f"down{k}", f"down{k + 1}", "" if k + 1 == last else "½") for k in range(last)]
     arrows += [
         (f"up{k + 1}" if k + 1 < last else f"down{last}", f"up{k}", "2×" if k + 1 < last else "") for k in range(last)
