@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -102,12 +102,12 @@ def matrix(
     return made.dropna(axis=1, how="all")
 
 
-def read_score(record: Mapping[str, object], view: View, lesion: str = "") -> float:
+def read_score(record: Mapping[str, Any], view: View, lesion: str = "") -> float:
     """A score of a record, or of what a protocol has just found; NaN where it has none."""
     variants = record.get("variants") or {}
-    scores = variants.get(view.variant, {}) if view.variant else record["metrics"]  # type: ignore[attr-defined]
+    scores = variants.get(view.variant, {}) if view.variant else record["metrics"]
     name = view.one.format(lesion) if lesion else view.metric
-    return float(scores.get(name, float("nan")))  # type: ignore[attr-defined]
+    return float(scores.get(name, float("nan")))
 
 
 def rank(scores: pd.DataFrame) -> pd.DataFrame:
