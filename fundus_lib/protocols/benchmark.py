@@ -152,8 +152,9 @@ class ImageCounts:
         """The scores of local_global, pooled over the images of all processes."""
         parts, found = gather_all((self.middle, self.outside)), dict[str, float]()
         for lesion in lesions:
-            middle = sum(own[lesion] for own, _ in parts if lesion in own)
-            background, left_out = (int(n) for n in sum(own[lesion] for _, own in parts if lesion in own))
+            middle = np.sum([own[lesion] for own, _ in parts if lesion in own], axis=0)
+            outside = np.sum([own[lesion] for _, own in parts if lesion in own], axis=0)
+            background, left_out = (int(number) for number in outside)
             counts = count_at(middle, np.arange(middle.shape[1] - 1, -1, -1))
             half, positives = count_at(middle, [_HALF])[0], counts.positives + left_out
             whole = ThresholdCounts(

@@ -240,9 +240,10 @@ def count_values(score: NDArray[np.uint16], mask: NDArray[np.uint8], length: int
     counts = np.zeros((2, length), np.int64)
     rows = max(2**23 // score.shape[1], 1)  # OpenCV counts in float32, exactly up to 2**24 pixels
     for top in range(0, len(score), rows):
-        part, lesion = (np.ascontiguousarray(whole[top : top + rows]) for whole in (score, mask))
-        for total, where in zip(counts, (None, lesion), strict=True):
-            total += cv2.calcHist([part], [0], where, [length], [0, length]).ravel().astype(np.int64)
+        part: NDArray[np.uint16] = np.ascontiguousarray(score[top : top + rows])
+        lesion: NDArray[np.uint8] = np.ascontiguousarray(mask[top : top + rows])
+        counts[0] += cv2.calcHist([part], [0], None, [length], [0, length]).ravel().astype(np.int64)
+        counts[1] += cv2.calcHist([part], [0], lesion, [length], [0, length]).ravel().astype(np.int64)
     counts[0] -= counts[1]
     return counts
 
