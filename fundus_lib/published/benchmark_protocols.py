@@ -150,12 +150,13 @@ def beside_print(*folders: str | Path, row: Key = BASE, dataset: str = "IDRiD") 
     import pandas as pd
 
     runs = list(find([row], *folders, dataset=dataset).get(row, {}).values())
-    wanted = [("dual_branch", 4, "EX", column, f"EX_{name}", "") for column, name in DUAL_BRANCH.items()]
+    wanted = [("dual_branch", 4, "EX", column, column, f"EX_{name}", "") for column, name in DUAL_BRANCH.items()]
     wanted += [
-        ("local_global", 1, name.upper(), name, f"{name.upper()}_aupr", MIDDLE) for name in ("ex", "ma", "he", "se")
+        ("local_global", 1, lesion, lesion.lower(), "aupr", f"{lesion}_aupr", MIDDLE)
+        for lesion in ("EX", "MA", "HE", "SE")
     ]
     lines = []
-    for paper, number, lesion, column, metric, variant in wanted:
+    for paper, number, lesion, column, score, metric, variant in wanted:
         printed = printed_table(paper, number)[column].astype(float)
         ours = [read_score(record, View("", "", metric, variant)) for record in runs]
         ours = [value for value in ours if value == value]
@@ -163,7 +164,7 @@ def beside_print(*folders: str | Path, row: Key = BASE, dataset: str = "IDRiD") 
             {
                 "paper": paper,
                 "lesion": lesion,
-                "score": "aupr" if paper == "local_global" else column,
+                "score": score,
                 "printed": printed.max(),
                 "by": printed.idxmax(),
                 "ours": float(np.mean(ours)) if ours else float("nan"),
