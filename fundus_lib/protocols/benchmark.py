@@ -39,7 +39,6 @@ from fundus_lib.protocols.fused_lesions import FusedLesions
 from fundus_lib.protocols.image_means import RATIOS, ImageMeans
 from fundus_lib.protocols.lesions import score_quickly
 from fundus_lib.protocols.whole_crops import KeptLogits
-from fundus_lib.recipes.local_global import LocalGlobalRecipe
 
 if TYPE_CHECKING:
     from fundus_lib.data.image_set import ImageSet, MaskReader
@@ -50,6 +49,9 @@ IMAGE_MEANS, MIDDLE, SQUARE, FUSED = "image means", "middle", "field square", "l
 
 GRADING_SIDE, FUSED_SIDE = 512, 1024
 """Sides of the square around the field of view in pixels, at which sunet and pldmlt predict."""
+
+WHOLE, CENTRE = (2848, 4288), (2816, 3328)
+"""(height, width) of IDRiD's images, and of the middle that local_global scores; at other sizes in proportion."""
 
 POOLED = ("aupr", "aupr_8bit", "aupr_11", "aupr_33", "f1", "iou", "sensitivity", "ppv", "region_f1_0.5")
 """Scores of which there is a mean over the lesions, such as `mean_aupr`; of the variants those that they have."""
@@ -142,7 +144,7 @@ class ImageCounts:
     def see(self, index: int, lesion: str, steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
         """Count one lesion of an image: uint16 logits as `store_steps` gives them and mask {0, 1}, (H, W) each."""
         everywhere = count_values(steps, mask)
-        place = scale_middle(LocalGlobalRecipe.size, LocalGlobalRecipe.middle, mask.shape)
+        place = scale_middle(WHOLE, CENTRE, mask.shape)
         middle = count_values(np.ascontiguousarray(steps[place]), np.ascontiguousarray(mask[place]))
         self.middle[lesion] = self.middle.get(lesion, 0) + middle
         self.outside[lesion] = self.outside.get(lesion, 0) + (everywhere - middle).sum(1)

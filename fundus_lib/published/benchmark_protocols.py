@@ -163,7 +163,7 @@ def beside_print(*folders: str | Path, row: Key = BASE, dataset: str = "IDRiD") 
             {
                 "paper": paper,
                 "lesion": lesion,
-                "score": "aupr" if paper == "local_global" else column,
+                "score": "aupr" if variant else column,
                 "printed": printed.max(),
                 "by": printed.idxmax(),
                 "ours": float(np.mean(ours)) if ours else float("nan"),
