@@ -4,6 +4,9 @@
 #   make book DATA=DIR       the same executed on the data sets under DIR, into _build/edition; committed notebooks stay
 #   make test                ruff, mypy, every test, every notebook (nbval), the site in a browser where one is found
 #   make execute             runs the notebooks whose source or library has changed and stores their outputs
+#   make slides              slides of each chapter, from the site, into _build/slides: one file each, no network needed
+#   make pdf                 the book as _build/fundus-book.pdf; needs Chromium
+#   make links               asks every address on the web that the book names (those within it: `make book`)
 #   make lab                 JupyterLab
 #   make records             lists our recorded runs
 #   make benchmarks          times ours in pairs with the usual alternative
@@ -22,7 +25,7 @@ export JUPYTER_PLATFORM_DIRS := 1
 export OMP_WAIT_POLICY := passive
 
 .DELETE_ON_ERROR:  # a site whose build failed is not up to date
-.PHONY: book test check execute lab records benchmarks address clean
+.PHONY: book test check types style execute slides pdf links lab records benchmarks address clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version)'
@@ -49,9 +52,14 @@ _build/html/index.html: $(READY) $(SOURCES)
 	@echo "The book: _build/html/index.html"
 
 check: $(READY)
+	$(MAKE) --no-print-directory --jobs=2 types style
+
+types: $(READY)
+	$(BIN)/mypy
+
+style: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python tools/notebooks.py check
 
 # One thread for each worker: two workers with two threads each would wait for each other, many times slower. The
@@ -62,6 +70,19 @@ test: check book
 
 execute: $(READY)
 	$(BIN)/python tools/notebooks.py execute
+
+slides: book
+	$(BIN)/python tools/slides.py
+
+pdf: $(READY)
+	$(BIN)/python tools/pdf.py --check
+	rm -rf _build/singlehtml _build/.doctrees
+	$(JB) --builder singlehtml .
+	$(BIN)/python tools/pdf.py
+
+# Internal links need no network: Sphinx's -W -n stops `make book` at a broken one, and tests/browser follows each.
+links: $(READY)
+	$(JB) --builder linkcheck .
 
 lab: $(READY)
 	$(BIN)/jupyter lab book

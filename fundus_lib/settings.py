@@ -12,6 +12,7 @@ Recipes and models read none of them: what a run does is written in its recipe.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.metadata import metadata
 from pathlib import Path
@@ -26,7 +27,7 @@ SYNTHETIC_SEED = 2018
 """Seed of the synthetic data set that stands in for IDRiD (the year in which IDRiD was published)."""
 
 SYNTHETIC_SIZE = (480, 720)
-"""(height, width) in pixels of its photographs."""
+"""(height, width) in pixels of its images."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Edition:
     Attributes:
         name: What to print beside a figure: `"synthetic"`, `"IDRiD"` or `"IDRiD, shrunk to 960×1440"`.
         root: The folder to open with `IDRiDSegmentation` and `IDRiDGrading`.
-        real: Whether the photographs show human eyes.
+        real: Whether the images show human eyes.
         note: Why it is this one and how to get the other.
     """
 
@@ -44,6 +45,20 @@ class Edition:
     root: Path
     real: bool
     note: str
+
+    def show_names(self, text: str) -> str:
+        """Name images as a page shows them.
+
+        A synthetic copy of IDRiD has IDRiD's file names, and other images behind them; on a page they are called
+        "synthetic image 7" instead.
+
+        Args:
+            text: The name of an image, or a text that contains such names.
+
+        Returns:
+            The same with names that no real image has; unchanged if the images are real.
+        """
+        return text if self.real else re.sub(r"(?:IDRiD|synthetic)_0*(\d+)", r"synthetic image \1", text)
 
 
 def edition() -> Edition:
@@ -59,9 +74,9 @@ def edition() -> Edition:
     home = data_home()
     if home is None or not (home / "IDRiD").is_dir():
         if home is None:
-            note = "FUNDUS_DATA is not set; set it to a folder that holds IDRiD/ to run on real photographs."
+            note = "FUNDUS_DATA is not set; set it to a folder that holds IDRiD/ to run on real images."
         else:
-            note = f"{home} holds no IDRiD/; put it there to run on real photographs."
+            note = f"{home} holds no IDRiD/; put it there to run on real images."
         return Edition("synthetic", synthetic_root(), real=False, note=note)
     root = home / "IDRiD"
     manifest = read_manifest(root)
@@ -130,7 +145,7 @@ class Banner:
 
     def _repr_html_(self) -> str:
         colour = "#0072B2" if self.edition.real else "#E69F00"
-        what = "real photographs" if self.edition.real else "drawn by the program, no patient"
+        what = "real images" if self.edition.real else "synthetic images, no patient"
         return (
             f'<div style="border-left:.5rem solid {colour};padding:.4rem .8rem;background:rgba(128,128,128,.1)">'
             f"<b>Edition: {self.edition.name}</b> ({what}) · profile: {self.profile} · device: {self.device}<br>"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,27 +21,42 @@ def idrid_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def synthetic_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small synthetic data set in IDRiD's layout."""
-    from fundus_lib.data.synthetic import make_idrid
-
-    root = tmp_path_factory.mktemp("synthetic") / "IDRiD"
-    return make_idrid(root, size=(240, 360), seed=0, segmentation=(4, 3), grading=(6, 4))
+def for_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "for_all"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def graded_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def synthetic_root(for_all: Path) -> Path:
+    """A small synthetic data set in IDRiD's layout."""
+    return _draw_once(for_all / "synthetic", size=(240, 360), seed=0, segmentation=(4, 3), grading=(6, 4))
+
+
+@pytest.fixture(scope="session")
+def graded_root(for_all: Path) -> Path:
     """A drawn data set with more grades: some of its photographs have masks too, leak, or come twice."""
+    return _draw_once(for_all / "graded", size=(96, 144), seed=0, segmentation=(6, 3), grading=(24, 6), progress=False)
+
+
+def _draw_once(folder: Path, **settings: Any) -> Path:
+    """The data set of `make_idrid` with these settings, drawn by the worker that comes first."""
+    from filelock import FileLock
+
     from fundus_lib.data.synthetic import make_idrid
 
-    root = tmp_path_factory.mktemp("graded") / "IDRiD"
-    return make_idrid(root, size=(96, 144), seed=0, segmentation=(6, 3), grading=(24, 6), progress=False)
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        root = folder / "IDRiD"
+        return root if root.is_dir() else make_idrid(root, **settings)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests never read or fill the user's cache, unless the run names one."""
-    os.environ.setdefault("FUNDUS_CACHE", str(tmp_path_factory.mktemp("cache")))
+def _own_cache(for_all: Path) -> None:
+    """Tests never read or fill the user's cache, unless the run names one; all workers fill the same."""
+    os.environ.setdefault("FUNDUS_CACHE", str(for_all / "cache"))
 
 
 @pytest.fixture(scope="module")

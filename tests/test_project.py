@@ -70,6 +70,10 @@ def test_results_in_the_readme_are_those_of_the_records() -> None:
     assert readme.tables() in (ROOT / "README.md").read_text(), "run `python tools/readme.py`"
 
 
+def test_times_on_the_setup_page_are_those_of_the_records() -> None:
+    assert readme.times() in (ROOT / "book" / "setup.md").read_text(), "run `python tools/readme.py`"
+
+
 def test_the_readme_has_a_row_for_every_grader_with_its_seeds() -> None:
     common = {"paper": "sunet", "table": "lite", "device": "CPU", "train_seconds": 60.0, "dirty": False}
     runs = [

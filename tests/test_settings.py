@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fundus_lib import settings
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation, SyntheticFundus
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 
 
@@ -47,13 +48,27 @@ def test_edition_names_what_is_on_disk(monkeypatch: pytest.MonkeyPatch, syntheti
     assert "no patient" in banner._repr_html_()
 
 
+def test_a_synthetic_image_has_no_name_of_a_real_one(synthetic_root: Path) -> None:
+    synthetic, real = (settings.Edition("any", synthetic_root, real=real, note="") for real in (False, True))
+    for split in ("train", "test"):
+        for data in (IDRiDSegmentation(synthetic_root, split), IDRiDGrading(synthetic_root, split)):
+            for name in data.names:
+                assert synthetic.show_names(name) == f"synthetic image {int(name.split('_')[1])}"
+                assert real.show_names(name) == name
+    text = "the same image as IDRiD_009 of the grading test set, and IDRiD_55"
+    assert synthetic.show_names(text) == (
+        "the same image as synthetic image 9 of the grading test set, and synthetic image 55"
+    )
+    assert synthetic.show_names(SyntheticFundus(2, size=(32, 48))[1]["name"]) == "synthetic image 2"
+
+
 @pytest.mark.real_data
 def test_edition_of_the_real_data(monkeypatch: pytest.MonkeyPatch, idrid_root: Path) -> None:
     monkeypatch.setenv("FUNDUS_DATA", str(idrid_root.parent))
     edition = settings.edition()
     assert edition.real
     assert edition.name == "IDRiD"
-    assert "real photographs" in settings.banner()._repr_html_()
+    assert "real images" in settings.banner()._repr_html_()
 
 
 def test_cache_home_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

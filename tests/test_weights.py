@@ -12,7 +12,9 @@ from fundus_lib.data import IDRiDSegmentation
 from fundus_lib.errors import CheckpointError, UnknownNameError
 from fundus_lib.experiment import create_task
 from fundus_lib.metrics import average_precision
+from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.recipes import SegmentationRecipe
+from fundus_lib.tasks.local_global import read_split
 from helpers.imports import ROOT
 
 RECIPE = SegmentationRecipe(
@@ -117,6 +119,16 @@ def test_scores_are_those_of_the_runs(name: str, idrid_root: Path) -> None:
         score = task.predict(sample["image"])["logits"][0].sigmoid().numpy()
         found = average_precision(score, sample["mask"][0].numpy())
         np.testing.assert_allclose(found, OF_RECORDS[name][sample["name"]], atol=1e-3)
+
+
+@pytest.mark.real_data
+def test_the_fused_network_scores_as_in_the_record_of_its_run(idrid_root: Path) -> None:
+    run = weights.load("local_global/MA_fused")
+    record = records.read(Path(records.__file__).parent / f"{run.origin['record']}.json")
+    first = read_split(run.task.recipe, idrid_root, "test", 1)
+    found = WholeCrops(run.task.recipe, first).full(run.task, variants=False).predictions
+    assert found["names"] == record["predictions"]["names"][:1] == ["IDRiD_55"]
+    assert found["MA_aupr"][0] == pytest.approx(record["predictions"]["MA_aupr"][0], abs=1e-3)
 
 
 @pytest.mark.real_data

@@ -1,4 +1,4 @@
-"""Write the README's tables of results from the records: `python tools/readme.py`."""
+"""Write the tables of the README and of the setup page from the records: `python tools/readme.py`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from fundus_lib.records.rows import latest, mark
 if TYPE_CHECKING:
     import pandas as pd
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README, SETUP = ROOT / "README.md", ROOT / "book" / "setup.md"
 ASIDE = ("anywhere", "faster", "ablations", "phi", "beyond")
 """Tables that repeat another one under other conditions: their chapter shows them, the README does not."""
 PLACE = re.compile(r"(a test holds these\s+tables\s+to\s+them).*?(?=\n\n## )", re.S)
+SETUP_PLACE = re.compile(r"(a test holds this table to the records\.\n\n)\|.*?(?=\n\n)", re.S)
+FOUNDATIONS = ("first_segmenter", "losses")
 
 
 def tables() -> str:
@@ -64,6 +67,20 @@ def grades(runs: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def times() -> str:
+    """How long a training took, by chapter and machine, as Markdown for the setup page."""
+    lines = ["| chapter | machine | trainings | minutes of training: median (range) |", "| --- | --- | ---: | ---: |"]
+    runs = records.load()
+    for (paper, device), group in latest(runs[runs.dataset == "IDRiD"]).groupby(["paper", "device"]):
+        page = f"foundations/{paper}" if paper in FOUNDATIONS else f"{paper}/index"
+        low, middle, high = (group.train_seconds / 60).quantile([0, 0.5, 1])
+        many = f"{middle:.0f} ({low:.0f}–{high:.0f})" if len(group) > 1 else f"{middle:.0f}"
+        machine = str(device).replace("(R)", "").replace(" Processor", "")
+        name = f"{{doc}}`{paper} <{page}>`" if (SETUP.parent / f"{page}.ipynb").is_file() else paper
+        lines.append(f"| {name} | {machine} | {len(group)} | {many} |")
+    return "\n".join(lines)
+
+
 def spread(scores: pd.Series[float]) -> str:
     """Mean and range over the seeds, or nothing."""
     if scores.empty:
@@ -78,11 +95,12 @@ def time(group: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Replace the tables in the README."""
-    text, found = PLACE.subn(lambda place: place[1] + tables(), README.read_text(encoding="utf-8"))
-    if found != 1:
-        sys.exit(f"{README}: {found} places for the tables, expected one: 'a test holds these tables to them'")
-    README.write_text(text, encoding="utf-8")
+    """Replace the tables in both files."""
+    for path, place, made in ((README, PLACE, tables), (SETUP, SETUP_PLACE, times)):
+        text, found = place.subn(lambda match, made=made: match[1] + made(), path.read_text(encoding="utf-8"))
+        if found != 1:
+            sys.exit(f"{path}: {found} places for the tables, expected one: {place.pattern}")
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
     reasons: dict[str, str] = {}
     both = overlap(root)
     for row in both[(both.grading_split == split) & (both.segmentation_split == other)].itertuples():
-        reasons[str(row.grading)] = f"the same photograph as {row.segmentation} of the segmentation {other} set"
+        reasons[str(row.grading)] = f"the same image as {row.segmentation} of the segmentation {other} set"
     overlapping = set(reasons)
     for first_split, first, second_split, second, labels in duplicates(root).astype(str).itertuples(index=False):
         if first_split == second_split == split:
@@ -101,10 +101,10 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
             why = "with the same labels" if agree else f"with contradictory labels ({labels})"
             both_go = not agree or first in overlapping or second in overlapping
             for name, twin in ((first, second), (second, first)) if both_go else ((second, first),):
-                reasons.setdefault(name, f"the same photograph as {twin} of the same set, {why}")
+                reasons.setdefault(name, f"the same image as {twin} of the same set, {why}")
         elif first_split != second_split and split == "train":
             name, twin = (first, second) if first_split == "train" else (second, first)
-            reasons.setdefault(name, f"the same photograph as {twin} of the grading test set")
+            reasons.setdefault(name, f"the same image as {twin} of the grading test set")
     return _table(reasons)
 
 
@@ -156,7 +156,7 @@ def segmentation_leaks(root: str | PathLike[str] | None = None, split: str = "tr
     other = "train" if split == "test" else "test"
     both = overlap(root)
     rows = both[(both.segmentation_split == split) & (both.grading_split == other)].itertuples()
-    return _table({str(r.segmentation): f"the same photograph as {r.grading} of the grading {other} set" for r in rows})
+    return _table({str(r.segmentation): f"the same image as {r.grading} of the grading {other} set" for r in rows})
 
 
 def train_val_split(names: Sequence[str], val: float = 0.2, seed: int = 0) -> tuple[list[int], list[int]]:

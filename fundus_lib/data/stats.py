@@ -31,7 +31,11 @@ PERCENTILES = (10, 90)
 
 def component_areas(mask: NDArray[np.uint8], connectivity: int = 8) -> NDArray[np.int64]:
     """Areas in pixels of the components of a mask {0, 1} (H, W), 8-connected or 4-connected."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+    left, top, width, height = cv2.boundingRect(mask)
+    if not width:
+        return np.zeros(0, np.int64)
+    box = mask[top - top % 2 : top + height, left - left % 2 : left + width]  # OpenCV numbers components by 2×2 blocks
+    _, _, stats, _ = cv2.connectedComponentsWithStats(box, connectivity=connectivity)
     return np.asarray(stats[1:, cv2.CC_STAT_AREA], dtype=np.int64)
 
 

@@ -191,7 +191,8 @@ def survivors(mask: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> list
 def _count_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
     """Of the components of a mask (H, W) how many each downsampled mask meets, and how many there are."""
     count, labels = cv2.connectedComponents(mask, connectivity=8)
-    rows, columns = np.nonzero(mask)
+    found = cv2.findNonZero(mask)  # column and row of each pixel, or None
+    columns, rows = np.zeros((2, 0), np.intp) if found is None else found.reshape(-1, 2).T.astype(np.intp)
     lesion, (height, width) = labels[rows, columns], mask.shape  # (pixels,)
     met = [small[rows * small.shape[0] // height, columns * small.shape[1] // width] > 0 for small in kept]
     return [(np.unique(lesion[there]).size, count - 1) for there in met]
@@ -234,7 +235,7 @@ def square_survivors(sample: Sample, sides: Sequence[int] = SQUARE_SIDES) -> lis
     Returns:
         For each lesion and each side those left, and all.
     """
-    image = sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy()  # (H, W, 3)
+    image = np.ascontiguousarray(sample["image"].as_subclass(torch.Tensor).permute(1, 2, 0).numpy())  # (H, W, 3)
     masks = sample["mask"].numpy()  # (L, H, W)
     kept = []
     for side in sides:

@@ -50,8 +50,8 @@ IMAGE_MEANS, MIDDLE, SQUARE, FUSED = "image means", "middle", "field square", "l
 GRADING_SIDE, FUSED_SIDE = 512, 1024
 """Sides of the square around the field of view in pixels, at which sunet and pldmlt predict."""
 
-WHOLE, CENTRE = (2848, 4288), (2816, 3328)
-"""(height, width) of IDRiD's images, and of the middle that local_global scores; at other sizes in proportion."""
+WHOLE_SIZE, MIDDLE_SIZE = (2848, 4288), (2816, 3328)
+"""(height, width) in pixels of IDRiD's images and of the middle of them that is divided into patches."""
 
 POOLED = ("aupr", "aupr_8bit", "aupr_11", "aupr_33", "f1", "iou", "sensitivity", "ppv", "region_f1_0.5")
 """Scores of which there is a mean over the lesions, such as `mean_aupr`; of the variants those that they have."""
@@ -144,7 +144,7 @@ class ImageCounts:
     def see(self, index: int, lesion: str, steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
         """Count one lesion of an image: uint16 logits as `store_steps` gives them and mask {0, 1}, (H, W) each."""
         everywhere = count_values(steps, mask)
-        place = scale_middle(WHOLE, CENTRE, mask.shape)
+        place = scale_middle(WHOLE_SIZE, MIDDLE_SIZE, mask.shape)
         middle = count_values(np.ascontiguousarray(steps[place]), np.ascontiguousarray(mask[place]))
         self.middle[lesion] = self.middle.get(lesion, 0) + middle
         self.outside[lesion] = self.outside.get(lesion, 0) + (everywhere - middle).sum(1)

@@ -35,12 +35,13 @@ class IntervalLine:
     hollow: bool = False
 
 
-def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, dpi: int = 125) -> Figure:
+def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, width: float = 5.2, dpi: int = 125) -> Figure:
     """Draw estimates below each other, with a line at zero, in panels side by side that have their labels in common.
 
     Args:
         panels: What is written below each panel → its lines, the first on top.
-        dpi: Pixels per inch; the figure is as wide as is legible on a phone.
+        width: Of the figure in inches; the default is what is legible on a phone.
+        dpi: Pixels per inch.
 
     Returns:
         The figure; in a notebook, end the cell with it and it is shown once.
@@ -48,7 +49,7 @@ def plot_intervals(panels: Mapping[str, Sequence[IntervalLine]], *, dpi: int = 1
     import matplotlib.pyplot as plt
 
     rows = max(map(len, panels.values()))
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.2, 0.55 + 0.2 * rows), dpi=dpi, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(width, 0.55 + 0.2 * rows), dpi=dpi, squeeze=False)
     for k, (axis, (name, lines)) in enumerate(zip(axes[0], panels.items(), strict=True)):
         _draw(axis, lines, labels=not k)
         axis.locator_params(axis="x", nbins=max(2, 7 // len(panels)))  # ticks must not run into each other

@@ -26,6 +26,16 @@ OKABE_ITO: tuple[str, ...] = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F
 """The colours of lines that are not lesions (Okabe and Ito, 2008, without yellow, too pale on white)."""
 
 
+METHOD, BASELINE, PUBLISHED = "#D55E00", "#0072B2", "#000000"
+"""In every figure of results: a paper's method, what it is compared with, and what the paper prints."""
+
+BRANCH_COLORS: dict[str, str] = {"large": "#009E73", "small": "#CC79A7", "both": METHOD}
+"""Branches for large and for small lesions, and their mean, which is the method."""
+
+GRADE_COLORS: tuple[str, ...] = ("#EAE6F1", "#CDC2DE", "#A694C6", "#7A5FA6", "#46287A")
+"""Grades of retinopathy from 0 to 4, the darker the more severe; the risk of edema takes every second."""
+
+
 def use_style() -> None:
     """Switch matplotlib to the house style; call it once, in the first cell.
 

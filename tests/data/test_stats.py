@@ -1,5 +1,6 @@
 """Statistics of lesions, against counting by hand."""
 
+import cv2
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -24,6 +25,18 @@ def test_components_touch_at_corners():
     mask = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 0]], np.uint8)
     assert sorted(stats.component_areas(mask)) == [2, 2, 3]
     assert stats.component_areas(np.zeros((3, 3), np.uint8)).size == 0
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_components_are_those_of_the_whole_mask_in_its_order(connectivity):
+    """They are found in the box around all lesions; sums over them round by their order."""
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        mask = np.zeros((41, 57), np.uint8)
+        top, left = rng.integers(0, 9, 2)
+        mask[top : top + 30, left : left + 40] = rng.random((30, 40)) < rng.uniform(0.02, 0.4)
+        _, _, whole, _ = cv2.connectedComponentsWithStats(mask, connectivity=connectivity)
+        assert stats.component_areas(mask, connectivity).tolist() == whole[1:, cv2.CC_STAT_AREA].tolist()
 
 
 def test_statistics(sets):

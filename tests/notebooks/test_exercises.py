@@ -110,9 +110,18 @@ WRONG = {
         "    tp, fp, fn = np.sum(counts, axis=0)\n"
         "    return 2 * tp / (2 * tp + fp + fn), 2 * tp / (2 * tp + fp + fn)"
     ),
-    "def photographs_needed": (
-        "def photographs_needed(accuracy, margin):\n    return int(np.ceil(accuracy * (1 - accuracy) * 1.96 / margin))"
+    "def images_needed": (
+        "def images_needed(accuracy, margin):\n    return int(np.ceil(accuracy * (1 - accuracy) * 1.96 / margin))"
     ),
+    "def region_ppv": (
+        "def region_ppv(components, sigma):\n    return np.mean([lesion / area > sigma for area, lesion in components])"
+    ),
+    "def my_kappa": (
+        "def my_kappa(first, second):\n"
+        "    return 1 - abs(first - second).mean() / abs(first[:, None] - second[None]).mean()"
+    ),
+    "def at_break_even": "def at_break_even(hits, lesion):\n    return (hits / (2 * lesion - hits),) * 3",
+    "def background_kept": ("def background_kept(bins, lesion, ratio=20):\n    return min(sum(bins), ratio * lesion)"),
     "ce_logit, balanced_logit": "ce_logit, balanced_logit = 1 / 111, 0.5",
     "def my_dice": (
         "def my_dice(score, mask, s=1.0):\n"
@@ -151,11 +160,9 @@ WRONG = {
     "def calibrated": "def calibrated(score, r):\n    return score / r",
     "def pixel_percentile": "def pixel_percentile(areas, percent):\n    return np.percentile(areas, percent)",
     "def how_often": "def how_often(p, prevalence):\n    return p / prevalence, 1 - p",
-    "def left_out": "def left_out(p, prevalence):\n    return p",
     "def outweighs": "def outweighs(d, p, share):\n    return p / (1 - p) * (1 - share) / share",
     "def called_from": "def called_from(d, p, share):\n    return d / 2",
     "def optimism": "def optimism(validation, test):\n    return validation.max() - test[validation.argmax()]",
-    "seeds_needed": "seeds_needed = 5",
     "def dr_told_dme": (
         "def dr_told_dme(train, test):\n    return test[test.argmax(axis=0), range(3)].sum() / test.sum()"
     ),
@@ -169,6 +176,10 @@ WRONG = {
         "    return np.maximum(weights[:, None, None] * features, 0).sum(axis=0) / features[0].size"
     ),
     "def exudate_by_exudate": "def exudate_by_exudate(labels):\n    return (labels > 0) / (labels > 0).sum()",
+    "def redraw": "def redraw(gains, seeds, images):\n    return gains.mean()",
+    "def lead_and_error": (
+        "def lead_and_error(new, old):\n    return new.mean() - old.mean(), (new.var(ddof=1) + old.var(ddof=1)) ** 0.5"
+    ),
     "def most_apart": "def most_apart(a, b, n):\n    return a, b",
     "def weight_of_dense": (
         "def weight_of_dense(n_dense, n_sparse):\n    return (n_dense / (n_dense + n_sparse),) * 2"

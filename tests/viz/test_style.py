@@ -5,7 +5,17 @@ import pytest
 
 from fundus_lib.data.sample import LESIONS
 from fundus_lib.errors import ArgumentError
-from fundus_lib.viz import ERROR_PALETTES, LESION_COLORS, gallery, use_style
+from fundus_lib.viz import (
+    BASELINE,
+    BRANCH_COLORS,
+    ERROR_PALETTES,
+    GRADE_COLORS,
+    LESION_COLORS,
+    METHOD,
+    PUBLISHED,
+    gallery,
+    use_style,
+)
 from fundus_lib.viz.style import as_rgb
 
 BACKGROUNDS = {"paper": "#FFFFFF", "retina": "#BE5F28", "dark retina": "#6E280F"}
@@ -88,3 +98,12 @@ def test_gallery_shows_each_image_with_its_title():
 def test_gallery_wants_a_title_for_each_image():
     with pytest.raises(ArgumentError, match="2 images and 1 titles"):
         gallery([np.zeros((4, 4, 3), np.uint8)] * 2, titles=["one"])
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_colors_of_results_differ_for_every_eye(vision):
+    roles = {"method": METHOD, "baseline": BASELINE, "published": PUBLISHED}
+    roles |= {name: color for name, color in BRANCH_COLORS.items() if name != "both"}
+    assert closest(roles, {"paper": "#FFFFFF"}, vision)[0] > 15
+    lightness = [lab(color, vision)[0] for color in GRADE_COLORS]
+    assert (np.diff(lightness) < -10).all()  # the darker, the more severe
