@@ -20,6 +20,7 @@ from fundus_lib.protocols.full_size import AtFullSize, count_values, store_steps
 from fundus_lib.protocols.fused_lesions import FusedLesions
 from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.protocols.whole_crops import WholeCrops
+from fundus_lib.recipes import LocalGlobalRecipe
 from helpers.images import image_set
 
 SIZE, FULL = (89, 134), (89, 134)
@@ -156,6 +157,10 @@ def test_values_are_counted_in_blocks_as_numpy_counts_them():
     assert (count_values(score, mask) == expected).all()
     flat = np.full((4100, 4100), 7, np.uint16)  # more than 2**24 pixels of one value
     assert count_values(flat, np.zeros(flat.shape, np.uint8))[0, 7] == 4100**2
+
+
+def test_the_middle_is_that_of_the_chapter():
+    assert (LocalGlobalRecipe.size, LocalGlobalRecipe.middle) == (benchmark.WHOLE, benchmark.CENTRE)
 
 
 def test_it_is_one_of_all_four_lesions():
