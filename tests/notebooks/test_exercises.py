@@ -213,7 +213,7 @@ WRONG = {
         "        found.append((lesion * precision).sum() / lesion.sum())\n"
         "    return np.mean(found)"
     ),
-    "def lucky_trial": "def lucky_trial(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
+    "def best_by_chance": "def best_by_chance(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
     "def chosen_gain": "def chosen_gain(validation, test):\n    return test.max(), validation.max() - test.max()",
     "def recent_fraction": "def recent_fraction(decay, steps, last):\n    return decay**last",
     "def exact_and_coarse": (

@@ -160,7 +160,7 @@ def test_values_are_counted_in_blocks_as_numpy_counts_them():
 
 
 def test_the_middle_is_that_of_the_chapter():
-    assert (LocalGlobalRecipe.size, LocalGlobalRecipe.middle) == (benchmark.WHOLE, benchmark.CENTRE)
+    assert (LocalGlobalRecipe.size, LocalGlobalRecipe.middle) == (benchmark.WHOLE_SIZE, benchmark.MIDDLE_SIZE)
 
 
 def test_it_is_one_of_all_four_lesions():
