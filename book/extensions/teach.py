@@ -27,10 +27,18 @@ PLACES = {
     "sunet": (0, 4, "sunet", PAPER),
     "hecl": (0.8, 4, "hecl", PAPER),
     "pldmlt": (1.6, 4, "pldmlt", PAPER),
+    "benchmark": (1.6, 1, "One prediction,\nmany scores", PAPER),
     "reference/published_tables": (1.6, 2, "Reading tables\nlike a referee", ""),
     "reference/ledger": (1.6, 3, "The ledger", ""),
 }
 """Chapters, and pages that are chapters of their own: column, row, text and colour in the diagram."""
+
+
+CONTINUES = {
+    "foundations/lesions_and_grades": "foundations/metrics",
+    "foundations/losses_in_training": "foundations/losses",
+}
+"""Second pages of what has one box."""
 
 
 def run_time(book: Path, page: str) -> tuple[int, str]:
@@ -70,6 +78,7 @@ def pages(book: Path) -> list[str]:
 
 def chapter(page: str) -> str:
     """The box of the diagram that a page belongs to, or nothing if it has none."""
+    page = CONTINUES.get(page, page)
     return page if page in PLACES else page.split("/")[0] if page.split("/")[0] in PLACES else ""
 
 
