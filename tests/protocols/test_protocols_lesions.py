@@ -47,6 +47,7 @@ def slowly(maps, masks, logits=None):
         "aupr": average_precision_score(lesion, step) if lesion.any() else np.nan,
         "aupr_8bit": average_precision_score(lesion, np.ceil(score * 256)) if lesion.any() else np.nan,
         "aupr_11": eleven_points(score, lesion),
+        "aupr_33": challenge_points(score, lesion),
         "prevalence": lesion.mean(),
     }
     for sigma in SIGMAS:
@@ -90,6 +91,17 @@ def eleven_points(score, lesion):
         points.append((tp / (tp + fn), tp / (tp + fp) if tp + fp else 1.0))
     points.append((0.0, 1.0))
     return sum((r1 - r0) * (p1 + p0) / 2 for (r1, p1), (r0, p0) in pairwise(points))
+
+
+def challenge_points(score, lesion):
+    """Area under the curve at 33 thresholds from 1 to 0, by trapezoids; levels in steps of 1/256."""
+    if not lesion.any():
+        return np.nan
+    points = [(0.0, 1.0)]
+    for k in range(32, -1, -1):
+        tp, fp, fn = counts(np.ceil(score * 256) >= k * 2040, lesion)
+        points.append((tp / (tp + fn), tp / (tp + fp) if tp + fp else 1.0))
+    return sum((r1 - r0) * (p1 + p0) / 2 for (r0, p0), (r1, p1) in pairwise(points))
 
 
 class Pixels(tuple):
