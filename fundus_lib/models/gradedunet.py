@@ -64,7 +64,7 @@ class GradedUNet(Staged):
     def grade(self, images: Tensor) -> Tensor:
         """Logits of the grades of whole images, float (B, 3, H, W) to (B, 5), without a look at lesions.
 
-        In training, the running means of batch normalisation stay those of :meth:`forward`.
+        In training, the running means of batch normalisation stay those of `forward`.
         """
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
