@@ -59,7 +59,10 @@ def test_every_record_is_recognised_by_the_row_that_it_is_of(tmp_path, monkeypat
             row = row.replace(fold=records.get_recipe(record).fold)
             assert row in rows[record["paper"], record["table"], record["row"]].replace(seed=row.seed).every_fold()
         if row.precision != record["precision"]:  # another precision is another run of the row
-            assert path.stem.startswith(("sunet-lite-sunet_mixed-", "sunet-lite-dr_dme_mixed-")) and record["precision"] == "bf16"
+            assert (
+                path.stem.startswith(("sunet-lite-sunet_mixed-", "sunet-lite-dr_dme_mixed-"))
+                and record["precision"] == "bf16"
+            )
             assert run_table._known(row, tmp_path, tmp_path) is None
             row = row.replace(precision=record["precision"])
         assert run_table._known(records.get_recipe(record), tmp_path, tmp_path) == copied
