@@ -2,6 +2,9 @@
 
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pdf
 import pytest
@@ -90,9 +93,23 @@ def test_slides_open_without_a_network(browser, site_folder, tmp_path):
         context.close()
 
 
-def test_a_page_is_printed_with_open_folds_and_its_pictures(browser, tmp_path):
-    (tmp_path / "page.html").write_text("<title>t</title><h1>A</h1><details><summary>s</summary>hidden</details>")
-    pdf.print_page(tmp_path / "page.html", tmp_path / "out" / "book.pdf")
+PRINTED = "<title>t</title><h1>A</h1><details><summary>s</summary>hidden</details>"
+
+
+def test_folds_are_open_in_print(browser):
+    page = browser.new_page()
+    page.set_content(PRINTED)
+    assert not page.evaluate("document.querySelector('details').open")
+    page.evaluate(pdf.PREPARE)
+    assert page.evaluate("document.querySelector('details').open")
+    page.close()
+
+
+def test_a_page_is_printed(browser, tmp_path):
+    (tmp_path / "page.html").write_text(PRINTED)
+    call = "import sys, pathlib, pdf; pdf.print_page(*map(pathlib.Path, sys.argv[1:]))"  # alone: its own event loop
+    paths = [str(tmp_path / "page.html"), str(tmp_path / "out" / "book.pdf")]
+    subprocess.run([sys.executable, "-c", call, *paths], check=True, cwd=Path(pdf.__file__).parent)
     assert (tmp_path / "out" / "book.pdf").read_bytes().startswith(b"%PDF")
 
 
