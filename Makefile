@@ -45,7 +45,7 @@ book: $(READY)
 	@echo "The edition on your data: _build/edition/_build/html/index.html"
 endif
 
-# An incremental build hides old warnings, so a changed source builds the whole site anew (seconds).
+# An incremental build hides old warnings, so a changed source builds the whole site anew (two minutes).
 _build/html/index.html: $(READY) $(SOURCES)
 	rm -rf _build/html _build/.doctrees
 	$(JB) .

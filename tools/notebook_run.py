@@ -128,10 +128,11 @@ def fill_time(notebook: NotebookNode, used: Used) -> None:
         return
     seconds = max(1, round(used.seconds))
     cpu, gpu = line["cpu"], line["gpu"]
+    stated = f" ({used.profile} profile)" if used.profile != "none" else ""  # a page without a banner has none
     if used.gpu:
-        gpu = f"{seconds} s on one {used.gpu} ({used.profile} profile)"
+        gpu = f"{seconds} s on one {used.gpu}{stated}"
     elif line["seconds"] is None or differs(int(line["seconds"]), seconds):
-        cpu = f"{seconds} s on {NUMBERS[cores()]} ({used.profile} profile)"
+        cpu = f"{seconds} s on {NUMBERS[cores()]}{stated}"
     first.source = store.TIME_LINE.sub(f"**Time**: {cpu} · GPU: {gpu}", first.source, count=1)
 
 

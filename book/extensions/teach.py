@@ -12,7 +12,7 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-TIME = re.compile(r"^\*\*Time\*\*: (\d+) s on (.+?) \(\w+ profile\)", re.M)
+TIME = re.compile(r"^\*\*Time\*\*: (\d+) s on (.+?)(?: \(\w+ profile\))? · ", re.M)
 NEEDS = re.compile(r"^\*\*Needs\*\*: (.+)$", re.M)
 PAGE = re.compile(r"\{doc\}`(?:[^`<]*<)?([^`>]+)>?`")
 

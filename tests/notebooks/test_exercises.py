@@ -202,20 +202,6 @@ WRONG = {
     "def gather": (
         "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
     ),
-    "def pareto_places": "def pareto_places(rows):\n    return sorted(range(len(rows)), key=lambda n: rows[n])",
-    "def being_best": "def being_best(drawn):\n    return np.eye(3)[drawn.argmax(axis=1)].mean(axis=0)",
-    "def resampled_aupr": (
-        "def resampled_aupr(counts, chosen):\n"
-        "    found = []\n"
-        "    for background, lesion in counts[list(chosen)][:, :, ::-1]:\n"
-        "        hits = lesion.cumsum()\n"
-        "        precision = hits / np.maximum(hits + background.cumsum(), 1)\n"
-        "        found.append((lesion * precision).sum() / lesion.sum())\n"
-        "    return np.mean(found)"
-    ),
-    "def best_by_chance": "def best_by_chance(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
-    "def chosen_gain": "def chosen_gain(validation, test):\n    return test.max(), validation.max() - test.max()",
-    "def recent_fraction": "def recent_fraction(decay, steps, last):\n    return decay**last",
     "def exact_and_coarse": (
         "def exact_and_coarse(tp, fp, lesion):\n    return (np.mean(tp / np.maximum(tp + fp, 1)),) * 2"
     ),
