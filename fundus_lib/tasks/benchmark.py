@@ -76,19 +76,10 @@ class Task(first_segmenter.Task):
 
     def create_crops(self, images: ImageSet) -> Crops:
         """Those of the recipe."""
-        recipe = self.recipe
-        return Crops(
-            images.images,
-            images.masks,
-            images.statistics,
-            crop=recipe.crop,
-            length=recipe.steps * recipe.batch,
-            lesion_fraction=recipe.lesion_fraction,
-            each_lesion=recipe.sampling == "lesion",
-            zoom=recipe.zoom,
-            places=isinstance(self.model, LocalGlobal),
-            seed=recipe.seed,
-        )
+        crops = super().create_crops(images)
+        crops.each_lesion, crops.zoom = self.recipe.sampling == "lesion", self.recipe.zoom
+        crops.places = isinstance(self.model, LocalGlobal)
+        return crops
 
     def load_batch(self, images: ImageSet, items: Sequence[int]) -> dict[str, Tensor]:
         """The crops of these numbers, (B, …).

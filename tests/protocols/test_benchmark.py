@@ -14,10 +14,11 @@ from fundus_lib.data.sample import LESIONS
 from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import average_precision
 from fundus_lib.metrics.score_bins import average_precision_from_bins, read_counts
-from fundus_lib.protocols import benchmark
-from fundus_lib.protocols.benchmark import IMAGE_MEANS, MIDDLE, Benchmark, ImageCounts, cut_squares
+from fundus_lib.protocols import benchmark, image_counts
+from fundus_lib.protocols.benchmark import IMAGE_MEANS, MIDDLE, Benchmark, cut_squares
 from fundus_lib.protocols.full_size import AtFullSize, count_values, store_steps
 from fundus_lib.protocols.fused_lesions import FusedLesions
+from fundus_lib.protocols.image_counts import ImageCounts
 from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.recipes import LocalGlobalRecipe
@@ -144,7 +145,7 @@ def test_processes_join_what_each_of_them_has_counted(monkeypatch):
     def gather(own):
         return [one.bins if isinstance(own, dict) else (one.middle, one.outside) for one in parts]
 
-    monkeypatch.setattr(benchmark, "gather_all", gather)
+    monkeypatch.setattr(image_counts, "gather_all", gather)
     assert parts[1].score_middle(LESIONS) == pytest.approx(scores, nan_ok=True)
     assert parts[2].texts(LESIONS, 3) == texts
 
@@ -160,7 +161,7 @@ def test_values_are_counted_in_blocks_as_numpy_counts_them():
 
 
 def test_the_middle_is_that_of_the_chapter():
-    assert (LocalGlobalRecipe.size, LocalGlobalRecipe.middle) == (benchmark.WHOLE_SIZE, benchmark.MIDDLE_SIZE)
+    assert (LocalGlobalRecipe.size, LocalGlobalRecipe.middle) == (image_counts.WHOLE_SIZE, image_counts.MIDDLE_SIZE)
 
 
 def test_it_is_one_of_all_four_lesions():
