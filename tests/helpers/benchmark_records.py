@@ -11,7 +11,8 @@ import numpy as np
 from fundus_lib import records
 from fundus_lib.data.sample import LESIONS
 from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, average_precision_from_bins, read_counts, write_counts
-from fundus_lib.protocols.benchmark import FUSED, IMAGE_MEANS, MIDDLE, POOLED, SQUARE
+from fundus_lib.protocols.benchmark import FUSED, IMAGE_MEANS, MIDDLE, SQUARE
+from fundus_lib.protocols.image_counts import POOLED
 from fundus_lib.protocols.lesions import LESION_SIZES
 from helpers.records import RECORD
 
