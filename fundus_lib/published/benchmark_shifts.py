@@ -228,9 +228,9 @@ def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dic
         count: Only the first so many images.
 
     Returns:
-        Plain values for JSON. `"scores"`: for each shift and normalisation, for each lesion, `"aupr"` and `"f1"`,
-        pooled at the size at which the network was trained, and `"change"`: of the AUPR against the same network on
-        unchanged images normalised as in training, with its 95 % interval over images. `"rim"`: as of
+        Plain values for JSON. `"scores"`: for each shift and normalisation, for each lesion, `"aupr"` with its 95 %
+        `"interval"` over images and `"f1"`, pooled at the size at which the network was trained, and `"change"`: of the
+        AUPR against the same network on unchanged images normalised as in training, with its interval. `"rim"`: as of
         :func:`count_at_rim`, summed over the images.
     """
     checkpoint = find(network)
@@ -245,7 +245,8 @@ def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dic
     scores: dict[str, dict[str, Any]] = {}
     for (name, by), own in counts.items():
         change = bootstrap(np.stack([own, usual], 1), lambda some: score(some[:, 0]) - score(some[:, 1]))
-        scores.setdefault(name, {})[by] = _list_scores(task.recipe.lesions, score(own), find_f1(own), change)
+        level = bootstrap(own, score)
+        scores.setdefault(name, {})[by] = _list_scores(task.recipe.lesions, level, find_f1(own), change)
     total = {name: np.sum([one[name] for one in rims], axis=0).tolist() for name in rims[0]}
     return {
         "network": checkpoint.describe(),
@@ -265,12 +266,11 @@ def _find_rim(task: FundusTask, root: Path, test: Any, index: int) -> dict[str, 
     return count_at_rim(logits, test.masks[index], torch.as_tensor(discs[index]["mask"])[0], field)
 
 
-def _list_scores(
-    lesions: Sequence[str], aupr: NDArray[np.float64], f1: NDArray[np.float64], change: Estimate
-) -> dict[str, Any]:
+def _list_scores(lesions: Sequence[str], level: Estimate, f1: NDArray[np.float64], change: Estimate) -> dict[str, Any]:
     return {
         lesion: {
-            "aupr": round(float(aupr[k]), 4),
+            "aupr": round(float(level.value[k]), 4),
+            "interval": [round(float(end[k]), 4) for end in (level.low, level.high)],
             "f1": round(float(f1[k]), 4),
             "change": [round(float(end[k]), 4) for end in (change.value, change.low, change.high)],
         }
