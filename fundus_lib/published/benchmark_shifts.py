@@ -21,6 +21,7 @@ from torchvision.transforms.v2 import functional as T
 
 from fundus_lib.data.field_of_view import field_of_view, statistics
 from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.images import resize_mask
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, average_precision_from_bins
 from fundus_lib.published.measured import read_measured
@@ -76,13 +77,23 @@ def coarsen(image: Tensor, factor: int) -> Tensor:
     """An image (3, H, W) shrunk and enlarged again, as from a camera of fewer pixels, uint8."""
     height, width = image.shape[-2:]
     small = T.resize(image, [height // factor, width // factor], antialias=True)
-    return T.resize(small, [height, width], antialias=True)
+    coarse: Tensor = T.resize(small, [height, width], antialias=True)
+    return coarse
+
+
+def compress(image: Tensor, quality: int) -> Tensor:
+    """An image (3, H, W) stored as JPEG of a quality from 1 to 100 and read again, uint8."""
+    pixels = cv2.cvtColor(image.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR)
+    stored = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    read = cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    return torch.from_numpy(read).permute(2, 0, 1)
 
 
 def blur(image: Tensor, permille: float) -> Tensor:
     """An image (3, H, W) blurred by a Gaussian whose deviation is so many thousandths of its width, uint8."""
     sigma = image.shape[-1] * permille / 1000
-    return T.gaussian_blur(image, [2 * round(3 * sigma) + 1] * 2, [sigma] * 2)
+    blurred: Tensor = T.gaussian_blur(image, [2 * round(3 * sigma) + 1] * 2, [sigma] * 2)
+    return blurred
 
 
 SHIFTS = (
@@ -95,8 +106,8 @@ SHIFTS = (
     Shift("bluer (red ×0.8)", "colour", lambda image: tint(image, 0.8, 1.0, 1.5)),
     Shift("blurred by 1‰ of the width", "sharpness", lambda image: blur(image, 1)),
     Shift("blurred by 2‰", "sharpness", lambda image: blur(image, 2)),
-    Shift("JPEG of quality 30", "sharpness", lambda image: T.jpeg(image, 30)),
-    Shift("JPEG of quality 10", "sharpness", lambda image: T.jpeg(image, 10)),
+    Shift("JPEG of quality 30", "sharpness", lambda image: compress(image, 30)),
+    Shift("JPEG of quality 10", "sharpness", lambda image: compress(image, 10)),
     Shift("a quarter of the pixels", "sharpness", lambda image: coarsen(image, 2)),
     Shift("a sixteenth of the pixels", "sharpness", lambda image: coarsen(image, 4)),
     Shift("too small by a fifth", "scale", lambda image: image, 0.8),
@@ -125,7 +136,7 @@ def predict_shifted(task: FundusTask, image: Tensor, shift: Shift, normalise_by:
     if normalise_by == OWN:
         pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
         field = field_of_view(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-        own = statistics(pixels, cv2.resize(field, pixels.shape[1::-1], interpolation=cv2.INTER_NEAREST))
+        own = statistics(pixels, resize_mask(field, pixels.shape[:2]))
     usual = task.statistics
     try:
         task.statistics = usual if own is None else None
