@@ -26,8 +26,8 @@ AS_MASKS = "regions as masks"
 OF_REGIONS = ("image_auc", "ppv", "recall_", "lesions_")
 """With what the names of the scores begin that coarse regions allow."""
 
-_POSITIVE = int(np.searchsorted(BIN_EDGES, 0.0)) + 1
-"""The first bin of logits from 0 on, probabilities from 0.5 on."""
+_PROBABILITIES = 1 / (1 + np.exp(-np.concatenate([[-16], (BIN_EDGES[:-1] + BIN_EDGES[1:]) / 2, [16]])))
+"""The probability in the middle of each bin."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class AnotherCamera(Benchmark):
             f"square around its field of view at {side}×{side}, where the field of view is as wide as the median one "
             f"in training; masks likewise (lesion: at least half of a pixel). {weights} At this size, all images "
             "pooled: scores as in the other tables of the benchmark; image_auc: area under the ROC curve of images "
-            f"with the lesion against those without, by the area predicted as lesion.{coarse if self.regions else ''} "
+            f"with the lesion against those without, by the sum of probabilities.{coarse if self.regions else ''} "
             f"Variant “{self.own.title}”: {len(self.own)} test images of the camera of training in the same way. "
             "mean_…: mean over the lesions. Predictions: …_counts, pixels of background and of lesion of each image by "
             "logit, in bins."
@@ -97,7 +97,10 @@ class AnotherCamera(Benchmark):
 
 
 def score_presence(texts: list[str]) -> float:
-    """How well the area that is predicted as lesion tells images with a lesion from those without.
+    """How well the predicted area tells images with a lesion from those without.
+
+    The area is the sum of the probabilities of all pixels: where a network finds a rare lesion, but with no pixel above
+    0.5, images still differ by it.
 
     Args:
         texts: Pixels of each image in bins, see :func:`~fundus_lib.metrics.score_bins.write_counts`.
@@ -106,7 +109,7 @@ def score_presence(texts: list[str]) -> float:
         Area under the ROC curve; NaN where all images have the lesion or none has.
     """
     counts = read_counts(texts)  # (N, 2, K)
-    return roc_auc(counts[:, :, _POSITIVE:].sum((1, 2)), counts[:, 1].sum(1) > 0)
+    return roc_auc(counts.sum(1) @ _PROBABILITIES, counts[:, 1].sum(1) > 0)
 
 
 def _is_of_regions(name: str) -> bool:

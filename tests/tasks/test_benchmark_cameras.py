@@ -14,6 +14,7 @@ from fundus_lib.data.images import resize_image
 from fundus_lib.data.sample import LESIONS
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.experiment import create_experiment, read_data
+from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, write_counts
 from fundus_lib.protocols.another_camera import AS_MASKS, score_presence
 from fundus_lib.recipes import recipes
 from helpers import small_diaretdb1
@@ -150,17 +151,19 @@ def test_masks_are_scored_pixel_by_pixel_and_regions_are_not(home):
 
 
 def test_images_are_told_apart_by_the_predicted_area():
-    from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, write_counts
+    logits = {"none": -16.5, "half": -0.6, "more": 0.6, "sure": 16.5}
 
-    def image(lesion, above, below):
+    def image(lesion, **pixels):
+        """An image with lesion pixels that nothing predicts, and pixels of background at logits."""
         counts = np.zeros((2, BINS), int)
-        counts[0, np.searchsorted(BIN_EDGES, -0.001)] += below
-        counts[0, np.searchsorted(BIN_EDGES, 0.0, side="right")] += above
+        for name, number in pixels.items():
+            counts[0, np.searchsorted(BIN_EDGES, logits[name], side="right")] += number
         counts[1, 0] += lesion
         return write_counts(counts)
 
-    with_lesion, without = [image(5, 9, 1), image(1, 2, 0)], [image(0, 3, 0), image(0, 0, 99)]
-    assert score_presence(with_lesion + without) == 3 / 4
+    with_lesion, without = [image(5, half=100), image(1, sure=20, none=999)], [image(0, more=30), image(0, none=10**5)]
+    assert score_presence(with_lesion + without) == 1, "areas of 35 and 20 against 19 and 0"
+    assert score_presence([image(1, more=10), image(1, half=60), *without]) == 3 / 4, "6 and 21"
     assert np.isnan(score_presence(with_lesion)) and np.isnan(score_presence(without))
 
 
