@@ -16,7 +16,14 @@ from fundus_lib.errors import ArgumentError, DatasetNotFoundError, naming
 
 Profile = Literal["smoke", "paper"]
 
-DATASETS = ("IDRiD", "DDR", "DiaRetDB1")
+SOURCES = {
+    "IDRiD": "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
+    "DDR": "https://github.com/nkicsl/DDR-dataset",
+    "DiaRetDB1": "https://www.it.lut.fi/project/imageret/diaretdb1/index.html",
+}
+"""Where each data set can be got."""
+
+DATASETS = tuple(SOURCES)
 """Names of the folders that `FUNDUS_DATA` may hold."""
 
 

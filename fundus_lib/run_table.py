@@ -10,6 +10,7 @@ from typing import Any
 from fundus_lib import records, settings
 from fundus_lib.atomic import check_folder
 from fundus_lib.devices import check_sharing, choose_device
+from fundus_lib.environment import SOURCES
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.experiment import test_fingerprint
 from fundus_lib.recipes import Recipe, recipes
@@ -163,7 +164,7 @@ def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[
             "these rows need a data set that is not there",
             found=", ".join(data) or "none",
             expected=" and ".join(missing),
-            remedy=f"put {missing[0]}/ under FUNDUS_DATA, or name its folder with --data",
+            remedy=f"get {missing[0]} from {SOURCES[missing[0]]} and put {missing[0]}/ under FUNDUS_DATA",
         )
     for name in missing:
         rows = dict.fromkeys(f"{job.table} {job.row}" for job in left_out if name in job.needs)

@@ -20,10 +20,11 @@ from fundus_lib.data.recognise import GROUND_TRUTHS, advise
 from fundus_lib.data.report import Report
 from fundus_lib.data.sample import Size
 from fundus_lib.data.splits import duplicates, grading_leaks, overlap
+from fundus_lib.environment import SOURCES
 from fundus_lib.errors import FundusError
 
 STATES = ("complete", "resized", "altered", "unreadable", "missing", "unexpected")
-SOURCE = "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid"
+SOURCE = SOURCES["IDRiD"]
 
 
 def check_idrid(root: Path) -> Report:

@@ -1,7 +1,8 @@
 """The benchmark: one base network for four lesions, what was tried to make it good, and the papers' ideas on it.
 
-All rows are trained on IDRiD's training images and tested at the images' own size. Minutes are process time of
-training on one core of a server's processor that multiplies bf16 (AMX).
+All rows are trained on IDRiD's training images, and tested on its others at their own size, but for the table
+`external`, which is tested on other data sets. Minutes are process time of training on one core of a server's processor
+that multiplies bf16 (AMX).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class BenchmarkRecipe(SegmentationRecipe):
         labels: Which grades: the `"true"` ones of IDRiD's grading part, but for images that both parts share; or
             `"pseudo"` labels of the training images themselves.
         grade_weight: Of the grades' loss; at 0 the same images are shown, and it does not count.
+        test_on: The data set whose test images are tested on, at the scale of training; empty for IDRiD's own.
     """
 
     kind: ClassVar[str] = "benchmark"
@@ -45,6 +47,7 @@ class BenchmarkRecipe(SegmentationRecipe):
     graded_size: tuple[int, int] | None = None
     labels: Literal["true", "pseudo"] = "true"
     grade_weight: float = 1.0
+    test_on: Literal["", "DDR", "DiaRetDB1"] = ""
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
@@ -60,7 +63,14 @@ class BenchmarkRecipe(SegmentationRecipe):
             return f"model={self.model!r}, graded_size={self.graded_size}, grade_weight={self.grade_weight}"
         if self.labels not in ("true", "pseudo"):
             return f"labels={self.labels!r}: 'true' or 'pseudo'"
+        if self.test_on not in ("", "DDR", "DiaRetDB1") or (self.test_on and self.fold):
+            return f"test_on={self.test_on!r}, fold={self.fold}: 'DDR', 'DiaRetDB1' or '', and folds with '' alone"
         return super().problem()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The data sets that it is trained and tested on."""
+        return (self.dataset, self.test_on) if self.test_on else (self.dataset,)
 
     def smoke(self) -> BenchmarkRecipe:
         """The same experiment shrunk to seconds on a CPU: every code path, no result worth quoting."""
@@ -69,8 +79,8 @@ class BenchmarkRecipe(SegmentationRecipe):
 
     @classmethod
     def defaults_of_old(cls, plain: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The first runs had no graded images."""
-        return {"graded_size": None, "labels": "true", "grade_weight": 1.0}
+        """The first runs had no graded images, and were tested on IDRiD."""
+        return {"graded_size": None, "labels": "true", "grade_weight": 1.0, "test_on": ""}
 
 
 NARROW: dict[str, dict[str, Any]] = {
@@ -224,6 +234,14 @@ def _large(recipe: BenchmarkRecipe) -> BenchmarkRecipe:
     return recipe.replace(**LARGE, model_args={**recipe.model_args, **shrunk})
 
 
+EXTERNAL = tuple(
+    BASE.replace(table="external", row=f"{camera.lower()}{ending}", test_on=camera, normalise_by=colours)
+    for camera in ("DDR", "DiaRetDB1")
+    for ending, colours in (("", "training set"), ("_by_image", "image"))
+)
+"""The base on two other cameras, and what normalisation by each image's own colours gives there."""
+
+
 def _grader(
     row: str, model: str = "sunet", criterion: Mapping[str, Any] | None = None, **model_args: Any
 ) -> GradingRecipe:
@@ -271,4 +289,4 @@ GRADING: tuple[GradingRecipe, ...] = (
 )
 """Does learning lesions help to grade? A plain grader, and networks of both tasks with and without lesions' loss."""
 
-RECIPES: tuple[Recipe, ...] = (BASE, *SEARCH, *IDEAS, *map(_large, (BASE, *IDEAS)), *GRADING)
+RECIPES: tuple[Recipe, ...] = (BASE, *SEARCH, *IDEAS, *map(_large, (BASE, *IDEAS)), *EXTERNAL, *GRADING)

@@ -16,10 +16,12 @@ from fundus_lib.data.patches import Crops
 from fundus_lib.losses import DualBranchCriterion, GradeLoss, HECLCriterion, LocalGlobalCriterion
 from fundus_lib.models.gradedunet import GradedUNet
 from fundus_lib.models.localglobal import LocalGlobal
+from fundus_lib.protocols.another_camera import AnotherCamera
 from fundus_lib.protocols.benchmark import Benchmark
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.average import Average
 from fundus_lib.tasks.base import Data, Stage
+from fundus_lib.tasks.benchmark_cameras import fingerprint_camera
 from fundus_lib.tasks.benchmark_data import BenchmarkData, GradedOrder
 from fundus_lib.tasks.benchmark_data import read_data as read_data
 
@@ -183,9 +185,14 @@ def shrink_images(images: ImageSet, model: LocalGlobal) -> tuple[Tensor, Tensor]
 
 def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:
     """Hash of the test data."""
-    return first_segmenter.test_fingerprint(recipe, root)
+    return fingerprint_camera(recipe, root) if recipe.test_on else first_segmenter.test_fingerprint(recipe, root)
 
 
 def protocol(recipe: BenchmarkRecipe, data: Data) -> Benchmark:
-    """At the images' own size, and as each of the papers does."""
+    """At the images' own size, and as each of the papers does; or on another camera's images at the scale of training.
+
+    What DiaRetDB1's experts marked are regions, not masks.
+    """
+    if isinstance(data, BenchmarkData) and data.own is not None:
+        return AnotherCamera(recipe, data.test, data.own, recipe.test_on == "DiaRetDB1")
     return Benchmark(recipe, data.test)

@@ -22,6 +22,7 @@ from fundus_lib.data.splits import find_shared, grading_leaks
 from fundus_lib.pseudo_labels import allow_grades
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.base import Data
+from fundus_lib.tasks.benchmark_cameras import find_camera, read_cameras
 
 if TYPE_CHECKING:
     from fundus_lib.recipes import BenchmarkRecipe
@@ -33,9 +34,11 @@ class BenchmarkData(Data):
 
     Attributes:
         graded: Images with a grade of retinopathy, shown beside the crops; None without grades.
+        own: Where the test is on another camera's images, the test images of the camera of training in the same form.
     """
 
     graded: ImageSet | None = None
+    own: ImageSet | None = None
 
 
 class GradedOrder:
@@ -75,16 +78,20 @@ class GradedOrder:
 
 def read_data(recipe: BenchmarkRecipe, root: Path) -> BenchmarkData:
     """Training, validation (maybe none) and test images of a recipe, and graded ones if it shows any."""
-    data = first_segmenter.read_data(recipe, root)
-    graded = None
+    if recipe.test_on:
+        find_camera(recipe, root)  # which is cheaper than reading what is trained on
+    data, graded = first_segmenter.read_data(recipe, root), None
+    test, own = data.test, None
+    if recipe.test_on:
+        test, own = read_cameras(recipe, root, data.training.field_width)
     if recipe.graded_size is not None:
-        own = recipe.labels == "pseudo"
-        graded = label(data.training, recipe.graded_size) if own else read_graded(recipe, root)
+        pseudo = recipe.labels == "pseudo"
+        graded = label(data.training, recipe.graded_size) if pseudo else read_graded(recipe, root)
     training = data.training
     if graded is not None:
         content = f"{training.fingerprint} {graded.fingerprint}"
         training = replace(training, fingerprint=combine_fingerprints(content))
-    return BenchmarkData(training, data.validation, data.test, data.synthetic, graded=graded)
+    return BenchmarkData(training, data.validation, test, data.synthetic, graded=graded, own=own)
 
 
 def read_graded(recipe: BenchmarkRecipe, root: Path) -> ImageSet:
