@@ -1,0 +1,306 @@
+"""Another camera: what a trained network loses when images are darker, blurred or at another scale than in training.
+
+`measured` holds what `measure` found of the network that ships, on the 27 test images of the real IDRiD. It is no pixel
+of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2 import functional as T
+
+from fundus_lib.data.field_of_view import field_of_view, statistics
+from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.images import resize_mask
+from fundus_lib.metrics.bootstrap import Estimate, bootstrap
+from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, average_precision_from_bins
+from fundus_lib.published.measured import read_measured
+from fundus_lib.tasks.first_segmenter import read_split
+from fundus_lib.weights import DEFAULT, find
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from fundus_lib.tasks.base import FundusTask
+
+TRAINING, OWN = "training set", "own image"
+"""By whose colours images are normalised."""
+
+RIM = 0.25
+"""Half the width of the ring about the border of the optic disc, in diameters of the disc."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A change that another camera, eye or file format brings.
+
+    Attributes:
+        name: In words.
+        kind: Of what: `"light"`, `"colour"`, `"sharpness"` or `"scale"`.
+        change: uint8 (3, H, W) → the same.
+        scale: By how much image and masks are enlarged.
+    """
+
+    name: str
+    kind: str
+    change: Callable[[Tensor], Tensor]
+    scale: float = 1.0
+
+    @property
+    def of_colours(self) -> bool:
+        """Whether channel means and deviations differ afterwards, so that it matters by which one normalises."""
+        return self.kind in ("none", "light", "colour")
+
+
+def tint(image: Tensor, red: float, green: float, blue: float) -> Tensor:
+    """Channels of an image (3, H, W) multiplied, uint8."""
+    factors = torch.tensor([red, green, blue])[:, None, None]
+    return (image * factors).round().clamp(0, 255).to(torch.uint8)
+
+
+def shade(image: Tensor, left: float, right: float) -> Tensor:
+    """An image (3, H, W) multiplied by what grows linearly from its left to its right edge, uint8."""
+    return (image * torch.linspace(left, right, image.shape[-1])).round().clamp(0, 255).to(torch.uint8)
+
+
+def coarsen(image: Tensor, factor: int) -> Tensor:
+    """An image (3, H, W) shrunk and enlarged again, as from a camera of fewer pixels, uint8."""
+    height, width = image.shape[-2:]
+    small = T.resize(image, [height // factor, width // factor], antialias=True)
+    coarse: Tensor = T.resize(small, [height, width], antialias=True)
+    return coarse
+
+
+def compress(image: Tensor, quality: int) -> Tensor:
+    """An image (3, H, W) stored as JPEG of a quality from 1 to 100 and read again, uint8."""
+    pixels = cv2.cvtColor(image.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2BGR)
+    stored = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    read = cv2.cvtColor(cv2.imdecode(stored, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+    return torch.from_numpy(read).permute(2, 0, 1)
+
+
+def blur(image: Tensor, permille: float) -> Tensor:
+    """An image (3, H, W) blurred by a Gaussian whose deviation is so many thousandths of its width, uint8."""
+    sigma = image.shape[-1] * permille / 1000
+    blurred: Tensor = T.gaussian_blur(image, [2 * round(3 * sigma) + 1] * 2, [sigma] * 2)
+    return blurred
+
+
+SHIFTS = (
+    Shift("as it is", "none", lambda image: image),
+    Shift("darker (×0.6)", "light", lambda image: tint(image, 0.6, 0.6, 0.6)),
+    Shift("brighter (×1.4)", "light", lambda image: tint(image, 1.4, 1.4, 1.4)),
+    Shift("uneven light (×0.5 to ×1.2)", "light", lambda image: shade(image, 0.5, 1.2)),
+    Shift("half the contrast", "light", lambda image: T.adjust_contrast(image, 0.5)),
+    Shift("redder (blue ×0.6)", "colour", lambda image: tint(image, 1.2, 0.9, 0.6)),
+    Shift("bluer (red ×0.8)", "colour", lambda image: tint(image, 0.8, 1.0, 1.5)),
+    Shift("blurred by 1‰ of the width", "sharpness", lambda image: blur(image, 1)),
+    Shift("blurred by 2‰", "sharpness", lambda image: blur(image, 2)),
+    Shift("JPEG of quality 30", "sharpness", lambda image: compress(image, 30)),
+    Shift("JPEG of quality 10", "sharpness", lambda image: compress(image, 10)),
+    Shift("a quarter of the pixels", "sharpness", lambda image: coarsen(image, 2)),
+    Shift("a sixteenth of the pixels", "sharpness", lambda image: coarsen(image, 4)),
+    Shift("too small by a fifth", "scale", lambda image: image, 0.8),
+    Shift("too large by a quarter", "scale", lambda image: image, 1.25),
+)
+"""Each at a strength that the eye sees at once, the first being no change."""
+
+
+def predict_shifted(task: FundusTask, image: Tensor, shift: Shift, normalise_by: str) -> Tensor:
+    """Logits of an image after a shift.
+
+    Args:
+        task: A segmenter that normalises by its training images, in evaluation mode.
+        image: uint8 (3, H, W).
+        shift: What is done to it first.
+        normalise_by: `TRAINING`, as in training; or `OWN`: mean and deviation of each channel in the image's own field
+            of view become those that the network has seen on average.
+
+    Returns:
+        float32 (L, h, w), at the size of the shifted image.
+    """
+    seen = shift.change(image)
+    if shift.scale != 1:
+        seen = T.resize(seen, [round(side * shift.scale) for side in seen.shape[-2:]], antialias=True)
+    own = None
+    if normalise_by == OWN:
+        pixels = np.ascontiguousarray(seen.permute(1, 2, 0).numpy())
+        field = field_of_view(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+        own = statistics(pixels, resize_mask(field, pixels.shape[:2]))
+    usual = task.statistics
+    try:
+        task.statistics = usual if own is None else None
+        return task.predict(seen, own)["logits"]
+    finally:
+        task.statistics = usual
+
+
+def count_scores(logits: Tensor, masks: Tensor) -> NDArray[np.int64]:
+    """Pixels of background and of lesion by logit, in bins.
+
+    Args:
+        logits: float32 (L, h, w).
+        masks: {0, 1} (L, H, W); brought to the size of the logits.
+
+    Returns:
+        int64 (L, 2, BINS), see :mod:`fundus_lib.metrics.score_bins`.
+    """
+    if masks.shape != logits.shape:
+        masks = F.interpolate(masks[None].float(), logits.shape[-2:], mode="area")[0].round()
+    edges = torch.from_numpy(BIN_EDGES).float()
+    places = torch.bucketize(logits.contiguous(), edges, right=True) + BINS * masks.long()
+    counts = [torch.bincount(one.flatten(), minlength=2 * BINS).reshape(2, BINS).numpy() for one in places]
+    return np.stack(counts)
+
+
+def score(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AUPR of images pooled, from the counts of each: (N, L, 2, BINS) → (L,)."""
+    return average_precision_from_bins(counts.sum(0))
+
+
+def find_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """F1 of images pooled at a probability of 0.5, from the counts of each: (N, L, 2, BINS) → (L,)."""
+    half = int(np.searchsorted(BIN_EDGES, 0.0, side="right"))
+    pooled = counts.sum(0)
+    called = pooled[..., half:].sum(-1)  # (L, 2)
+    with np.errstate(invalid="ignore"):
+        f1: NDArray[np.float64] = 2 * called[:, 1] / (called.sum(-1) + pooled[:, 1].sum(-1))
+    return f1
+
+
+def count_shifts(
+    task: FundusTask, images: Sequence[Tensor], masks: Sequence[Tensor], shifts: Sequence[Shift] = SHIFTS
+) -> dict[tuple[str, str], NDArray[np.int64]]:
+    """What a network gives after each shift; where it matters, under both normalisations.
+
+    Args:
+        task: As for :func:`predict_shifted`.
+        images: uint8 (3, H, W).
+        masks: {0, 1} (L, H, W) of each.
+        shifts: Which.
+
+    Returns:
+        Name of the shift and of the normalisation → counts int64 (N, L, 2, BINS).
+    """
+    found = {}
+    for shift in shifts:
+        for by in (TRAINING, OWN) if shift.of_colours else (TRAINING,):
+            pairs = zip(images, masks, strict=True)
+            counts = [count_scores(predict_shifted(task, i, shift, by), m) for i, m in pairs]
+            found[shift.name, by] = np.stack(counts)
+    return found
+
+
+def count_at_rim(logits: Tensor, masks: Tensor, disc: Tensor, field: NDArray[np.uint8]) -> dict[str, Any]:
+    """False alarms in the ring about the optic disc's border and elsewhere, at a probability of 0.5.
+
+    Args:
+        logits: float32 (L, H, W).
+        masks: {0, 1} (L, H, W).
+        disc: {0, 1} (H, W); not empty.
+        field: Field of view, {0, 1} (H, W).
+
+    Returns:
+        `"ring"`, pixels of the ring, and `"field"`, of the whole field of view; `"false_ring"` and `"false_field"`, the
+        false alarms in each, for every lesion.
+    """
+    inside = disc.numpy().astype(np.uint8)
+    diameter = 2 * float(np.sqrt(inside.sum() / np.pi))
+    distance = np.maximum(
+        *(cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
+    )
+    seen = field > 0
+    ring = (distance <= RIM * diameter) & seen
+    false = ((logits > 0) & (masks == 0)).numpy()
+    return {
+        "ring": int(ring.sum()),
+        "field": int(seen.sum()),
+        "false_ring": [int((one & ring).sum()) for one in false],
+        "false_field": [int((one & seen).sum()) for one in false],
+    }
+
+
+def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dict[str, Any]:
+    """All shifts on the test images of IDRiD, one view of each, in bf16 where the processor multiplies it.
+
+    Args:
+        root: Root of a copy of IDRiD.
+        network: A segmenter that ships, or the path of one.
+        count: Only the first so many images.
+
+    Returns:
+        Plain values for JSON. `"scores"`: for each shift and normalisation, for each lesion, `"aupr"` with its 95 %
+        `"interval"` over images and `"f1"`, pooled at the size at which the network was trained, and `"change"`: of the
+        AUPR against the same network on unchanged images normalised as in training, with its interval. `"rim"`: as of
+        :func:`count_at_rim`, summed over the images.
+    """
+    checkpoint = find(network)
+    task = checkpoint.task
+    task.mirrored = ((),)
+    test = read_split(task.recipe, root, "test", count)
+    masks = [mask for mask in test.masks if mask is not None]
+    with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_amx_tile_supported()):
+        counts = count_shifts(task, test.images, masks)
+        rims = [_find_rim(task, root, test, k) for k in range(len(test))]
+    usual = counts["as it is", TRAINING]
+    scores: dict[str, dict[str, Any]] = {}
+    for (name, by), own in counts.items():
+        change = bootstrap(np.stack([own, usual], 1), lambda some: score(some[:, 0]) - score(some[:, 1]))
+        level = bootstrap(own, score)
+        scores.setdefault(name, {})[by] = _list_scores(task.recipe.lesions, level, find_f1(own), change)
+    total = {name: np.sum([one[name] for one in rims], axis=0).tolist() for name in rims[0]}
+    return {
+        "network": checkpoint.describe(),
+        "images": len(test),
+        "lesions": list(task.recipe.lesions),
+        "size": list(task.recipe.size),
+        "scores": scores,
+        "rim": total,
+    }
+
+
+def _find_rim(task: FundusTask, root: Path, test: Any, index: int) -> dict[str, Any]:
+    discs = IDRiDSegmentation(root, "test", lesions=("OD",), size=task.recipe.size)
+    image = test.images[index]
+    field = field_of_view(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
+    logits = predict_shifted(task, image, SHIFTS[0], TRAINING)
+    return count_at_rim(logits, test.masks[index], torch.as_tensor(discs[index]["mask"])[0], field)
+
+
+def _list_scores(lesions: Sequence[str], level: Estimate, f1: NDArray[np.float64], change: Estimate) -> dict[str, Any]:
+    return {
+        lesion: {
+            "aupr": round(float(level.value[k]), 4),
+            "interval": [round(float(end[k]), 4) for end in (level.low, level.high)],
+            "f1": round(float(f1[k]), 4),
+            "change": [round(float(end[k]), 4) for end in (change.value, change.low, change.high)],
+        }
+        for k, lesion in enumerate(lesions)
+    }
+
+
+def measured() -> dict[str, Any]:
+    """What `measure` found on the real IDRiD."""
+    return read_measured(__name__)
+
+
+def tabulate(found: Mapping[str, Any], what: str = "aupr") -> pd.DataFrame:
+    """A score of what `measure` found: a line for each shift and normalisation, a column for each lesion."""
+    import pandas as pd
+
+    rows = {
+        (name, by): {lesion: own[what] if what != "change" else own[what][0] for lesion, own in scores.items()}
+        for name, ways in found["scores"].items()
+        for by, scores in ways.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")

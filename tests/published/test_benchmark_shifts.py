@@ -1,0 +1,129 @@
+"""Shifts of images, the scores after them, and false alarms at the optic disc's rim."""
+
+import numpy as np
+import pytest
+import torch
+
+from fundus_lib.data import SyntheticFundus
+from fundus_lib.experiment import create_task
+from fundus_lib.metrics import average_precision, pixel_counts
+from fundus_lib.published import benchmark_shifts as shifts
+from fundus_lib.recipes import SegmentationRecipe
+
+RECIPE = SegmentationRecipe(
+    paper="p", table="t", row="r", lesions=("EX",), size=(96, 144), crop=32, model_args={"width": 4, "depth": 2}
+)
+
+
+@pytest.fixture
+def task():
+    torch.manual_seed(0)
+    made = create_task(RECIPE).eval()
+    made.statistics = torch.tensor([[150.0, 90, 45], [40, 40, 20]])
+    return made
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return SyntheticFundus(1, size=(96, 144), seed=1, lesions=("EX",))[0]
+
+
+@pytest.mark.parametrize("shift", shifts.SHIFTS, ids=lambda shift: shift.name)
+def test_a_shift_changes_the_image_and_keeps_its_form(shift, sample):
+    image = torch.as_tensor(sample["image"]).as_subclass(torch.Tensor).repeat(1, 1, 5)  # wide enough for a small blur
+    found = shift.change(image)
+    assert (found.shape, found.dtype) == (image.shape, torch.uint8)
+    assert torch.equal(found, image) == (shift.kind in ("none", "scale"))
+    assert (shift.scale == 1) == (shift.kind != "scale")
+
+
+def test_shifts_do_what_their_names_say(sample):
+    image = torch.as_tensor(sample["image"]).as_subclass(torch.Tensor)
+    mean = image.float().mean((1, 2))
+    torch.testing.assert_close(shifts.tint(image, 0.6, 0.6, 0.6).float().mean((1, 2)), 0.6 * mean, atol=0.3, rtol=0)
+    shaded = shifts.shade(image, 0.5, 1.0)
+    assert torch.equal(shaded[..., -1], image[..., -1])
+    torch.testing.assert_close(shaded[..., 0], (image[..., 0] * 0.5).round().to(torch.uint8))
+    coarse = shifts.coarsen(image, 4).float()
+    assert coarse.diff(dim=-1).abs().mean() < image.float().diff(dim=-1).abs().mean() / 1.5
+    single = torch.zeros(3, 101, 1001, dtype=torch.uint8)
+    single[:, 50, 500] = 255  # one pixel becomes a Gaussian of deviation 1 pixel: 255 / (2 pi)
+    assert shifts.blur(single, 1000 / 1001)[0, 50, 500].item() == pytest.approx(255 / (2 * np.pi), rel=0.03)
+
+
+def test_by_its_own_colours_a_tinted_image_is_the_same_to_a_network(task, sample):
+    image = torch.as_tensor(sample["image"]).as_subclass(torch.Tensor) // 2  # nothing saturates
+    brighter = shifts.Shift("brighter", "light", lambda one: 2 * one)
+    logits = [
+        shifts.predict_shifted(task, image, shift, by)
+        for by in (shifts.TRAINING, shifts.OWN)
+        for shift in (shifts.SHIFTS[0], brighter)
+    ]
+    torch.testing.assert_close(logits[2], logits[3], atol=1e-3, rtol=1e-3)
+    assert (logits[0] - logits[1]).abs().max() > 0.01
+    assert torch.equal(logits[0], task.predict(image)["logits"])
+    assert task.statistics is not None  # as before
+
+
+def test_scores_from_counts_are_those_of_all_pixels():
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(-2, 3, (3, 2, 40, 60)).astype(np.float32))
+    masks = torch.from_numpy((rng.random((3, 2, 40, 60)) < torch.sigmoid(logits).numpy()).astype(np.uint8))
+    counts = np.stack([shifts.count_scores(own, mask) for own, mask in zip(logits, masks, strict=True)])
+    for k in range(2):
+        exact = average_precision(logits[:, k].numpy().ravel(), masks[:, k].numpy().ravel())
+        assert shifts.score(counts)[k] == pytest.approx(exact, abs=2e-3)
+        f1 = pixel_counts((logits[:, k] > 0).numpy(), masks[:, k].numpy() > 0).f1
+        assert shifts.find_f1(counts)[k] == pytest.approx(f1, abs=1e-9)
+    small = shifts.count_scores(logits[0, :, :20, :30], masks[0])  # masks are brought to the size of the logits
+    assert small.sum() == 2 * 20 * 30
+
+
+def test_every_shift_is_counted_under_the_normalisations_that_matter(task, sample):
+    image, mask = torch.as_tensor(sample["image"]), torch.as_tensor(sample["mask"])
+    found = shifts.count_shifts(task, [image], [mask])
+    both = [shift.name for shift in shifts.SHIFTS if shift.of_colours]
+    assert list(found) == [
+        (shift.name, by)
+        for shift in shifts.SHIFTS
+        for by in ((shifts.TRAINING, shifts.OWN) if shift.name in both else (shifts.TRAINING,))
+    ]
+    for shift in shifts.SHIFTS:
+        height, width = (round(side * shift.scale) for side in (96, 144))
+        assert found[shift.name, shifts.TRAINING].sum() == height * width
+
+
+def test_false_alarms_at_the_rim_against_a_loop():
+    rows, columns = np.mgrid[:60, :80]
+    disc = torch.from_numpy(((rows - 30) ** 2 + (columns - 30) ** 2 <= 10**2).astype(np.uint8))
+    field = np.ones((60, 80), np.uint8)
+    field[:5] = 0
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(size=(2, 60, 80)).astype(np.float32))
+    masks = torch.from_numpy(rng.integers(2, size=(2, 60, 80)).astype(np.uint8))
+    found = shifts.count_at_rim(logits, masks, disc, field)
+    ring, false = 0, [0, 0]
+    border = [(y, x) for y in range(60) for x in range(80)]
+    inside = [place for place in border if disc[place]]
+    outside = [place for place in border if not disc[place]]
+    for y, x in border:
+        other = outside if disc[y, x] else inside
+        near = min(np.hypot(y - v, x - u) for v, u in other) <= shifts.RIM * 2 * np.sqrt(len(inside) / np.pi)
+        if near and field[y, x]:
+            ring += 1
+            false = [n + bool(logits[k, y, x] > 0 and masks[k, y, x] == 0) for k, n in enumerate(false)]
+    assert found["ring"] == pytest.approx(ring, rel=0.02) and found["field"] == 55 * 80
+    assert found["false_ring"] == pytest.approx(false, rel=0.03)
+
+
+def test_what_was_measured_is_of_all_test_images_and_of_the_network_that_ships():
+    found = shifts.measured()
+    assert found["images"] == 27 and found["lesions"] == ["MA", "HE", "EX", "SE"]
+    assert list(found["scores"]) == [shift.name for shift in shifts.SHIFTS]
+    for ways in found["scores"].values():
+        for scores in ways.values():
+            for own in scores.values():
+                assert 0 <= own["interval"][0] <= own["aupr"] <= own["interval"][1] <= 1
+    table = shifts.tabulate(found)
+    assert table.loc[("as it is", shifts.TRAINING), "EX"] == found["scores"]["as it is"][shifts.TRAINING]["EX"]["aupr"]
+    assert shifts.tabulate(found, "change").loc[("as it is", shifts.TRAINING)].eq(0).all()
