@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fundus_lib.viz.style import OKABE_ITO
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from fundus_lib.metrics.bootstrap import Estimate
 
-GREY = "0.45"
-"""Of an interval that contains zero."""
+CLEAR, UNCLEAR = ("0.1", 3.2, 7.0), ("0.55", 1.5, 5.0)
+"""Colour, width of the line and size of the point of an interval that excludes zero, and of one that does not. Neither
+is a colour of the house style, so that a method, a baseline or a branch keeps its own on the same page."""
+
+COLOURED = 1.8, 5.5
+"""Width and size of a line that has a colour of its own, which says what it is and nothing of zero."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class IntervalLine:
     Attributes:
         label: Stands on its left; of a heading, over the lines that follow.
         estimate: Value and interval; NaN leaves the line empty, and None makes it a heading.
-        colour: Of the point; without, blue where the interval excludes zero, and grey where it does not.
+        colour: Of the point; without, dark and bold where the interval excludes zero, grey and thin where it does not.
         hollow: Whether the point is hollow, as that of a single run.
     """
 
@@ -75,8 +77,9 @@ def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
                 text.set_bbox({"fc": "white", "lw": 0, "pad": 1})
                 text.set_in_layout(False)
             continue
-        clear = found.low > 0 or found.high < 0
-        colour = line.colour or (OKABE_ITO[0] if clear else GREY)
+        colour, wide, large = CLEAR if found.low > 0 or found.high < 0 else UNCLEAR
+        if line.colour:
+            colour, (wide, large) = line.colour, COLOURED
         sns.pointplot(
             x=[found.low, found.value, found.high],
             y=[place] * 3,
@@ -86,9 +89,9 @@ def _draw(axis: Axes, lines: Sequence[IntervalLine], *, labels: bool) -> None:
             orient="h",
             color=colour,
             markers="o",
-            markersize=5.5,
+            markersize=large,
             markerfacecolor="white" if line.hollow else colour,
-            err_kws={"linewidth": 1.8},
+            err_kws={"linewidth": wide},
             linestyle="none",
             ax=axis,
         )

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.viz import IntervalLine, plot_intervals
+from fundus_lib.viz import IntervalLine, plot_intervals, style
 
 LINES = (
     IntervalLine("a heading"),
@@ -31,7 +31,11 @@ def test_value_and_ends_stand_on_their_line() -> None:
             assert estimate and sorted(bars[place]) == pytest.approx([estimate.low, estimate.high])
         assert to_hex(points[1].get_markerfacecolor()) == to_hex(points[1].get_color())
         assert to_hex(points[2].get_markerfacecolor()) == "#ffffff"
+        wide = {float(i.get_ydata()[0]): i.get_linewidth() for i in axis.lines[1:] if len(i.get_xdata()) == 2}
         assert to_hex(points[2].get_color()) != to_hex(points[1].get_color()), "an interval with zero is grey"
+        assert wide[1] > wide[2] and points[1].get_markersize() > points[2].get_markersize(), "and thin"
+        named_colours = {to_hex(one) for one in (*style.OKABE_ITO[:6], style.METHOD, style.BASELINE)}
+        assert not named_colours & {to_hex(points[1].get_color()), to_hex(points[2].get_color())}, "two meanings"
         assert to_hex(points[4].get_color()) == "#112233"
         assert axis.get_ylim() == (4.5, -0.5), "the first on top"
     named = [label.get_text() for label in left.get_yticklabels()]
