@@ -208,6 +208,11 @@ WRONG = {
     "def mean_with_empty": (
         "def mean_with_empty(ious):\n    return (np.nanmean(ious), np.nansum(ious) / len(ious), np.nanmean(ious))"
     ),
+    "def match_colours": (
+        "def match_colours(image, reference):\n    return image - image.mean((0, 1)) + reference.mean((0, 1))"
+    ),
+    "def change_of_f1": "def change_of_f1(before, after, draws):\n    return -0.00342, 0.5",
+    "def halve_colour": "def halve_colour(image):\n    return image // 2 * 2",
     "def my_tau": "def my_tau(a, b):\n    return np.corrcoef(a, b)[0, 1]",
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
