@@ -1,5 +1,6 @@
 """Networks that ship: what 16 bits change, names, and the scores of the runs they are of."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 
 from fundus_lib import records, weights
 from fundus_lib.checkpoints import load_model, save_model, shrink_model
-from fundus_lib.data import IDRiDSegmentation
-from fundus_lib.errors import CheckpointError, UnknownNameError
+from fundus_lib.data import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.field_square import FieldSquare
+from fundus_lib.errors import CheckpointError, MissingFileError, UnknownNameError
 from fundus_lib.experiment import create_task
 from fundus_lib.metrics import average_precision
 from fundus_lib.protocols.whole_crops import WholeCrops
+from fundus_lib.published.model_cards import find_record, make_card
 from fundus_lib.recipes import SegmentationRecipe
 from fundus_lib.tasks.local_global import read_split
 from helpers.imports import ROOT
@@ -77,10 +80,11 @@ def test_what_ships() -> None:
         run = weights.load(name)
         paper, row = name.split("/")
         assert (run.origin["paper"], run.origin["row"], run.trained_on) == (paper, row, "IDRiD")
-        assert run.origin["trained_images"] == 54
+        assert run.task.segments == (run.origin["trained_images"] == 54)
         assert not run.origin["dirty"]
-    sizes = [path.stat().st_size for path in weights.FOLDER.glob("*.pt")]
-    assert max(sizes) < 4_000_000 and sum(sizes) < 12_000_000
+    sizes = {path.stem: path.stat().st_size for path in weights.FOLDER.glob("*.pt")}
+    assert sizes["first_segmenter-unet_four_lesions"] + sizes["benchmark-grader"] < 12_000_000  # those that predict
+    assert sum(sizes.values()) < 18_000_000
     assert "creativecommons.org/licenses/by/4.0" in (weights.FOLDER / "LICENSE.txt").read_text("utf-8")
 
 
@@ -103,6 +107,25 @@ def test_the_readme_states_the_scores_of_the_network_that_predicts() -> None:
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     for lesion, name in names.items():
         assert f"{scores[f'{lesion}_aupr']:.2f}".removeprefix("0") + f" for {name}" in readme
+
+
+@pytest.mark.parametrize("name", weights.list_weights())
+def test_a_card_states_what_the_record_says(name: str) -> None:
+    card = make_card(name)
+    run = weights.load(name)
+    metrics = records.read(Path(records.__file__).parent / f"{run.origin['record']}.json")["metrics"]
+    scores = [f"{one}_aupr" for one in run.task.recipe.lesions] if run.task.segments else ["joint_accuracy"]
+    assert all(f"{metrics[score]:.3f}" in card["Scores"] for score in scores)
+    assert "CC BY 4.0" in card["Licence"] and "Not a medical device" in card["Limits"]
+    assert str(run.origin["trained_images"]) in card["Trained on"] and run.digest in card["Run"]
+    assert f'show("{name}")' in (ROOT / "book" / "reference" / "models.md").read_text("utf-8")
+
+
+def test_a_network_without_a_record_has_no_card() -> None:
+    run = weights.load("hecl/unet")
+    other = dataclasses.replace(run, origin={**run.origin, "record": "hecl-small-unet-seed0-00000000"})
+    with pytest.raises(MissingFileError, match="a network that ships has no record"):
+        find_record(other)
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
@@ -129,6 +152,21 @@ def test_the_fused_network_scores_as_in_the_record_of_its_run(idrid_root: Path) 
     found = WholeCrops(run.task.recipe, first).full(run.task, variants=False).predictions
     assert found["names"] == record["predictions"]["names"][:1] == ["IDRiD_55"]
     assert found["MA_aupr"][0] == pytest.approx(record["predictions"]["MA_aupr"][0], abs=1e-3)
+
+
+@pytest.mark.real_data
+def test_the_grader_grades_as_with_32_bits(idrid_root: Path) -> None:
+    run = weights.load("benchmark/grader")
+    record = records.read(Path(records.__file__).parent / f"{run.origin['record']}.json")
+    square = FieldSquare(run.task.recipe.side)
+    data = IDRiDGrading(idrid_root, "test", size=square.read_size, transform=square)
+    grades: dict[str, dict[str, int]] = {"dr": {}, "dme": {}}
+    for sample in data:
+        found = run.task.predict(torch.as_tensor(sample["image"]).as_subclass(torch.Tensor))
+        for disease, own in grades.items():
+            own[sample["name"]] = int(found[disease].argmax())
+    for disease, own in grades.items():
+        assert own == dict(zip(record["predictions"]["names"], record["predictions"][disease], strict=True))
 
 
 @pytest.mark.real_data
