@@ -14,8 +14,8 @@ from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.errors import CheckpointError, MissingFileError, UnknownNameError
 from fundus_lib.experiment import create_task
 from fundus_lib.metrics import average_precision
+from fundus_lib.prediction.model_cards import find_record, make_card
 from fundus_lib.protocols.whole_crops import WholeCrops
-from fundus_lib.published.model_cards import find_record, make_card
 from fundus_lib.recipes import SegmentationRecipe
 from fundus_lib.tasks.local_global import read_split
 from helpers.imports import ROOT

@@ -30,6 +30,7 @@ PLACES = {
     "benchmark": (1.6, 1, "One prediction,\nmany scores", PAPER),
     "reference/published_tables": (1.6, 2, "Reading tables\nlike a referee", ""),
     "reference/ledger": (1.6, 3, "The ledger", ""),
+    "reference/models": (1.6, 0, "Networks\nthat ship", ""),
 }
 """Chapters, and pages that are chapters of their own: column, row, text and colour in the diagram."""
 
