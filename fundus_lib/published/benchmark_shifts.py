@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
 from fundus_lib.data.field_of_view import field_of_view, statistics
-from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import resize_mask
+from fundus_lib.devices import native_bf16
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.metrics.score_bins import BIN_EDGES, BINS, average_precision_from_bins
 from fundus_lib.published.measured import read_measured
@@ -29,15 +29,10 @@ from fundus_lib.tasks.first_segmenter import read_split
 from fundus_lib.weights import DEFAULT, find
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from fundus_lib.tasks.base import FundusTask
 
 TRAINING, OWN = "training set", "own image"
 """By whose colours images are normalised."""
-
-RIM = 0.25
-"""Half the width of the ring about the border of the optic disc, in diameters of the disc."""
 
 
 @dataclass(frozen=True)
@@ -168,14 +163,18 @@ def score(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return average_precision_from_bins(counts.sum(0))
 
 
-def find_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """F1 of images pooled at a probability of 0.5, from the counts of each: (N, L, 2, BINS) → (L,)."""
-    half = int(np.searchsorted(BIN_EDGES, 0.0, side="right"))
+def find_f1(counts: NDArray[np.int64], best: bool = False) -> NDArray[np.float64]:
+    """F1 of images pooled, from the counts of each: (N, L, 2, BINS) → (L,).
+
+    Args:
+        counts: See :func:`count_scores`.
+        best: At the edge of the bins at which it is highest, for each lesion; otherwise at a probability of 0.5.
+    """
     pooled = counts.sum(0)
-    called = pooled[..., half:].sum(-1)  # (L, 2)
+    called = np.cumsum(pooled[..., ::-1], axis=-1)[..., ::-1]  # (L, 2, BINS): from the lower edge of each bin on
     with np.errstate(invalid="ignore"):
-        f1: NDArray[np.float64] = 2 * called[:, 1] / (called.sum(-1) + pooled[:, 1].sum(-1))
-    return f1
+        f1: NDArray[np.float64] = 2 * called[:, 1] / (called.sum(1) + pooled[:, 1].sum(-1, keepdims=True))
+    return f1.max(-1) if best else f1[:, int(np.searchsorted(BIN_EDGES, 0.0, side="right"))]
 
 
 def count_shifts(
@@ -201,35 +200,6 @@ def count_shifts(
     return found
 
 
-def count_at_rim(logits: Tensor, masks: Tensor, disc: Tensor, field: NDArray[np.uint8]) -> dict[str, Any]:
-    """False alarms in the ring about the optic disc's border and elsewhere, at a probability of 0.5.
-
-    Args:
-        logits: float32 (L, H, W).
-        masks: {0, 1} (L, H, W).
-        disc: {0, 1} (H, W); not empty.
-        field: Field of view, {0, 1} (H, W).
-
-    Returns:
-        `"ring"`, pixels of the ring, and `"field"`, of the whole field of view; `"false_ring"` and `"false_field"`, the
-        false alarms in each, for every lesion.
-    """
-    inside = disc.numpy().astype(np.uint8)
-    diameter = 2 * float(np.sqrt(inside.sum() / np.pi))
-    distance = np.maximum(
-        *(cv2.distanceTransform(part, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for part in (inside, 1 - inside))
-    )
-    seen = field > 0
-    ring = (distance <= RIM * diameter) & seen
-    false = ((logits > 0) & (masks == 0)).numpy()
-    return {
-        "ring": int(ring.sum()),
-        "field": int(seen.sum()),
-        "false_ring": [int((one & ring).sum()) for one in false],
-        "false_field": [int((one & seen).sum()) for one in false],
-    }
-
-
 def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dict[str, Any]:
     """All shifts on the test images of IDRiD, one view of each, in bf16 where the processor multiplies it.
 
@@ -239,68 +209,55 @@ def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dic
         count: Only the first so many images.
 
     Returns:
-        Plain values for JSON. `"scores"`: for each shift and normalisation, for each lesion, `"aupr"` with its 95 %
-        `"interval"` over images and `"f1"`, pooled at the size at which the network was trained, and `"change"`: of the
-        AUPR against the same network on unchanged images normalised as in training, with its interval. `"rim"`: as of
-        :func:`count_at_rim`, summed over the images.
+        Plain values for JSON. `"scores"`: for each shift, normalisation and lesion, pooled at the size at which the
+        network was trained: `"aupr"` with its 95 % `"interval"` over images; `"f1"`, at a probability of 0.5, and
+        `"best_f1"`, at the threshold that is best on these very images; `"change"` of the AUPR against the same network
+        on unchanged images normalised as in training, and for `OWN` `"gain"` over `TRAINING` under the same shift, each
+        with its paired interval.
     """
     checkpoint = find(network)
     task = checkpoint.task
     task.mirrored = ((),)
     test = read_split(task.recipe, root, "test", count)
     masks = [mask for mask in test.masks if mask is not None]
-    with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_amx_tile_supported()):
+    with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16(torch.device("cpu"))):
         counts = count_shifts(task, test.images, masks)
-        rims = [_find_rim(task, root, test, k) for k in range(len(test))]
-    usual = counts["as it is", TRAINING]
+    usual = counts[SHIFTS[0].name, TRAINING]
     scores: dict[str, dict[str, Any]] = {}
     for (name, by), own in counts.items():
-        change = bootstrap(np.stack([own, usual], 1), lambda some: score(some[:, 0]) - score(some[:, 1]))
-        level = bootstrap(own, score)
-        scores.setdefault(name, {})[by] = _list_scores(task.recipe.lesions, level, find_f1(own), change)
-    total = {name: np.sum([one[name] for one in rims], axis=0).tolist() for name in rims[0]}
+        found = {"aupr": bootstrap(own, score), "change": compare(own, usual), "f1": find_f1(own)}
+        found |= {"best_f1": find_f1(own, best=True)}
+        found |= {"gain": compare(own, counts[name, TRAINING])} if by == OWN else {}
+        scores.setdefault(name, {})[by] = {
+            lesion: _list_scores(found, k) for k, lesion in enumerate(task.recipe.lesions)
+        }
     return {
         "network": checkpoint.describe(),
         "images": len(test),
         "lesions": list(task.recipe.lesions),
         "size": list(task.recipe.size),
         "scores": scores,
-        "rim": total,
     }
 
 
-def _find_rim(task: FundusTask, root: Path, test: Any, index: int) -> dict[str, Any]:
-    discs = IDRiDSegmentation(root, "test", lesions=("OD",), size=task.recipe.size)
-    image = test.images[index]
-    field = field_of_view(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
-    logits = predict_shifted(task, image, SHIFTS[0], TRAINING)
-    return count_at_rim(logits, test.masks[index], torch.as_tensor(discs[index]["mask"])[0], field)
+def compare(own: NDArray[np.int64], other: NDArray[np.int64]) -> Estimate:
+    """Difference of the AUPR (L,) of the same images after two shifts, with its paired interval over images."""
+    return bootstrap(np.stack([own, other], 1), lambda some: score(some[:, 0]) - score(some[:, 1]))
 
 
-def _list_scores(lesions: Sequence[str], level: Estimate, f1: NDArray[np.float64], change: Estimate) -> dict[str, Any]:
-    return {
-        lesion: {
-            "aupr": round(float(level.value[k]), 4),
-            "interval": [round(float(end[k]), 4) for end in (level.low, level.high)],
-            "f1": round(float(f1[k]), 4),
-            "change": [round(float(end[k]), 4) for end in (change.value, change.low, change.high)],
-        }
-        for k, lesion in enumerate(lesions)
+def _list_scores(found: Mapping[str, Any], lesion: int) -> dict[str, Any]:
+    level = found["aupr"]
+    made: dict[str, Any] = {
+        "aupr": round(float(level.value[lesion]), 4),
+        "interval": [round(float(end[lesion]), 4) for end in (level.low, level.high)],
     }
+    made |= {name: round(float(found[name][lesion]), 4) for name in ("f1", "best_f1")}
+    for name in {"change", "gain"} & set(found):
+        ends = (found[name].value, found[name].low, found[name].high)
+        made[name] = [round(float(end[lesion]), 4) for end in ends]
+    return made
 
 
 def measured() -> dict[str, Any]:
     """What `measure` found on the real IDRiD."""
     return read_measured(__name__)
-
-
-def tabulate(found: Mapping[str, Any], what: str = "aupr") -> pd.DataFrame:
-    """A score of what `measure` found: a line for each shift and normalisation, a column for each lesion."""
-    import pandas as pd
-
-    rows = {
-        (name, by): {lesion: own[what] if what != "change" else own[what][0] for lesion, own in scores.items()}
-        for name, ways in found["scores"].items()
-        for by, scores in ways.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
