@@ -7,18 +7,21 @@ others by the width of its field of view. Image and masks are cut at their size 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fundus_lib.data.base import FundusDataset, Item
 from fundus_lib.data.ddr import DDRSegmentation
 from fundus_lib.data.diaretdb1 import DiaRetDB1
-from fundus_lib.data.field_of_view import bounding_box, field_of_view
+from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, image_size, read_image, resize_image, resize_mask
+from fundus_lib.data.recognise import recognise
 from fundus_lib.data.sample import LESIONS, Size
 from fundus_lib.errors import ArgumentError
 
@@ -39,9 +42,14 @@ class FieldScaled(FundusDataset):
         side: Of the square in pixels.
         settings: As of the class beside it.
 
+    Attributes:
+        regions: Whether its masks are coarse regions, each around lesions and the retina between them.
+
     Raises:
         FundusError: As the class beside it.
     """
+
+    regions = False
 
     def __init__(self, root: Path, split: str, side: int, **settings: Any):
         size: Any = (side, side)
@@ -66,6 +74,9 @@ class FieldScaled(FundusDataset):
         mask = super(FieldScaled, whole)._decode_mask(item, lesion)
         return resize_mask(cut_box(mask, self._box(item)), self._size_of(item))
 
+    def _mask_sources(self, lesion: str) -> Sequence[Path | None]:
+        return [*super()._mask_sources(lesion), *(item.image for item in self._stored)]  # in which squares are found
+
 
 class FieldScaledIDRiD(FieldScaled, IDRiDSegmentation):
     """Part A of IDRiD, see :class:`FieldScaled`."""
@@ -78,8 +89,10 @@ class FieldScaledDDR(FieldScaled, DDRSegmentation):
 class FieldScaledDiaRetDB1(FieldScaled, DiaRetDB1):
     """DiaRetDB1 with the regions on which its experts agree, see :class:`FieldScaled`; whichever version is there."""
 
+    regions = True
+
     def __init__(self, root: Path, split: str, side: int):
-        super().__init__(root, split, side, version="1.1" if (root / "resources").is_dir() else "2.1")
+        super().__init__(root, split, side, version="1.1" if recognise(root).endswith("1.1") else "2.1")
 
 
 def read_full(path: Path) -> Pixels:
@@ -90,12 +103,11 @@ def read_full(path: Path) -> Pixels:
 def find_box(image: Pixels) -> Box:
     """The smallest square around the field of view of an image (H, W, 3); around all of it if it is black."""
     try:
-        rows, columns = bounding_box(field_of_view(image))
+        return FieldSquare(32).place(torch.tensor(image).permute(2, 0, 1))  # at any side the same
     except ArgumentError:
-        rows, columns = slice(0, image.shape[0]), slice(0, image.shape[1])
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    edge = max(height, width)
-    return rows.start - (edge - height) // 2, columns.start - (edge - width) // 2, edge
+        height, width = image.shape[:2]
+        edge = max(height, width)
+        return -((edge - height) // 2), -((edge - width) // 2), edge
 
 
 def cut_box(pixels: NDArray[np.uint8], box: Box) -> Pixels:

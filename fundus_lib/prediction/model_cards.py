@@ -10,7 +10,7 @@ from fundus_lib.data.sample import LESION_NAMES
 from fundus_lib.errors import MissingFileError
 from fundus_lib.prediction.about import describe
 from fundus_lib.published.benchmark_shifts import SHIFTS, TRAINING, measured
-from fundus_lib.weights import DEFAULT, FOLDER, load
+from fundus_lib.weights import FOLDER, load
 
 if TYPE_CHECKING:
     from fundus_lib.checkpoints import Checkpoint
@@ -58,11 +58,12 @@ def make_card(name: str) -> dict[str, str]:
     seconds = record["seconds"]["train"]
     return {
         "Finds": find_task(model),
-        "Network": f"{recipe.model}, {parameters / 1e6:.2f} million parameters, {size:.1f} MB as 16-bit floats",
+        "Network": f"{recipe.model}, {parameters / 1e6:.2f} million parameters",
+        "Weights": f"{size:.1f} MB as 16-bit floats; the scores below are of the run's own 32 bits",
         "Sees": f"colour images, {side}",
         "Trained on": f"{model.origin['trained_images']} images of {model.trained_on}, seed {recipe.seed}, "
         f"{seconds / 60:.0f} minutes on {record['device']}",
-        "Tested on": record["protocol"].split(". ")[0],
+        "Tested on": ". ".join(find_sentences(record["protocol"])),
         "Scores": list_scores(model, record),
         "Run": f"{model.origin['record']}, commit {str(model.origin.get('commit'))[:12]}; digest {model.digest}",
         "Licence": LICENCE,
@@ -81,21 +82,37 @@ def find_task(model: Checkpoint) -> str:
     )
 
 
+def find_sentences(protocol: str) -> list[str]:
+    """Of a protocol what was tested and how the weights were chosen; the rest defines scores."""
+    first, *others = protocol.split(". ")
+    return [first, *(one for one in others if one.startswith("Weights"))]
+
+
 def list_scores(model: Checkpoint, record: dict[str, Any]) -> str:
     """The scores of the test, with 95 % intervals over images where they are known."""
     metrics = record["metrics"]
+    lesions = model.task.recipe.lesions
     if not model.task.segments:
         names = {"dr": "retinopathy", "dme": "edema", "joint": "both grades right"}
-        told = [
-            f"{word} {metrics[f'{one}_accuracy']:.3f} [{metrics[f'{one}_accuracy_low']:.3f}, "
-            f"{metrics[f'{one}_accuracy_high']:.3f}]"
-            for one, word in names.items()
-            if f"{one}_accuracy" in metrics
-        ]
-        return "accuracy: " + "; ".join(told)
-    found = "AUPR: " + "; ".join(f"{one} {metrics[f'{one}_aupr']:.3f}" for one in model.task.recipe.lesions)
-    if f"{record['paper']}/{record['row']}" == DEFAULT:
-        own = measured()["scores"][SHIFTS[0].name][TRAINING]
-        told = [f"{one} [{each['interval'][0]:.2f}, {each['interval'][1]:.2f}]" for one, each in own.items()]
-        found += ". 95 % intervals over images, of one view at the size of training: " + "; ".join(told)
+        scores = {"accuracy": names, "kappa": {one: word for one, word in names.items() if one != "joint"}}
+        return ". ".join(
+            f"{score}: "
+            + "; ".join(f"{word} {_with_interval(metrics, f'{one}_{score}')}" for one, word in which.items())
+            for score, which in scores.items()
+        )
+    called = (f"{one} {metrics[f'{one}_sensitivity']:.2f} and {metrics[f'{one}_ppv']:.2f}" for one in lesions)
+    found = "AUPR: " + "; ".join(f"{one} {metrics[f'{one}_aupr']:.3f}" for one in lesions)
+    found += ". Sensitivity and PPV at a probability of 0.5: " + "; ".join(called)
+    known = measured()
+    if known["network"] == model.describe():
+        own = known["scores"][SHIFTS[0].name][TRAINING]
+        told = (
+            f"{one} {each['aupr']:.3f} [{each['interval'][0]:.2f}, {each['interval'][1]:.2f}]"
+            for one, each in own.items()
+        )
+        found += ". AUPR of one view at the size of training, with 95 % intervals over images: " + "; ".join(told)
     return found
+
+
+def _with_interval(metrics: dict[str, float], name: str) -> str:
+    return f"{metrics[name]:.3f} [{metrics[f'{name}_low']:.3f}, {metrics[f'{name}_high']:.3f}]"

@@ -14,7 +14,7 @@ from fundus_lib.metrics.score_bins import BIN_EDGES, read_counts
 from fundus_lib.protocols.base import Scores
 from fundus_lib.protocols.benchmark import Benchmark, StoredLazily, predict_to_disk
 from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size
-from fundus_lib.protocols.image_counts import POOLED, ImageCounts, add_means
+from fundus_lib.protocols.image_counts import POOLED, ImageBins, add_means
 
 if TYPE_CHECKING:
     from fundus_lib.data.image_set import ImageSet
@@ -86,7 +86,7 @@ class AnotherCamera(Benchmark):
 
     def _score(self, task: FundusTask, images: ImageSet) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """All scores of some images, and their pixels counted image by image."""
-        lesions, counts = self.recipe.lesions, ImageCounts()
+        lesions, counts = self.recipe.lesions, ImageBins()
         with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
             stored = StoredLazily(predict_to_disk(task, images, Path(folder)))
             metrics = pool_at_full_size(images, lesions, stored, watch=counts.see)[COMBINED]

@@ -26,22 +26,43 @@ _STARTS = np.concatenate([[0], store_steps(torch.from_numpy(BIN_EDGES)).astype(n
 """The first step of each bin."""
 
 
-class ImageCounts:
-    """What is counted of predictions at full size besides: the middle of all images, and each image in bins."""
+class ImageBins:
+    """Predictions at full size counted in bins, image by image."""
 
     def __init__(self) -> None:
-        self.middle: dict[str, NDArray[np.int64]] = {}
-        self.outside: dict[str, NDArray[np.int64]] = {}
         self.bins: dict[tuple[int, str], NDArray[np.int64]] = {}
 
     def see(self, index: int, lesion: str, steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
         """Count one lesion of an image: uint16 logits as `store_steps` gives them and mask {0, 1}, (H, W) each."""
+        self._count(index, lesion, steps, mask)
+
+    def _count(self, index: int, lesion: str, steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The pixels of background and of lesion at each step, (2, 65536), after they went into bins."""
         everywhere = count_values(steps, mask)
+        self.bins[index, lesion] = np.add.reduceat(everywhere, _STARTS, axis=1)
+        return everywhere
+
+    def texts(self, lesions: Sequence[str], count: int) -> dict[str, list[str]]:
+        """`EX_counts` and so on: the bins of each image, see :func:`fundus_lib.metrics.score_bins.read_counts`."""
+        known = {key: bins for part in gather_all(self.bins) for key, bins in part.items()}
+        return {f"{one}_counts": [write_counts(known[index, one]) for index in range(count)] for one in lesions}
+
+
+class ImageCounts(ImageBins):
+    """The same, and besides the middle of all images of IDRiD."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.middle: dict[str, NDArray[np.int64]] = {}
+        self.outside: dict[str, NDArray[np.int64]] = {}
+
+    def see(self, index: int, lesion: str, steps: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
+        """Count the middle, too."""
+        everywhere = self._count(index, lesion, steps, mask)
         place = scale_middle(WHOLE_SIZE, MIDDLE_SIZE, mask.shape)
         middle = count_values(np.ascontiguousarray(steps[place]), np.ascontiguousarray(mask[place]))
         self.middle[lesion] = self.middle.get(lesion, 0) + middle
         self.outside[lesion] = self.outside.get(lesion, 0) + (everywhere - middle).sum(1)
-        self.bins[index, lesion] = np.add.reduceat(everywhere, _STARTS, axis=1)
 
     def score_middle(self, lesions: Sequence[str]) -> dict[str, float]:
         """The scores of local_global, pooled over the images of all processes."""
@@ -67,11 +88,6 @@ class ImageCounts:
             }
             found |= {f"{lesion}_{name}": value for name, value in scores.items()}
         return found | add_means(found, lesions, ("aupr", "aupr_whole", *RATIOS))
-
-    def texts(self, lesions: Sequence[str], count: int) -> dict[str, list[str]]:
-        """`EX_counts` and so on: the bins of each image, see :func:`fundus_lib.metrics.score_bins.read_counts`."""
-        known = {key: bins for part in gather_all(self.bins) for key, bins in part.items()}
-        return {f"{one}_counts": [write_counts(known[index, one]) for index in range(count)] for one in lesions}
 
 
 def add_means(metrics: Mapping[str, float], lesions: Sequence[str], names: Sequence[str] = POOLED) -> dict[str, float]:

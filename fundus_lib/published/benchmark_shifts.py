@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as T
 
 from fundus_lib.data.field_of_view import field_of_view, statistics
@@ -151,7 +150,8 @@ def count_scores(logits: Tensor, masks: Tensor) -> NDArray[np.int64]:
         int64 (L, 2, BINS), see :mod:`fundus_lib.metrics.score_bins`.
     """
     if masks.shape != logits.shape:
-        masks = F.interpolate(masks[None].float(), logits.shape[-2:], mode="area")[0].round()
+        size = (logits.shape[-2], logits.shape[-1])
+        masks = torch.stack([torch.from_numpy(resize_mask(one.numpy(), size)) for one in masks])
     edges = torch.from_numpy(BIN_EDGES).float()
     places = torch.bucketize(logits.contiguous(), edges, right=True) + BINS * masks.long()
     counts = [torch.bincount(one.flatten(), minlength=2 * BINS).reshape(2, BINS).numpy() for one in places]
@@ -200,13 +200,16 @@ def count_shifts(
     return found
 
 
-def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dict[str, Any]:
+def measure(
+    root: Path, network: str = DEFAULT, count: int | None = None, shifts: Sequence[Shift] = SHIFTS
+) -> dict[str, Any]:
     """All shifts on the test images of IDRiD, one view of each, in bf16 where the processor multiplies it.
 
     Args:
         root: Root of a copy of IDRiD.
         network: A segmenter that ships, or the path of one.
         count: Only the first so many images.
+        shifts: Which, the first of them no change.
 
     Returns:
         Plain values for JSON. `"scores"`: for each shift, normalisation and lesion, pooled at the size at which the
@@ -221,8 +224,8 @@ def measure(root: Path, network: str = DEFAULT, count: int | None = None) -> dic
     test = read_split(task.recipe, root, "test", count)
     masks = [mask for mask in test.masks if mask is not None]
     with torch.autocast("cpu", torch.bfloat16, enabled=native_bf16(torch.device("cpu"))):
-        counts = count_shifts(task, test.images, masks)
-    usual = counts[SHIFTS[0].name, TRAINING]
+        counts = count_shifts(task, test.images, masks, shifts)
+    usual = counts[shifts[0].name, TRAINING]
     scores: dict[str, dict[str, Any]] = {}
     for (name, by), own in counts.items():
         found = {"aupr": bootstrap(own, score), "change": compare(own, usual), "f1": find_f1(own)}

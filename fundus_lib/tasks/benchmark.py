@@ -189,10 +189,7 @@ def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:
 
 
 def protocol(recipe: BenchmarkRecipe, data: Data) -> Benchmark:
-    """At the images' own size, and as each of the papers does; or on another camera's images at the scale of training.
-
-    What DiaRetDB1's experts marked are regions, not masks.
-    """
+    """At the images' own size and as each paper does; or on another camera's images at the scale of training."""
     if isinstance(data, BenchmarkData) and data.own is not None:
-        return AnotherCamera(recipe, data.test, data.own, recipe.test_on == "DiaRetDB1")
+        return AnotherCamera(recipe, data.test, data.own, data.regions)
     return Benchmark(recipe, data.test)

@@ -13,7 +13,6 @@ from fundus_lib.environment import SOURCES
 from fundus_lib.errors import DatasetNotFoundError
 
 if TYPE_CHECKING:
-    from fundus_lib.data.base import FundusDataset
     from fundus_lib.data.field_scale import FieldScaled
     from fundus_lib.recipes import BenchmarkRecipe
 
@@ -51,13 +50,16 @@ def find_camera(recipe: BenchmarkRecipe, root: Path) -> tuple[str, Path]:
     )
 
 
-def read_cameras(recipe: BenchmarkRecipe, root: Path, width: float) -> tuple[ImageSet, ImageSet]:
-    """Test images of the other camera, and those of the camera of training, all at one scale.
+def read_cameras(recipe: BenchmarkRecipe, root: Path, width: float) -> tuple[ImageSet, ImageSet, bool]:
+    """Test images of the other camera, those of the camera of training, all at one scale, and a word on the masks.
 
     Args:
         recipe: With `test_on` and `test_images`.
         root: Root of the training images.
         width: Median width of their field of view in pixels: the scale that the network learns.
+
+    Returns:
+        Both, and whether the masks of the other camera are coarse regions.
     """
     name, path = find_camera(recipe, root)
     other = _open(name, path, width)
@@ -66,6 +68,7 @@ def read_cameras(recipe: BenchmarkRecipe, root: Path, width: float) -> tuple[Ima
     return (
         ImageSet.read(other, title(path) if name == recipe.dataset else name, other.fingerprint(), count=count),
         ImageSet.read(own, title(root), own.fingerprint(), count=count),
+        other.regions,
     )
 
 
@@ -74,5 +77,5 @@ def fingerprint_camera(recipe: BenchmarkRecipe, root: Path) -> str:
     return _open(*find_camera(recipe, root), width=1.0).fingerprint()
 
 
-def _open(name: str, root: Path, width: float) -> FundusDataset:
+def _open(name: str, root: Path, width: float) -> FieldScaled:
     return READERS[name](root, "test", max(1, round(width)))

@@ -35,10 +35,12 @@ class BenchmarkData(Data):
     Attributes:
         graded: Images with a grade of retinopathy, shown beside the crops; None without grades.
         own: Where the test is on another camera's images, the test images of the camera of training in the same form.
+        regions: Whether the other camera's masks are coarse regions.
     """
 
     graded: ImageSet | None = None
     own: ImageSet | None = None
+    regions: bool = False
 
 
 class GradedOrder:
@@ -81,9 +83,9 @@ def read_data(recipe: BenchmarkRecipe, root: Path) -> BenchmarkData:
     if recipe.test_on:
         find_camera(recipe, root)  # which is cheaper than reading what is trained on
     data, graded = first_segmenter.read_data(recipe, root), None
-    test, own = data.test, None
+    test, own, regions = data.test, None, False
     if recipe.test_on:
-        test, own = read_cameras(recipe, root, data.training.field_width)
+        test, own, regions = read_cameras(recipe, root, data.training.field_width)
     if recipe.graded_size is not None:
         pseudo = recipe.labels == "pseudo"
         graded = label(data.training, recipe.graded_size) if pseudo else read_graded(recipe, root)
@@ -91,7 +93,7 @@ def read_data(recipe: BenchmarkRecipe, root: Path) -> BenchmarkData:
     if graded is not None:
         content = f"{training.fingerprint} {graded.fingerprint}"
         training = replace(training, fingerprint=combine_fingerprints(content))
-    return BenchmarkData(training, data.validation, test, data.synthetic, graded=graded, own=own)
+    return BenchmarkData(training, data.validation, test, data.synthetic, graded=graded, own=own, regions=regions)
 
 
 def read_graded(recipe: BenchmarkRecipe, root: Path) -> ImageSet:

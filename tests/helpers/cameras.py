@@ -56,3 +56,5 @@ def write_diaretdb1(root: Path, idrid: Path) -> None:
             (root / file).write_text(xml(*marks))
         rows.append(" ".join([f"images/{name}.png", *files]))
     (root / "ddb1_v02_01_test_plain.txt").write_text("\n".join(rows) + "\n")
+    Image.fromarray(image).save(root / "images" / "train.png")
+    (root / "ddb1_v02_01_train_plain.txt").write_text(" ".join(["images/train.png", *files]) + "\n")

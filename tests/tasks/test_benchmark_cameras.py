@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fundus_lib import experiment, run_table, settings
 from fundus_lib.data import DDRSegmentation, DiaRetDB1
@@ -101,7 +102,22 @@ def test_a_row_trains_on_idrid_and_is_tested_on_the_other(row, reader, home, tmp
     scores = record["variants"][AS_MASKS] if recipe.test_on == "DiaRetDB1" else record["metrics"]
     assert scores["EX_aupr"] > 0 and record["variants"]["synthetic"]["EX_aupr"] > 0
     assert run_table._known(recipe, home / "IDRiD", outs[1]) is not None
-    assert run_table._known(recipe, home / "IDRiD", outs[0]) is None
+    other = tmp_path / "other"
+    shutil.copytree(home, other)
+    first = next(p for p in sorted((other / recipe.test_on).rglob("*")) if p.suffix in (".jpg", ".png"))
+    Image.open(first).transpose(Image.Transpose.ROTATE_180).save(first)
+    assert run_table._known(recipe, other / "IDRiD", outs[1]) is None, "a run on other images of the camera is another"
+
+
+def test_a_changed_image_moves_the_masks_that_are_cut_with_it(home, tmp_path):
+    shutil.copytree(home / "IDRiD", tmp_path / "IDRiD")
+    before = FieldScaledIDRiD(tmp_path / "IDRiD", "test", 60)
+    kept, path = before.mask(0).copy(), before.items[0].image
+    pixels = np.asarray(Image.open(path)).copy()
+    pixels[:, : pixels.shape[1] // 2] = 0  # half of the field of view is dark
+    Image.fromarray(pixels).save(path)
+    after = FieldScaledIDRiD(tmp_path / "IDRiD", "test", 60)
+    assert not np.array_equal(after.mask(0), kept)
 
 
 def widen(mask):
