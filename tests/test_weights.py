@@ -107,6 +107,9 @@ def test_the_readme_states_the_scores_of_the_network_that_predicts() -> None:
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     for lesion, name in names.items():
         assert f"{scores[f'{lesion}_aupr']:.2f}".removeprefix("0") + f" for {name}" in readme
+    grader = records.read(Path(records.__file__).parent / f"{weights.load('benchmark/grader').origin['record']}.json")
+    right = [f"{100 * grader['metrics'][f'{disease}_accuracy']:.0f} %" for disease in ("dr", "dme")]
+    assert f"right in {' and '.join(right)} of {grader['images']} test images" in readme
 
 
 @pytest.mark.parametrize("name", weights.list_weights())
