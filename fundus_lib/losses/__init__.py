@@ -10,6 +10,7 @@ from fundus_lib.losses.categorical_focal import CategoricalFocalLoss
 from fundus_lib.losses.class_balanced import ClassBalancedCrossEntropy
 from fundus_lib.losses.cross_entropy import CrossEntropy
 from fundus_lib.losses.dice import DiceLoss
+from fundus_lib.losses.dice_cross_entropy import DiceCrossEntropy
 from fundus_lib.losses.dual_branch import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.losses.focal import FocalLoss
 from fundus_lib.losses.grading import GradeLoss, SUNetCriterion, compute_class_weights
@@ -28,6 +29,7 @@ __all__ = [
     "CategoricalFocalLoss",
     "ClassBalancedCrossEntropy",
     "CrossEntropy",
+    "DiceCrossEntropy",
     "DiceLoss",
     "DualBranchCriterion",
     "FocalLoss",

@@ -15,6 +15,7 @@ _CLASSES = {
     "classbalanced": "fundus_lib.losses.class_balanced:ClassBalancedCrossEntropy",
     "crossentropy": "fundus_lib.losses.cross_entropy:CrossEntropy",
     "dice": "fundus_lib.losses.dice:DiceLoss",
+    "dicecrossentropy": "fundus_lib.losses.dice_cross_entropy:DiceCrossEntropy",
     "focal": "fundus_lib.losses.focal:FocalLoss",
     "ntxent": "fundus_lib.losses.ntxent:NTXentLoss",
     "rebalanceddice": "fundus_lib.losses.rebalanced_dice:RebalancedDiceLoss",

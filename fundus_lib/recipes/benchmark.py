@@ -120,6 +120,9 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 """The papers' losses, in place of cross-entropy."""
 
+DICE_AND_CROSS_ENTROPY: dict[str, Any] = {"loss": "dicecrossentropy"}
+"""No paper's here, but the usual one."""
+
 
 def _search(row: str, **changes: Any) -> BenchmarkRecipe:
     """The base with nine training images held out, on which its score is looked at, and with something changed."""
@@ -153,10 +156,16 @@ SEARCH = (
     _search("by_image", normalise_by="image"),
     _search("dice", criterion=LOSSES["dice"]),
     _search("classbalanced", criterion=LOSSES["classbalanced"]),
+    _search("dice_crossentropy", criterion=DICE_AND_CROSS_ENTROPY),
+    _search("dice_crossentropy_steps_1500", criterion=DICE_AND_CROSS_ENTROPY, steps=150),
+    _search("dice_crossentropy_lesions", criterion=DICE_AND_CROSS_ENTROPY, steps=150, sampling="lesion"),
+    _search("dice_crossentropy_average", criterion=DICE_AND_CROSS_ENTROPY, steps=150, average=0.99),
 )
-"""One change at a time. All have as many pixels in all as the base, but for the longer schedules.
+"""One change at a time, and then from the best loss on. All have as many pixels in all as the base, but for the longer
+schedules.
 
-Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48.
+Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48, and 18 for the
+second round.
 """
 
 

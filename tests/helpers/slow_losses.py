@@ -65,6 +65,10 @@ def dice(x, y, smooth=1.0):
     return 1 - (2 * overlap + smooth) / (sum(predicted) + sum(y) + smooth)
 
 
+def dice_cross_entropy(x, y, weight=1.0, smooth=1.0):
+    return dice(x, y, smooth) + weight * cross_entropy(x, y)
+
+
 def rebalanced_dice(x, y, p=0.5, smooth=1.0):
     lesion = sum(y)
     sampled = len(y) - lesion if p is None else int(p * len(y))

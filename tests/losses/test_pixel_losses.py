@@ -10,6 +10,7 @@ from fundus_lib.losses import (
     BinLoss,
     ClassBalancedCrossEntropy,
     CrossEntropy,
+    DiceCrossEntropy,
     DiceLoss,
     FocalLoss,
     RebalancedDiceLoss,
@@ -53,6 +54,11 @@ def random_case(seed: int, lesion: bool = False) -> tuple[torch.Tensor, torch.Te
         ),
         (FocalLoss, slow.focal, [{}, {"alpha": 0.9}, {"gamma": 0.0}, {"alpha": 0.0, "gamma": 0.5}, {"gamma": 5.0}]),
         (DiceLoss, slow.dice, [{"pool": pool, "smooth": smooth} for pool in POOLS for smooth in (1e-3, 1.0, 30.0)]),
+        (
+            DiceCrossEntropy,
+            slow.dice_cross_entropy,
+            [{"pool": pool, "weight": weight} for pool in POOLS for weight in (0.0, 0.4, 1.0)],
+        ),
         (
             RebalancedDiceLoss,
             slow.rebalanced_dice,
