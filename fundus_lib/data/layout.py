@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.environment import SOURCES
+from fundus_lib.errors import DatasetNotFoundError, UnknownNameError
 
 PARTS: dict[str, str] = {
     "segmentation": "A. Segmentation",
@@ -87,3 +88,26 @@ def describe_folder(folder: Path) -> str:
     if not names:
         return "an empty folder"
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def find_beside(root: Path, name: str, needed_for: str) -> Path:
+    """The root of a data set that lies beside another.
+
+    Args:
+        root: Of the one that is there.
+        name: Of the other, a key of :data:`~fundus_lib.environment.SOURCES`.
+        needed_for: What the other is needed for, for the message.
+
+    Raises:
+        DatasetNotFoundError: It is not there.
+    """
+    path = root.absolute().parent / name
+    if path.is_dir():
+        return path
+    raise DatasetNotFoundError(
+        path,
+        f"{needed_for} {name}, which is not there",
+        found=f"no such folder; beside it: {describe_folder(path.parent)}",
+        expected=f"the folder {name} beside {root.name}",
+        remedy=f"get {name} from {SOURCES[name]} and unpack it there; the book's page on set-up says more",
+    )

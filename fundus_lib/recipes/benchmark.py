@@ -157,15 +157,12 @@ SEARCH = (
     _search("dice", criterion=LOSSES["dice"]),
     _search("classbalanced", criterion=LOSSES["classbalanced"]),
     _search("dice_crossentropy", criterion=DICE_AND_CROSS_ENTROPY),
-    _search("dice_crossentropy_steps_1500", criterion=DICE_AND_CROSS_ENTROPY, steps=150),
-    _search("dice_crossentropy_lesions", criterion=DICE_AND_CROSS_ENTROPY, steps=150, sampling="lesion"),
-    _search("dice_crossentropy_average", criterion=DICE_AND_CROSS_ENTROPY, steps=150, average=0.99),
+    _search("dice_crossentropy_batch_3", criterion=DICE_AND_CROSS_ENTROPY, batch=3, steps=200),
+    _search("dice_crossentropy_lesions", criterion=DICE_AND_CROSS_ENTROPY, batch=3, steps=200, sampling="lesion"),
 )
-"""One change at a time, and then from the best loss on. All have as many pixels in all as the base, but for the longer
-schedules.
+"""One change at a time, and then two or three. All have as many pixels in all as the base, but for the longer schedules.
 
-Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48, and 18 for the
-second round.
+Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48.
 """
 
 

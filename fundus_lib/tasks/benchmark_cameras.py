@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from fundus_lib.data.field_scale import FieldScaledDDR, FieldScaledDiaRetDB1, FieldScaledIDRiD
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
-from fundus_lib.data.layout import describe_folder
-from fundus_lib.environment import SOURCES
-from fundus_lib.errors import DatasetNotFoundError
+from fundus_lib.data.layout import find_beside
 
 if TYPE_CHECKING:
     from fundus_lib.data.field_scale import FieldScaled
@@ -36,18 +34,9 @@ def find_camera(recipe: BenchmarkRecipe, root: Path) -> tuple[str, Path]:
         DatasetNotFoundError: It is not there.
     """
     name = recipe.test_on
-    path = root.absolute().parent / name
-    if path.is_dir():
-        return name, path
-    if title(root) == "synthetic":
+    if title(root) == "synthetic" and not (root.absolute().parent / name).is_dir():
         return recipe.dataset, root
-    raise DatasetNotFoundError(
-        path,
-        f"this row is trained on {recipe.dataset} and tested on {name}, which is not there",
-        found=f"no such folder; {describe_folder(path.parent)}",
-        expected=f"the folder {name} beside {root.name}",
-        remedy=f"get {name} from {SOURCES[name]} and unpack it there; the book's page on set-up says more",
-    )
+    return name, find_beside(root, name, f"this row is trained on {recipe.dataset} and tested on")
 
 
 def read_cameras(recipe: BenchmarkRecipe, root: Path, width: float) -> tuple[ImageSet, ImageSet, bool]:

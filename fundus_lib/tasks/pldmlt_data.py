@@ -15,9 +15,10 @@ from fundus_lib.data.fused import Fused, FusedDDR, FusedDiaRetDB1, FusedIDRiD
 from fundus_lib.data.idrid import IDRiDGrading
 from fundus_lib.data.image_set import ImageSet, combine_fingerprints
 from fundus_lib.data.inventory import title
+from fundus_lib.data.layout import find_beside
 from fundus_lib.data.pseudo_label_table import read_pseudo_labels
 from fundus_lib.data.splits import overlap
-from fundus_lib.errors import ArgumentError, DatasetNotFoundError
+from fundus_lib.errors import ArgumentError
 from fundus_lib.pseudo_labels import allow_grades
 from fundus_lib.tasks.base import Data
 
@@ -117,17 +118,8 @@ def find_roots(recipe: PLDMLTRecipe, root: Path) -> list[tuple[str, Path]]:
             expected=recipe.dataset,
             remedy=f"name the folder of {recipe.dataset} with --data, or the folder above it with FUNDUS_DATA",
         )
-    roots = [(kind, root), *((name, root.parent / name) for name in recipe.further)]
-    for name, path in roots[1:]:
-        if not path.is_dir():
-            raise DatasetNotFoundError(
-                path,
-                f"the recipe joins {name} to {recipe.dataset}, and it is not there",
-                found="no such folder",
-                expected=f"{name} beside {root.name}",
-                remedy=f"put {name} there, or train without: recipe.replace(further=())",
-            )
-    return roots
+    reason = f"unless further=() is set, the row joins {recipe.dataset} and"
+    return [(kind, root), *((name, find_beside(root, name, reason)) for name in recipe.further)]
 
 
 def read_labels(recipe: PLDMLTRecipe, root: Path, images: ImageSet) -> tuple[dict[str, int], str]:

@@ -131,7 +131,14 @@ WRONG = {
         "def is_a_count(printed, n):\n    return abs(round(float(printed) * n) / n - float(printed)) < 1e-3"
     ),
     "def iou_band": "def iou_band(dice):\n    return dice / (2 + dice), dice\n\n\nrow = 2",
+    "def can_be_pooled": (
+        "def can_be_pooled(sn, ppv, f1):\n"
+        "    a, b, digits = float(sn), float(ppv), len(f1.split('.')[1])\n"
+        "    return f'{2 * a * b / (a + b):.{digits}f}' == f1"
+    ),
+    "def equal_rows": "def equal_rows(a, b):\n    return [(name, name) for name in a if a[name] == b.get(name)]",
     "images_ahead": "images_ahead = 5",
+    "def least_area": "def least_area(recall, ppv, prevalence):\n    return recall * ppv",
     "moves_by": "moves_by = np.log(9)",
     "def my_weights": "def my_weights(e, E, schedule):\n    return (e / E) ** 2, 1 - (e / E) ** 2",
     "def my_factors": (
