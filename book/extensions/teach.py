@@ -38,8 +38,10 @@ PLACES = {
 CONTINUES = {
     "foundations/lesions_and_grades": "foundations/metrics",
     "foundations/losses_in_training": "foundations/losses",
+    "reference/comparing_rows": "reference/published_tables",
+    "reference/all_tables": "reference/published_tables",
 }
-"""Second pages of what has one box."""
+"""Further pages of what has one box."""
 
 
 def run_time(book: Path, page: str) -> tuple[int, str]:

@@ -160,7 +160,7 @@ SEARCH = (
     _search("dice_crossentropy_batch_3", criterion=DICE_AND_CROSS_ENTROPY, batch=3, steps=200),
     _search("dice_crossentropy_lesions", criterion=DICE_AND_CROSS_ENTROPY, batch=3, steps=200, sampling="lesion"),
 )
-"""One change at a time, and then two or three. All have as many pixels in all as the base, but for the longer schedules.
+"""One change at a time, then two or three. All have as many pixels in all as the base, but for the longer schedules.
 
 Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48.
 """
