@@ -25,6 +25,12 @@ def test_conda_environment_installs_what_make_installs() -> None:
     assert set(PROJECT["optional-dependencies"]) == {"book", "test", "lite"}, "lite: one trunk's weights, on demand"
 
 
+def test_prose_at_the_root_fits_a_screen() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        prose = [line for line in (ROOT / name).read_text("utf-8").splitlines() if not line.startswith("|")]
+        assert max(map(len, prose)) <= 120, name
+
+
 def test_every_direct_dependency_is_pinned_at_what_is_installed() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
