@@ -26,10 +26,11 @@ PAPER = "benchmark"
 Key = tuple[str, str]
 """A table and a row."""
 
-BASE: Key = ("base", "base")
+BASE: Key = ("base", "chosen")
 
 NAMES = {
-    "base": "the base",
+    "chosen": "the base",
+    "base": "where the search began",
     "two_branches": "two branches",
     "two_branches_dice": "two branches, Dice",
     "two_branches_dsm": "two branches, DSM loss",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.recipes import recipes
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
-LESIONS = ("EX", "MA")
+LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
 """Those for which the paper claims that the fused network is ahead."""
 
 OTHERS = {"global": "the global network", "local": "the local network"}
@@ -30,13 +31,18 @@ class Regime:
         table: Its name.
         words: What it is, in words.
         close: Whether it has the paper's sizes and stages.
-        beyond: The table with the row of a plain U-Net of as many parameters and updates, which the paper lacks.
+        beyond: The table with the row of a plain U-Net of about as many parameters, which the paper lacks.
     """
 
     table: str
     words: str
     close: bool
     beyond: str
+
+    @property
+    def name(self) -> str:
+        """Its words without the numbers."""
+        return self.words.partition(" (")[0]
 
     def gains(self, lesion: str) -> Gains:
         """What the fused network gains over each other one that was run; by the areas of single images."""
@@ -45,14 +51,18 @@ class Regime:
         return {name: gain for name, gain in found.items() if gain}
 
     def gains_over_plain(self, lesion: str) -> Gains:
-        """What fused networks gain over a plain U-Net of as many parameters and updates, by how they were trained."""
+        """What fused networks gain over a plain U-Net of about as many parameters, by the row of the fused network."""
         plain = self.beyond, f"{lesion}_plain"
         tables = {"fused": self.table, "joint_only": self.beyond}
         found = {
-            how: image_gain("local_global", (tables[row], f"{lesion}_{row}"), plain, f"{lesion}_aupr")
-            for row, how in FUSED.items()
+            row: image_gain("local_global", (tables[row], f"{lesion}_{row}"), plain, f"{lesion}_aupr") for row in FUSED
         }
-        return {how: gain for how, gain in found.items() if gain}
+        return {row: gain for row, gain in found.items() if gain}
+
+    def updates(self, lesion: str, row: str) -> int:
+        """Steps of all stages of a row together."""
+        recipe = recipes("local_global", self.table if row == "fused" else self.beyond, f"{lesion}_{row}")[0]
+        return sum(recipe.stages.values()) * recipe.steps
 
 
 REGIMES = (
@@ -60,6 +70,9 @@ REGIMES = (
     Regime("half", "half of the paper's scale (1408×1664 pixels, patches of 128)", close=False, beyond="half"),
 )
 """The nearest to the paper first."""
+
+Found = Mapping[tuple[Regime, str], Gains]
+"""Regime and lesion → gains over the networks that the paper compares with."""
 
 
 def judge() -> Verdict:
@@ -71,67 +84,89 @@ def judge() -> Verdict:
         for column in map(str.lower, LESIONS)
     )
     claim = f"Fusing a global and a local U-Net beats both where lesions are small and scattered: AUPR {numbers}."
-    found = {(regime, lesion): gains for lesion in LESIONS for regime in REGIMES if (gains := regime.gains(lesion))}
+    every = [(regime, lesion) for lesion in LESIONS for regime in REGIMES]
+    found = {(regime, lesion): gains for regime, lesion in every if (gains := regime.gains(lesion))}
+    plain = {(regime, lesion): gains for regime, lesion in every if (gains := regime.gains_over_plain(lesion))}
     if not found:
         need = f"The three networks of one lesion with {ENOUGH} seeds would tell."
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
     ran = "; ".join(f"{lesion} at {regime.words}: {_runs(regime, lesion)}" for regime, lesion in found)
     said = "; ".join(
-        f"{lesion} at {regime.words}: " + ", ".join(f"{gain} over {OTHERS[name]}" for name, gain in gains.items())
+        f"{lesion} at {regime.name}: " + ", ".join(f"{gain} over {OTHERS[name]}" for name, gain in gains.items())
         for (regime, lesion), gains in found.items()
     )
+    answer, beside = decide(found), _compare_with_plain(plain, found)
     return Verdict(
         claim,
         f"Global, local and fused network, trained and tested on real IDRiD. {ran}.",
-        f"{decide(found)} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
-        f"{_compare_with_plain(found)}",
+        f"{answer} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}.{beside}",
         _how_sure(found),
-        f"{decide(found)}{_compare_with_plain(found)}",
+        f"{answer}{beside}",
     )
 
 
-def decide(found: dict[tuple[Regime, str], Gains]) -> str:
-    """A sentence for each lesion: by the first regime in which both comparisons have enough seeds."""
-    return " ".join(f"{lesion}: {_decide(found, lesion)}" for lesion in LESIONS)
-
-
-def _decide(found: dict[tuple[Regime, str], Gains], lesion: str) -> str:
+def decide(found: Found) -> str:
+    """For the paper's sizes and then for others: a sentence for each lesion, by where both intervals lie."""
+    said = []
     for regime in REGIMES:
-        gains = found.get((regime, lesion), {})
-        if not all(name in gains and len(gains[name].seeds) >= ENOUGH for name in OTHERS):
-            continue
-        where = "" if regime.close else f" at {regime.words}"
-        behind = [OTHERS[name] for name, gain in gains.items() if gain.difference.high < 0]
-        open_ones = [OTHERS[name] for name, gain in gains.items() if gain.difference.low <= 0 <= gain.difference.high]
-        if behind:
-            return f"does not hold{where}: the fused network is behind {' and '.join(behind)}."
-        if open_ones:
-            return f"no gain over {' and '.join(open_ones)} is shown{where}: the interval contains zero."
-        return f"holds{where}: both intervals are above zero."
-    return f"cannot be told yet, as no regime has {ENOUGH} seeds of all three networks."
+        own = {lesion: found.get((regime, lesion), {}) for lesion in LESIONS}
+        if regime.close and not any(own.values()):
+            said.append(f"For {regime.name} it cannot be told yet, as the three networks were not run there.")
+        elif any(own.values()):
+            each = " For ".join(f"{LESIONS[le]} ({le}): {_decide(gains)}" for le, gains in own.items())
+            said.append(f"At {regime.words}, for {each}")
+    return " ".join(said)
 
 
-def _compare_with_plain(found: Iterable[tuple[Regime, str]]) -> str:
+def _decide(gains: Gains) -> str:
+    if missing := [words for name, words in OTHERS.items() if name not in gains]:
+        return f"cannot be told yet, as {' and '.join(missing)} alone {'were' if missing[1:] else 'was'} not run."
+    least = min(gains.values(), key=lambda gain: len(gain.seeds))
+    behind = [OTHERS[name] for name, gain in gains.items() if gain.difference.high < 0]
+    open_ones = [OTHERS[name] for name, gain in gains.items() if gain.difference.low <= 0 <= gain.difference.high]
+    if behind:
+        verdict, words = "does not hold", f"the fused network is behind {' and '.join(behind)}"
+    elif open_ones:
+        verdict, words = "no gain is shown", f"the interval over {' and '.join(open_ones)} contains zero"
+    else:
+        verdict, words = "holds", "the fused network is ahead of both its parts"
+    if len(least.seeds) >= ENOUGH:
+        return f"{verdict} ({least.runs}), as {words}."
+    return f"cannot be told yet ({least.runs} instead of {ENOUGH}); so far {words}."
+
+
+def _compare_with_plain(plain: Found, found: Found) -> str:
     """Whether compute may explain the gain, in sentences; empty if no plain network was run."""
     said = []
-    for regime, lesion in found:
-        if not (gains := regime.gains_over_plain(lesion)):
-            continue
-        each = "; ".join(f"trained {how}, {gain}: {_weigh(gain)}" for how, gain in gains.items())
-        said.append(f" {lesion} at {regime.words}, over a plain U-Net of as many parameters and updates: {each}.")
+    for (regime, lesion), gains in plain.items():
+        parts = [gain for gain in found.get((regime, lesion), {}).values() if gain.difference.low > 0]
+        each = "; ".join(
+            f"trained {FUSED[row]}, with {_count_updates(regime, lesion, row)}, {gain}: {_weigh(gain, bool(parts))}"
+            for row, gain in gains.items()
+        )
+        said.append(f" {lesion} at {regime.name}, over a plain U-Net of about as many parameters: {each}.")
     return "".join(said)
 
 
-def _weigh(gain: ImageGain) -> str:
+def _count_updates(regime: Regime, lesion: str, row: str) -> str:
+    """The updates of a fused network beside those of the plain one, in words."""
+    own, plain = regime.updates(lesion, row), regime.updates(lesion, "plain")
+    if own == plain:
+        return f"as many updates ({own:,})"
+    return f"{'fewer' if own < plain else 'more'} updates ({own:,} against {plain:,})"
+
+
+def _weigh(gain: ImageGain, ahead_of_parts: bool) -> str:
     """What a gain over the plain network means."""
     if gain.difference.low > 0:
-        return "the fused network is ahead of it, too"
+        return "the fused network is ahead of it"
     if gain.difference.high < 0:
         return "the fused network is behind it"
-    return "no gain over it is shown, so that size and updates may explain the others"
+    may = ", so that size and updates may explain the gain over its parts" if ahead_of_parts else ""
+    return f"no gain over it is shown{may}"
 
 
-def _how_sure(found: dict[tuple[Regime, str], Gains]) -> str:
+def _how_sure(found: Found) -> str:
     close = [
         min(len(gains[name].seeds) if name in gains else 0 for name in OTHERS)
         for (regime, _), gains in found.items()

@@ -36,11 +36,11 @@ def rows_without_recipes(monkeypatch):
 def test_the_leaderboard_pools_each_selection_of_images_anew(tmp_path):
     write_records(tmp_path, SKILLS)
     found = leaderboard(tmp_path, resamples=200)
-    assert [one.row[1] for one in found] == ["loss_dice", "hecl", "base", "wide"]
+    assert [one.row[1] for one in found] == ["loss_dice", "hecl", "chosen", "wide"]
     assert [one.name for one in found][:2] == ["Dice loss", "contrast: density and edge"]
     draws = np.random.default_rng(0).integers(6, size=(200, 6))
     own = [make_record(*("loss_dice", seed, 5.5))["predictions"] for seed in range(2)]
-    over = [make_record("base", seed, 4.0, table="base")["predictions"] for seed in range(2)]
+    over = [make_record("chosen", seed, 4.0, table="base")["predictions"] for seed in range(2)]
 
     def score(predictions, images):
         counts = [read_counts(predictions[f"{lesion}_counts"])[images].sum(0) for lesion in LESIONS]
@@ -62,7 +62,7 @@ def test_weights_are_those_of_the_bootstrap_and_images_go_by_name():
     weights = draw_weights(5, 3)
     draws = np.random.default_rng(0).integers(5, size=(3, 5))
     assert (weights[0] == 1).all() and (weights[1:] == [[list(d).count(n) for n in range(5)] for d in draws]).all()
-    record = make_record("base", 0, 4.0)
+    record = make_record("chosen", 0, 4.0)
     names, only_first = record["predictions"]["names"][::-1], np.eye(6)[-1:]
     counts = read_counts(record["predictions"]["HE_counts"])[0]
     assert pool(record, names, only_first)[0, 1] == average_precision_from_bins(counts)
@@ -88,7 +88,7 @@ def test_the_cheapest_rows_are_not_beaten_at_their_price(tmp_path):
     write_records(tmp_path, SKILLS)
     board = leaderboard(tmp_path, resamples=20)
     front = cheapest(board)
-    assert [one.row[1] for one in front] == ["wide", "base", "hecl", "loss_dice"]
+    assert [one.row[1] for one in front] == ["wide", "chosen", "hecl", "loss_dice"]
     worse = [one for one in board if not any(o.seconds <= one.seconds and o.best > one.best for o in board)]
     assert worse
 
@@ -119,7 +119,7 @@ def test_printed_numbers_stand_beside_ours(tmp_path):
     found = beside_print(tmp_path).set_index(["paper", "lesion", "score"])
     line = found.loc["dual_branch", "EX", "aupr"]
     assert (line.printed, line.by, line.seeds) == (0.8296, "Dual HED + DSM", 2)
-    ours = [make_record("base", seed, 4.0)["metrics"]["EX_aupr_11"] for seed in range(2)]
+    ours = [make_record("chosen", seed, 4.0)["metrics"]["EX_aupr_11"] for seed in range(2)]
     assert (line.ours, line.low) == (pytest.approx(np.mean(ours)), min(ours))
     assert found.loc["local_global", "HE", "aupr"].printed == 0.711
     assert found.loc["local_global", "HE", "aupr"].ours < found.loc["dual_branch", "EX", "aupr"].ours

@@ -69,14 +69,18 @@ def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
 
     ahead, open_, behind, few = (gain(*ends)["IoU"] for ends in ((3, 1, 2), (3, -1, 1), (3, -2, -1), (2, 1, 2)))
     both = say(EX={"global": ahead, "local": ahead}, MA={"global": open_, "local": ahead})
-    assert both.startswith("EX: holds: both intervals are above zero. MA: no gain over the global network is shown:")
-    assert "EX: does not hold: the fused network is behind the local network." in say(
+    assert "for hard exudates (EX): holds (3 seeds), as the fused network is ahead of both its parts." in both
+    assert "For microaneurysms (MA): no gain is shown (3 seeds), as the interval over the global network" in both
+    assert "(EX): does not hold (3 seeds), as the fused network is behind the local network." in say(
         EX={"global": ahead, "local": behind}
     )
-    assert "EX: cannot be told yet" in say(EX={"global": ahead, "local": few})
-    assert "EX: cannot be told yet" in say(EX={"global": ahead})
-    smaller = {(paper, "EX"): {"global": few, "local": few}, (half, "EX"): {"global": ahead, "local": ahead}}
-    assert "EX: holds at half of the paper's scale" in local_global_verdict.decide(smaller)
+    so_far = "(EX): cannot be told yet (2 seeds instead of 3); so far the fused network is ahead of both its parts."
+    assert so_far in say(EX={"global": ahead, "local": few})
+    assert "(EX): cannot be told yet, as the local network alone was not run." in say(EX={"global": ahead})
+    smaller = local_global_verdict.decide({(half, "EX"): {"global": ahead, "local": ahead}})
+    assert smaller.startswith("For the paper's sizes it cannot be told yet, as the three networks were not run there.")
+    assert "At half of the paper's scale (1408×1664 pixels, patches of 128), for hard exudates (EX): holds" in smaller
+    assert "(MA): cannot be told yet, as the global network and the local network alone were not run." in smaller
 
 
 def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +97,13 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(local_global_verdict, "image_gain", found)
     monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "3 seeds of each (CPU)")
     made = verdict("local_global")
-    assert (
-        made.answer.startswith("EX: holds: both") and "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
-    )
+    assert "for hard exudates (EX): holds (3 seeds)" in made.answer
+    assert "+0.020 [+0.010, +0.030] (3 seeds) over the local" in made.answer
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
-    assert made.answer.count("of as many parameters and updates: trained in four stages, +0.020") == 4
-    assert made.answer.count("trained in one stage, without pre-training, +0.020") == 4
-    assert made.answer.count("the fused network is ahead of it, too") == 8
+    assert made.answer.count("of about as many parameters: trained in four stages, with as many updates (") == 4
+    fewer = "trained in one stage, without pre-training, with fewer updates (460 against 750), +0.020"
+    assert made.answer.count(fewer) == 2
+    assert made.answer.count("the fused network is ahead of it") == 8
     for beyond, row in (("beyond", "1"), ("half", "half")):
         assert ("local_global", (row, "EX_fused"), (beyond, "EX_plain"), "EX_aupr") in asked
         assert ("local_global", (beyond, "EX_joint_only"), (beyond, "EX_plain"), "EX_aupr") in asked
@@ -110,8 +114,20 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(local_global_verdict, "image_gain", compared)
     answer = verdict("local_global").answer
-    assert answer.count("so that size and updates may explain the others") == 4  # both ways, in both regimes
+    may = "so that size and updates may explain the gain over its parts"
+    assert answer.count(may) == 4  # both ways, in both regimes
     assert answer.count("the fused network is behind it") == 4
+
+
+def test_local_global_does_not_explain_a_gain_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
+    ends = {"EX_global": (1, 0.1, 0.2), "EX_local": (1, 0.1, 0.2), "MA_plain": (1, -0.01, 0.03)}
+    compared = {row: gain(*end)["IoU"] for row, end in ends.items()}
+    monkeypatch.setattr(local_global_verdict, "image_gain", lambda _, of, over, score: compared.get(over[1], nothing))
+    monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "1 seed of each (CPU)")
+    answer = verdict("local_global").answer
+    assert "MA at half of the paper's scale, over a plain U-Net" in answer
+    assert "no gain over it is shown" in answer and "may explain" not in answer
 
 
 def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,20 +206,54 @@ def test_every_paper_has_a_verdict_in_two_lines_that_other_pages_can_show() -> N
 
 
 def test_dual_branch_is_judged_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    gains = {"AUPR": Difference({0: 0.1, 1: -0.1, 2: 0.1}), "F1 at a probability of .5": Difference({0: -0.1})}
+    gains = {"AUPR": Difference({0: 0.1, 1: -0.1, 2: 0.1}), "F1 at a probability of one half": Difference({0: -0.1})}
     one = dual_branch_verdict.decide({"unet_dice": gains})
     assert one == (
-        "the AUPR of two branches with the DSM loss is higher with some seeds and lower with others than that of one "
-        "branch with the Dice loss; the F1 at a probability of .5 of two branches with the DSM loss is known for fewer "
-        "than 3 seeds, too few to compare with that of one branch with the Dice loss."
+        "Both branches together, with the DSM loss, were compared with 1 network with plain Dice losses. The F1 at a "
+        "probability of one half is known for fewer than 3 seeds, too few to compare with that of one branch with the "
+        "Dice loss. The AUPR is higher with some seeds and lower with others than that of one branch with the Dice "
+        "loss."
     )
     ahead = {"AUPR": Difference(dict.fromkeys(range(3), 0.1))}
+    some = {"AUPR": gains["AUPR"]}
+    mixed = dual_branch_verdict.decide({"unet_dice": some, "unet_dice_long": ahead, "unet_dual_dice": some})
+    assert mixed.endswith(
+        "The AUPR is higher with every seed than that of one branch with the Dice loss and as many updates; it is higher "
+        "with some seeds and lower with others than that of the 2 others."
+    )
     behind = {"AUPR": Difference(dict.fromkeys(range(3), -0.1))}
     both = dual_branch_verdict.decide({"unet_dice": ahead, "unet_dual_dice": ahead})
-    assert both.endswith("is higher in every seed than that of all 2 others.")
-    assert "lower in every seed than that of one branch" in dual_branch_verdict.decide({"unet_dice": behind})
+    assert both.endswith("The AUPR is higher with every seed than that of all 2.")
+    assert "lower with every seed than that of one branch" in dual_branch_verdict.decide({"unet_dice": behind})
     monkeypatch.setattr(dual_branch_verdict, "difference", lambda *args: Difference({}))
     assert verdict("dual_branch").answer == "Cannot be told yet."
+
+
+def test_dual_branch_speaks_of_small_exudates_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def say(*changes: float) -> str:
+        return dual_branch_verdict.decide_branches(Difference(dict(enumerate(changes))))
+
+    assert say(0.1, -0.3, 0.05) == (
+        "no advantage of the small branch at small exudates is shown: at equal predicted area (as many pixels as the "
+        "exudates have), the fraction of them that it finds, minus that of the large branch, is −0.050 (−0.300 to +0.100 "
+        "over 3 seeds)."
+    )
+    assert say(0.1, 0.2, 0.3).startswith("an advantage of") and say(-0.1, -0.2, -0.3).startswith("a disadvantage of")
+    assert say(0.1, 0.2).startswith("fewer than 3 seeds") and say().startswith("fewer than 3 seeds")
+    asked = []
+
+    def found(paper: str, of: tuple[str, ...], over: tuple[str, ...], score: str) -> Difference:
+        asked.append((of, over, score))
+        return Difference(dict.fromkeys(range(3), -0.1))
+
+    monkeypatch.setattr(dual_branch_verdict, "difference", found)
+    made = verdict("dual_branch")
+    row = ("small", "unet_dual_dsm")
+    assert ((*row, "small branch"), (*row, "large branch"), "EX_breakeven_recall_small") in asked
+    first = "Cannot be told yet for the paper's networks and size. At 320×480, a disadvantage of the small branch at "
+    assert made.answer.startswith(first) and made.short.startswith(first)
+    assert "The fraction of small exudates found at equal predicted area is lower with every seed" in made.short
+    assert "The F1 at a probability of one half is lower with every seed than that of all 3." in made.short
 
 
 def test_sunet_is_judged_by_both_grades_together(monkeypatch: pytest.MonkeyPatch) -> None:
