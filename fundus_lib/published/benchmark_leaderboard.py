@@ -14,6 +14,7 @@ from fundus_lib.data.sample import LESIONS
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.score_bins import average_precision_from_bins, read_counts
 from fundus_lib.protocols.lesions import LESION_SIZES
+from fundus_lib.published.benchmark_names import name_row
 from fundus_lib.records import curve, load, read
 from fundus_lib.records.differences import Difference, check_one_data_set, difference
 from fundus_lib.records.rows import newest
@@ -27,29 +28,6 @@ Key = tuple[str, str]
 """A table and a row."""
 
 BASE: Key = ("base", "chosen")
-
-NAMES = {
-    "chosen": "the base",
-    "base": "where the search began",
-    "two_branches": "two branches",
-    "two_branches_dice": "two branches, Dice",
-    "two_branches_dsm": "two branches, DSM loss",
-    "hecl": "contrast: density and edge",
-    "hecl_density": "contrast: density",
-    "hecl_edge": "contrast: edge",
-    "global_context": "global context, fused",
-    "wide": "wider U-Net",
-    "grades_control": "blending block, no grades",
-    "grades_shared": "grades, shared map",
-    "grades_blending": "grades, blending block",
-    "grades_pseudo": "grades from pseudo labels",
-    "loss_dice": "Dice loss",
-    "loss_classbalanced": "class-balanced loss",
-    "loss_bin": "bin loss",
-    "loss_weighted": "weighted loss",
-    "loss_focal": "focal loss",
-}
-"""What a person calls a row."""
 
 CONTROLS = ("two_branches", "two_branches_dice", "wide", "grades_control")
 """Rows that are no idea of a paper, but what an idea is to be compared with besides the base."""
@@ -83,11 +61,6 @@ class Standing:
     best: float
     seconds: float
     peak_memory: float
-
-
-def name_row(row: str) -> str:
-    """A row in words."""
-    return NAMES.get(row, row.replace("_", " "))
 
 
 def find(rows: Iterable[Key] | None, *folders: str | Path, table: str = "", dataset: str = "IDRiD") -> dict[Key, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fundus_lib.protocols.benchmark import FUSED, IMAGE_MEANS, MIDDLE, SQUARE
-from fundus_lib.published.benchmark_leaderboard import BASE, Key, find, name_row
+from fundus_lib.published.benchmark_leaderboard import BASE, Key, find
+from fundus_lib.published.benchmark_names import name_row
 from fundus_lib.published.printed import table as printed_table
 
 if TYPE_CHECKING:

@@ -82,8 +82,8 @@ def decide_branches(gain: Difference) -> str:
         return f"fewer than {ENOUGH} seeds show how many small exudates each branch finds, too few to compare them."
     shown = "an advantage" if gain.low > 0 else "a disadvantage" if gain.high < 0 else "no advantage"
     return (
-        f"{shown} of the small branch at small exudates is shown: at equal predicted area (as many pixels as the exudates "
-        f"have), the fraction of them that it finds, minus that of the large branch, is {gain}."
+        f"{shown} of the small branch at small exudates is shown: at equal predicted area (as many pixels as the "
+        f"exudates have), the fraction of them that it finds, minus that of the large branch, is {gain}."
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
-from fundus_lib.recipes import recipes
+from fundus_lib.recipes.local_global import RECIPES
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
@@ -61,7 +61,8 @@ class Regime:
 
     def updates(self, lesion: str, row: str) -> int:
         """Steps of all stages of a row together."""
-        recipe = recipes("local_global", self.table if row == "fused" else self.beyond, f"{lesion}_{row}")[0]
+        name = self.table if row == "fused" else self.beyond, f"{lesion}_{row}"
+        recipe = next(recipe for recipe in RECIPES if (recipe.table, recipe.row) == name)
         return sum(recipe.stages.values()) * recipe.steps
 
 
