@@ -27,7 +27,7 @@ PLACES = {
     "sunet": (0, 4, "sunet", PAPER),
     "hecl": (0.8, 4, "hecl", PAPER),
     "pldmlt": (1.6, 4, "pldmlt", PAPER),
-    "benchmark": (1.6, 1, "One prediction,\nmany scores", PAPER),
+    "benchmark": (1.6, 1, "A base, and\nmany scores", PAPER),
     "reference/published_tables": (1.6, 2, "Reading tables\nlike a referee", ""),
     "reference/ledger": (1.6, 3, "The ledger", ""),
     "reference/models": (1.6, 0, "Networks\nthat ship", ""),

@@ -153,6 +153,12 @@ WRONG = {
     "def my_floor": "def my_floor(shares):\n    return -np.log(np.max(shares))",
     "overtakes": "overtakes = 20",
     "def times": "def times(shared):\n    return 2 - shared\n\n\nshared_for_half_more = 0.25",
+    "def small_found": (
+        "def small_found(labels, predicted, most):\n"
+        "    area = np.bincount(labels.ravel())\n"
+        "    small = (labels > 0) & (area[labels] <= most)\n"
+        "    return (predicted[small].mean(),) * 2"
+    ),
     "def share_run": (
         "def share_run(lines, data):\n"
         "    rows = lines[(lines.data == data) & (lines.table > 1)]\n"
@@ -209,6 +215,9 @@ WRONG = {
     "def gather": (
         "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
     ),
+    "def lucky_trial": "def lucky_trial(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
+    "def chosen_gain": "def chosen_gain(validation, test):\n    return test.max(), validation.max() - test.max()",
+    "def recent_fraction": "def recent_fraction(decay, steps, last):\n    return decay**last",
     "def exact_and_coarse": (
         "def exact_and_coarse(tp, fp, lesion):\n    return (np.mean(tp / np.maximum(tp + fp, 1)),) * 2"
     ),
@@ -223,6 +232,57 @@ WRONG = {
     "def my_tau": "def my_tau(a, b):\n    return np.corrcoef(a, b)[0, 1]",
     "def best_of": "def best_of(k, p, n):\n    return p + (2 * np.log(k) * p * (1 - p) / n) ** 0.5",
 }
+
+ALSO = [
+    (
+        "def global_position",
+        "def global_position(n, y, x):\n"
+        "    place = np.array([n // 13 * 256 + y, n % 13 * 256 + x]) + 0.5\n"
+        "    return place * [640 / 2816, 640 / 3328] - 0.5",
+        "right",
+    ),
+    (
+        "def global_position",
+        "def global_position(n, y, x):\n"
+        "    row, column = n // 11 * 256 + y, n % 11 * 256 + x\n"
+        "    return (row + 0.5) * 640 / 2816 - 0.5, (column + 0.5) * 640 / 3328 - 0.5",
+        "wrong: within patch 0 it is right",
+    ),
+    ("def global_position", "def global_position(n, y, x):\n    return y * 640 / 2816", "wrong: two numbers"),
+    (
+        "def turn_left",
+        "def turn_left(top, left, side, height, width):\n    return np.array([width - left - side, top])",
+        "right",
+    ),
+    ("def turn_left", "def turn_left(top, left, side, height, width):\n    return top", "wrong: two numbers"),
+    (
+        "def shift_maps",
+        "def shift_maps(maps, down, right):\n"
+        "    moved = np.zeros_like(maps)\n"
+        "    moved[..., down:, right:] = maps[..., :-down, :-right]\n"
+        "    return moved",
+        "wrong: a shift by nothing must leave the maps as they are",
+    ),
+    (
+        "def sample",
+        "def sample(f, y, x):\n"
+        "    i, j = int(np.floor(y)), int(np.floor(x))\n"
+        "    down, right = y - i, x - j\n"
+        "    upper = (1 - right) * f[i, j] + right * f[i, j + 1]\n"
+        "    return (1 - down) * upper + down * ((1 - right) * f[i + 1, j] + right * f[i + 1, j + 1])",
+        "wrong: at the border",
+    ),
+    ("def sample", "def sample(f, y, x):\n    return f[int(y) : int(y) + 2, int(x) : int(x) + 2]", "wrong: one number"),
+    (
+        "def global_fraction",
+        "def global_fraction(whole, patch, images, patches):\n    return 0.5",
+        "wrong: two fractions",
+    ),
+    ("def lesion_fraction", "def lesion_fraction(counts, pixels, gamma=1):\n    return 0.5", "wrong: two fractions"),
+    ("def adam_memory", "def adam_memory(million):\n    return million * 12e6 / 1e9", "wrong: count again"),
+    ("def adam_memory", "def adam_memory(million):\n    return million * 16e6 / 2**30", "wrong: these are GiB"),
+]
+"""Start of a stub, another answer, and how the reply begins: arrays where numbers are meant, likely mistakes."""
 
 
 def exercises() -> list[tuple[str, str, str, str]]:
@@ -259,6 +319,12 @@ def test_exercise(stub: str, check: str, solution: str) -> None:
     wrong = [answer for start, answer in WRONG.items() if stub.startswith(start)]
     assert wrong, "give WRONG an answer with the likely mistake"
     assert said(wrong[0], check).startswith("wrong")
+
+
+def test_other_answers() -> None:
+    checks = {stub.split("(")[0]: check for _, stub, check, _ in exercises()}
+    for start, answer, reply in ALSO:
+        assert said(answer, checks[start]).startswith(reply), answer
 
 
 def test_there_are_exercises() -> None:
