@@ -218,8 +218,8 @@ def test_dual_branch_is_judged_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> 
     some = {"AUPR": gains["AUPR"]}
     mixed = dual_branch_verdict.decide({"unet_dice": some, "unet_dice_long": ahead, "unet_dual_dice": some})
     assert mixed.endswith(
-        "The AUPR is higher with every seed than that of one branch with the Dice loss and as many updates; it is higher "
-        "with some seeds and lower with others than that of the 2 others."
+        "The AUPR is higher with every seed than that of one branch with the Dice loss and as many updates; it is "
+        "higher with some seeds and lower with others than that of the 2 others."
     )
     behind = {"AUPR": Difference(dict.fromkeys(range(3), -0.1))}
     both = dual_branch_verdict.decide({"unet_dice": ahead, "unet_dual_dice": ahead})
@@ -235,8 +235,8 @@ def test_dual_branch_speaks_of_small_exudates_first(monkeypatch: pytest.MonkeyPa
 
     assert say(0.1, -0.3, 0.05) == (
         "no advantage of the small branch at small exudates is shown: at equal predicted area (as many pixels as the "
-        "exudates have), the fraction of them that it finds, minus that of the large branch, is −0.050 (−0.300 to +0.100 "
-        "over 3 seeds)."
+        "exudates have), the fraction of them that it finds, minus that of the large branch, is −0.050 (−0.300 to "
+        "+0.100 over 3 seeds)."
     )
     assert say(0.1, 0.2, 0.3).startswith("an advantage of") and say(-0.1, -0.2, -0.3).startswith("a disadvantage of")
     assert say(0.1, 0.2).startswith("fewer than 3 seeds") and say().startswith("fewer than 3 seeds")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import teach
+import yaml
 
 BOOK = Path(__file__).parents[2] / "book"
 PAGES = teach.pages(BOOK)
@@ -30,6 +31,46 @@ def test_both_plans_lead_through_the_foundations_and_a_chapter():
         assert all(f"`{page}`" in plan for page in ("index", "train", "ablations", "visualize"))
     for line in re.findall(r"^\| \d\. .*", lessons, re.M):
         assert sum(map(int, re.findall(r"(?:^|, )(\d+) ", line.split("|")[3].strip()))) == 90, line
+
+
+def texts(page):
+    """What a reader of a page sees: Markdown cells, and Markdown that cells print."""
+    for cell in json.loads((BOOK / f"{page}.ipynb").read_text(encoding="utf-8"))["cells"]:
+        yield "".join(cell["source"])
+        yield from ("".join(o.get("data", {}).get("text/markdown", "")) for o in cell.get("outputs", []))
+
+
+def numbers(page, pattern):
+    return {int(n) for text in texts(page) for n in re.findall(pattern, text, re.M)}
+
+
+def test_one_lesson_for_each_paper_names_what_is_there():
+    text = (BOOK / "teach.md").read_text(encoding="utf-8")
+    plan = re.search(r"^## One lesson .*?(?=^## )", text, re.M | re.S)[0]
+    assert sum(map(int, re.findall(r"^\| (\d+) \|", plan, re.M))) == 90
+    rows = re.findall(r"^\| \{doc\}`(\w+) .*", plan, re.M)
+    assert sorted(rows) == sorted(path.parent.name for path in BOOK.glob("*/ablations.md"))
+    for line in re.findall(r"^\| \{doc\}`.*", plan, re.M):
+        paper, vote, figures, exercise, closing = (cell.strip() for cell in line.strip("| ").split(" | "))
+        chapter = re.search(r"<(\w+)/index>", paper)[1]
+        questions = yaml.safe_load((BOOK / chapter / "quiz.yml").read_text(encoding="utf-8"))
+        asked = [int(n) for n in f"{vote}, {closing}".split(", ")]
+        assert len(set(asked)) == 6 and max(asked) <= len(questions), line
+        shown = [int(n) for n in re.match(r"\{doc\}`Figures (\d) and (\d) <", figures).groups()]
+        assert f"<{chapter}/ablations>`" in figures
+        assert set(shown) <= numbers(f"{chapter}/ablations", r"^\*Figure (\d+)"), line
+        page, number = re.fullmatch(r"\{doc\}`\w+ <(\S+)>`, Exercise (\d)", exercise).groups()
+        assert any(re.search(rf"^\*\*Exercise {number} \(?★\)?\.", one, re.M) for one in texts(page)), line
+
+
+def test_notes_name_figures_and_exercises_that_are_there():
+    notes = (BOOK / "teach_pages.md").read_text(encoding="utf-8")
+    for page, text in zip(PAGES, re.split(r"^\{doc\}`(?=\S+` ·)", notes, flags=re.M)[1:], strict=True):
+        for part in re.findall(r"Figures? ((?:\d+(?: and )?)+)", text):
+            named = {int(n) for n in re.findall(r"\d+", part)}
+            assert named <= numbers(page, r"^\*Figure (\d+)"), f"{page}: Figure {part}"
+        for number in re.findall(r"[Ee]xercise (\d)(?! of )", text):
+            assert int(number) in numbers(page, r"^\*\*Exercise (\d)"), f"{page}: exercise {number}"
 
 
 def test_the_rubric_adds_up():
