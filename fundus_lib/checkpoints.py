@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fundus_lib.atomic import write_atomically
-from fundus_lib.errors import CheckpointError
+from fundus_lib.errors import CheckpointError, MissingPackageError
 from fundus_lib.experiment import create_task
 from fundus_lib.image_verdicts import Rule
 from fundus_lib.recipes import from_dict
@@ -158,6 +158,8 @@ def load_model(path: str | Path) -> Checkpoint:
         recipe, origin, colours = content["recipe"], dict(content.get("origin", {})), content.get("colours")
         if colours is not None and (colours.shape != (2, 2, 3) or not bool(torch.isfinite(colours).all())):
             raise ValueError(f"colours {colours}")
+    except MissingPackageError:  # says itself what to install
+        raise
     except Exception as error:  # whatever a file from elsewhere holds, it is not what this library can use
         raise CheckpointError(
             path,

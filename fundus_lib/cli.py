@@ -12,6 +12,7 @@ import typer
 
 from fundus_lib import cli_data
 from fundus_lib.errors import FULL, ArgumentError, FundusError, RecordError, explain_os_error
+from fundus_lib.weights import DEFAULT
 
 app = typer.Typer(
     help="Data sets, runs and records of the book on diabetic retinopathy.",
@@ -122,10 +123,11 @@ def predict(
     checkpoint: Annotated[
         str,
         typer.Option(
-            help="model.pt of a run, or the name of a model that ships; not given: the newest under runs/, or else "
-            "first_segmenter/unet_four_lesions, which ships."
+            "--checkpoint",
+            "--model",
+            help="model.pt of a run of your own, or the name of a model that ships with the library.",
         ),
-    ] = "",
+    ] = DEFAULT,
     out: Annotated[Path, typer.Option(help="Where everything goes: a folder per image, and a table.")] = Path(
         "prediction"
     ),
@@ -152,7 +154,7 @@ def predict(
     if csv is not None:
         cli_data.check_output("--csv", csv, (".csv",))
     files = find_images(images)
-    model = weights.find(checkpoint or newest_model(Path("runs")))
+    model = weights.find(checkpoint)
     found = predict_all(files, model, out, threshold=threshold, mirror=mirror, device=device)
     if csv is not None:
         write_atomically(csv, found.table.to_csv(index=False).encode())
@@ -194,13 +196,6 @@ def calibrate(
     for rule in make_calibrated(checkpoint, table, out, threshold=threshold, mirror=mirror, device=device):
         typer.echo(rule.explain())
     typer.echo(out)
-
-
-def newest_model(runs: Path) -> Path | str:
-    """The `model.pt` under a folder of runs that was written last; without any, the name of a model that ships."""
-    from fundus_lib.weights import DEFAULT
-
-    return max(runs.glob("*/model.pt"), key=lambda path: path.stat().st_mtime, default=DEFAULT)
 
 
 def main() -> None:

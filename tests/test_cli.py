@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from fundus_lib import records, weights
-from fundus_lib.cli import app, main, newest_model
+from fundus_lib.cli import app, main
 from fundus_lib.cli_data import parse_size
 from fundus_lib.errors import ArgumentError, FundusError, UnknownNameError
 
@@ -80,9 +80,8 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
     listed = call(app, ["records", str(out), "--paper", "first_segmenter"])
     assert "EX_aupr" in listed.output
     photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
-    found = call(
-        app, ["predict", str(photograph), "--checkpoint", str(newest_model(out)), "--out", str(tmp_path / "p")]
-    )
+    (own,) = out.glob("*/model.pt")
+    found = call(app, ["predict", str(photograph), "--checkpoint", str(own), "--out", str(tmp_path / "p")])
     assert found.exit_code == 0, found.output
     assert {"about.json", "predictions.csv", "IDRiD_01.jpg"} == {p.name for p in (tmp_path / "p").iterdir()}
     written = {p.name for p in (tmp_path / "p" / "IDRiD_01.jpg").iterdir()}
@@ -110,15 +109,6 @@ def test_predict_prints_grades_with_their_probabilities(tmp_path: Path, syntheti
     shares = [float(text) for text in lines[0][-9:]]
     assert sum(shares[:5]) == pytest.approx(1, abs=5e-3) and sum(shares[6:]) == pytest.approx(1, abs=5e-3)
     assert {"prediction.json", "overlay.png"} <= {p.name for p in (tmp_path / "p" / "IDRiD_001.jpg").iterdir()}
-
-
-def test_newest_model_is_the_last_that_was_written_or_one_that_ships(tmp_path: Path) -> None:
-    assert newest_model(tmp_path / "runs") == weights.DEFAULT
-    for name, written in (("late", 200), ("early", 100)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "model.pt").touch()
-        os.utime(tmp_path / name / "model.pt", (written, written))
-    assert newest_model(tmp_path) == tmp_path / "late" / "model.pt"
 
 
 def test_a_photograph_is_predicted_without_any_training(

@@ -10,6 +10,18 @@ from fundus_lib.prediction.cautions import FAR, unknown_colours
 NO_DEVICE = "Not a medical device: for research and teaching; a clinician's reading comes first."
 
 
+OF_LESIONS = (
+    "Places and sizes are in pixels and per mille of the field of view, not in disc diameters: no model here finds the "
+    "disc.",
+    "A few predicted pixels occur in healthy eyes too; a verdict is given only where the model was calibrated.",
+)
+OF_GRADES = (
+    "Grades: retinopathy (dr) 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative; risk of macular edema (dme) "
+    "0 to 2. The most probable one is given; the probabilities are not calibrated.",
+)
+"""What limits a model that segments, and one that grades."""
+
+
 def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str, Any]:
     """The model's origin, the settings, the rules of its verdicts and its limits, as plain values.
 
@@ -22,7 +34,11 @@ def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str
     rules = [rule.explain() for rule in model.rules]
     lesions = task.recipe.lesions if task.segments else ()
     without = [lesion for lesion in lesions if lesion not in {rule.lesion for rule in model.rules}]
-    rules += [f"{lesion}: not calibrated, the model holds no rule" for lesion in without]
+    if without:
+        rules.append(
+            f"No verdict (likely, unclear, unlikely) for {', '.join(without)}: the model holds no rule, it is not "
+            "calibrated. `fundus calibrate` makes one from images whose lesions you know."
+        )
     wide = f"{task.field_width:g} pixels"
     return {
         "model": model.describe(),
@@ -35,9 +51,7 @@ def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str
             NO_DEVICE,
             f"Trained on images of {model.trained_on} alone; untested on other cameras, angles of view and patients.",
             f"Every image is brought to the scale of training, its field of view {wide} wide, whatever its angle.",
-            "Places and sizes are in pixels and per mille of the field of view, not in disc diameters: no model here "
-            "finds the disc.",
-            "A few called pixels occur in healthy eyes too; a verdict is given only where the model was calibrated.",
+            *(OF_LESIONS if task.segments else OF_GRADES),
             f"Colours further than {FAR:g} standard deviations from those of training are cautioned.",
             *unknown_colours(model),
         ],

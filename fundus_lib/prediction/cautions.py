@@ -1,4 +1,4 @@
-"""Cautions: colours unlike those of training, two eyes in an image, a field of view that fills the frame."""
+"""Cautions: unlike or no colours, too few pixels, two eyes in an image, a field of view that fills the frame."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ LEAST_SPREAD = 3.0
 FULL_FRAME = 0.95
 """Fraction of the frame from which on a field of view fills it."""
 
+ENLARGED = 2.0
+"""An image that has to be enlarged by more than this is cautioned: its small lesions have too few pixels to be seen."""
+
+COLOURLESS = 2.0
+"""Grey levels; red, green and blue that differ by less on average are those of a grey image."""
+
 _NAMES = tuple(f"{what} of {colour}" for what in ("mean", "contrast") for colour in ("red", "green", "blue"))
 
 
@@ -43,7 +49,7 @@ def measure_distance(own: Tensor, colours: Tensor) -> tuple[float, str]:
 
 
 def find_cautions(
-    model: Checkpoint, own: Tensor, image: NDArray[np.uint8], field: NDArray[np.uint8]
+    model: Checkpoint, own: Tensor, image: NDArray[np.uint8], field: NDArray[np.uint8], enlarged: float = 1.0
 ) -> tuple[str, ...]:
     """The cautions on an image, in words.
 
@@ -52,8 +58,19 @@ def find_cautions(
         own: Channel means and standard deviations of the image as the model sees it, (2, 3).
         image: uint8 (H, W, 3).
         field: Its field of view, {0, 1} (H, W).
+        enlarged: By how much it is brought to the scale of training.
     """
     found = []
+    if model.trained_on.startswith("synthetic"):
+        found.append("the model was trained on synthetic images alone: what it finds in an eye means nothing")
+    if enlarged > ENLARGED:
+        found.append(
+            f"few pixels: the image is enlarged {enlarged:.1f} times to the scale of training (cautioned from "
+            f"{ENLARGED:g} on); small lesions cannot be seen in it, and vessels are taken for lesions"
+        )
+    inside = image[::4, ::4][field[::4, ::4] > 0].astype(np.int16)  # (pixels, 3)
+    if len(inside) and float(np.ptp(inside, axis=1).mean()) < COLOURLESS:
+        found.append("the image has no colour: the model was trained on colour images, and misses lesions without it")
     if model.colours is not None:
         distance, what = measure_distance(own, model.colours)
         if distance > FAR:

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.data.images import image_size, read_image
+from fundus_lib.data.sample import LESION_NAMES
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
 from fundus_lib.grades import GRADES
@@ -135,8 +136,10 @@ class Prediction:
     def _draw(self) -> NDArray[np.uint8]:
         labels = {}
         for row in self.counts.itertuples():
-            labels[str(row.lesion)] = f"{row.lesion}: {row.verdict}, {row.area_percent:.2g} % of the field of view"
-        return add_legend(self.overlay, labels, (self.name, self.about["model"], NO_DEVICE))
+            named = f"{LESION_NAMES.get(str(row.lesion), str(row.lesion))}: {row.components} regions"
+            labels[str(row.lesion)] = f"{named}, {row.area_percent:.2g} % of the field of view; {row.verdict}"
+        cautions = (f"Caution: {caution}" for caution in self.cautions)
+        return add_legend(self.overlay, labels, (self.name, *cautions, self.about["model"], NO_DEVICE))
 
     def _encode(self, picture: NDArray[np.uint8]) -> bytes:
         text = PngInfo()
@@ -225,7 +228,7 @@ def predict(
         mask,
         count_lesions(lesions, mask, field, model.rules, threshold=threshold, mirrored=mirror),
         table_grades(grades),
-        (*find_cautions(model, where.statistics, image, field), *_say_if_reduced(path, image)),
+        (*find_cautions(model, where.statistics, image, field, where.enlarged), *_say_if_reduced(path, image)),
         time.perf_counter() - start,
     )
 

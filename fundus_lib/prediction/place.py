@@ -48,6 +48,11 @@ class Place:
     left: int
     size: Size
 
+    @property
+    def enlarged(self) -> float:
+        """By how much the part is enlarged; below 1 it is shrunk."""
+        return float(self.pixels.shape[1] / self.size[1])
+
     def put_back(self, probability: NDArray[np.float32], field: NDArray[np.uint8]) -> NDArray[np.float32]:
         """A map (h, w) of the part, put where it was cut out; 0 outside the field of view (H, W)."""
         rows, columns = (

@@ -146,30 +146,43 @@ def add_legend(picture: NDArray[np.uint8], labels: Mapping[str, str], lines: Seq
         uint8 (H + h, W, 3).
     """
     width = picture.shape[1]
-    texts = [*labels.values(), *lines]
-    if not texts:
+    height = max(14, width // 60)  # of a line
+    scale = height / 34
+    pen: dict[str, Any] = {
+        "fontFace": cv2.FONT_HERSHEY_SIMPLEX,
+        "fontScale": scale,
+        "thickness": max(1, round(2 * scale)),
+    }
+    wrapped = [_wrap(_as_ascii(text), width - 2 * height, pen) for text in (*labels.values(), *lines)]
+    if not wrapped:
         return picture
-    longest = max(cv2.getTextSize(_as_ascii(text), cv2.FONT_HERSHEY_SIMPLEX, 1, 1)[0][0] for text in texts)
-    height = max(12, width // 60)  # of a line
-    scale = min(height / 34, (width - 2 * height) / max(longest, 1))
-    strip = np.full((height * (len(texts) + 1), width, 3), 255, np.uint8)
-    for number, text in enumerate(texts):
-        base = height * (number + 1) + height // 4
+    strip = np.full((height * (sum(map(len, wrapped)) + 1), width, 3), 255, np.uint8)
+    base = height // 4
+    for number, parts in enumerate(wrapped):
         if number < len(labels):
             color = _parse_color(CHANNEL_COLORS[list(labels)[number]])
-            cv2.rectangle(strip, (height // 2, base - height // 2), (height, base), color, cv2.FILLED)
-        thickness = max(1, round(2 * scale))
-        cv2.putText(
-            strip,
-            _as_ascii(text),
-            (3 * height // 2, base),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            scale,
-            (0, 0, 0),
-            thickness,
-            cv2.LINE_AA,
-        )
+            low = base + height
+            cv2.rectangle(strip, (height // 2, low - height // 2), (height, low), color, cv2.FILLED)
+        for part in parts:
+            base += height
+            cv2.putText(strip, part, (3 * height // 2, base), color=(0, 0, 0), lineType=cv2.LINE_AA, **pen)
     return np.concatenate([picture, strip])
+
+
+def _wrap(text: str, room: int, pen: Mapping[str, Any]) -> list[str]:
+    """A text as lines of at most so many pixels, broken between words, and within a word that is longer."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        if cv2.getTextSize(longer, **pen)[0][0] <= room:
+            lines[-1] = longer
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and cv2.getTextSize(lines[-1] + letter, **pen)[0][0] > room:
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line] or [""]
 
 
 def _as_ascii(text: str) -> str:

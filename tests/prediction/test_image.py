@@ -241,7 +241,22 @@ def test_colours_unlike_those_of_training_are_cautioned_with_their_distance(chec
     distance, what = measure_distance(statistics(photograph()[..., ::-1]), model.colours)
     assert f"{distance:.1f}" in told and what in told and distance > FAR
     middle = photograph()[WIDTH // 3 : -WIDTH // 3, WIDTH // 3 : -WIDTH // 3, ::-1]
-    assert len(predict(write(tmp_path / "c.png", middle), model, device="cpu").cautions) == 2, "it fills the frame too"
+    told = predict(write(tmp_path / "c.png", middle), model, device="cpu").cautions
+    for words in ("enlarged 3.0 times", "fills the frame", "colours unlike"):
+        assert sum(words in caution for caution in told) == 1
+    assert len(told) == 3
+
+
+def test_an_image_without_colour_and_a_model_of_synthetic_images_are_cautioned(checkpoint, tmp_path):
+    grey = np.repeat(photograph().mean(2, keepdims=True).astype(np.uint8), 3, axis=2)
+    model = load_model(checkpoint)
+    assert predict(write(tmp_path / "a.png", photograph()), model, device="cpu").cautions == ()
+    (told,) = predict(write(tmp_path / "b.png", grey), model, device="cpu").cautions
+    assert "no colour" in told
+    (told,) = predict(
+        write(tmp_path / "c.png", photograph()), replace(model, trained_on="synthetic"), device="cpu"
+    ).cautions
+    assert "synthetic images alone" in told
 
 
 def test_two_eyes_in_an_image_are_cautioned(checkpoint, tmp_path):

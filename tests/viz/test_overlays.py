@@ -108,3 +108,14 @@ def test_a_legend_below_covers_no_pixel_and_shows_the_colors(width):
     assert {rgb(LESION_COLORS["EX"]), rgb(LESION_COLORS["MA"]), (255, 255, 255)} <= below
     assert rgb(LESION_COLORS["HE"]) not in below
     assert (add_legend(picture, {}) == picture).all()
+
+
+@pytest.mark.parametrize("width", [60, 268, 1072, 2144, 4288])
+def test_a_long_line_below_is_wrapped_and_not_cut_off(width):
+    picture = np.zeros((4, width, 3), np.uint8)
+    text = "model 0123456789ab: first_segmenter unet seed 0, trained on 54 images of IDRiD at commit a3d2f00d, " * 3
+    short, long = (add_legend(picture, {"EX": "EX"}, (words,)) for words in ("model", text))
+    ink = np.flatnonzero((long[4:] < 128).all(2).any(0))
+    assert ink.max() < width - 1 and len(long) > len(short)
+    line = max(14, width // 60)
+    assert len(long) - len(short) >= line and (len(long) - 4) % line == 0
