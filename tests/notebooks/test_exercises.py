@@ -215,7 +215,7 @@ WRONG = {
     "def gather": (
         "def gather(vectors, labels, keep):\n    mean = vectors.mean(axis=0)\n    return mean + keep * (vectors - mean)"
     ),
-    "def lucky_trial": "def lucky_trial(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
+    "def best_by_chance": "def best_by_chance(trials, sd):\n    return sd * (2 * np.log(trials)) ** 0.5",
     "def chosen_gain": "def chosen_gain(validation, test):\n    return test.max(), validation.max() - test.max()",
     "def recent_fraction": "def recent_fraction(decay, steps, last):\n    return decay**last",
     "def exact_and_coarse": (
