@@ -248,7 +248,7 @@ ALSO = [
         "    return (row + 0.5) * 640 / 2816 - 0.5, (column + 0.5) * 640 / 3328 - 0.5",
         "wrong: within patch 0 it is right",
     ),
-    ("def global_position", "def global_position(n, y, x):\n    return y * 640 / 2816", "not answered yet: two numbers"),
+    ("def global_position", "def global_position(n, y, x):\n    return y * 640 / 2816", "wrong: two numbers"),
     (
         "def turn_left",
         "def turn_left(top, left, side, height, width):\n    return np.array([width - left - side, top])",
@@ -261,7 +261,7 @@ ALSO = [
         "    moved = np.zeros_like(maps)\n"
         "    moved[..., down:, right:] = maps[..., :-down, :-right]\n"
         "    return moved",
-        "wrong: a shift by nothing must leave the maps as they are",
+        "wrong: a shift by nothing must change nothing",
     ),
     (
         "def sample",
@@ -272,7 +272,7 @@ ALSO = [
         "    return (1 - down) * upper + down * ((1 - right) * f[i + 1, j] + right * f[i + 1, j + 1])",
         "wrong: at the border",
     ),
-    ("def sample", "def sample(f, y, x):\n    return f[int(y) : int(y) + 2, int(x) : int(x) + 2]", "not answered yet: one number"),
+    ("def sample", "def sample(f, y, x):\n    return f[int(y) : int(y) + 2, int(x) : int(x) + 2]", "wrong: one number"),
     (
         "def global_fraction",
         "def global_fraction(whole, patch, images, patches):\n    return 0.5",
