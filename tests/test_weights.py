@@ -103,7 +103,7 @@ def test_a_network_is_found_by_name_by_path_and_as_it_is(model: Path) -> None:
 def test_the_readme_states_the_scores_of_the_network_that_predicts() -> None:
     name = weights.load(weights.DEFAULT).origin["record"]
     scores = records.read(Path(records.__file__).parent / f"{name}.json")["metrics"]
-    names = {"EX": "hard exudates", "MA": "microaneurysms", "HE": "hemorrhages", "SE": "soft exudates"}
+    names = {"EX": "hard exudates", "MA": "microaneurysms", "HE": "haemorrhages", "SE": "soft exudates"}
     readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
     for lesion, name in names.items():
         assert f"{scores[f'{lesion}_aupr']:.2f}".removeprefix("0") + f" for {name}" in readme
