@@ -102,7 +102,7 @@ def judge() -> Verdict:
         f"Global, local and fused network, trained and tested on real IDRiD. {ran}.",
         f"{answer} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}.{beside}",
         _how_sure(found),
-        f"{answer}{beside}",
+        f"{answer}{_compare_in_short(plain)}",
     )
 
 
@@ -134,6 +134,17 @@ def _decide(gains: Gains) -> str:
     if len(least.seeds) >= ENOUGH:
         return f"{verdict} ({least.runs}), as {words}."
     return f"cannot be told yet ({least.runs} instead of {ENOUGH}); so far {words}."
+
+
+def _compare_in_short(plain: Found) -> str:
+    """The same in a sentence without numbers, of the rows of all stages."""
+    said = []
+    for (regime, lesion), gains in plain.items():
+        if gain := gains.get("fused"):
+            low, high = gain.difference.low, gain.difference.high
+            word = "ahead" if low > 0 else "behind" if high < 0 else "no gain shown"
+            said.append(f"{lesion} at {regime.name}: {word}")
+    return f" Against a plain U-Net of as many parameters and updates: {'; '.join(said)}." if said else ""
 
 
 def _compare_with_plain(plain: Found, found: Found) -> str:
