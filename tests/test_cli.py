@@ -121,7 +121,7 @@ def test_a_photograph_is_predicted_without_any_training(
     assert weights.load(weights.DEFAULT).describe() in found.output
     table = pd.read_csv("prediction/predictions.csv")
     assert table["lesion"].tolist() == ["MA", "HE", "EX", "SE"] and table["error"].isna().all()
-    wrong = call(app, ["predict", str(photograph), "--checkpoint", "hecl/unett"])
+    wrong = call(app, ["predict", str(photograph), "--model", "hecl/unett"])
     assert isinstance(wrong.exception, UnknownNameError) and "hecl/unet_hecl" in str(wrong.exception)
 
 

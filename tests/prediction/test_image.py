@@ -253,6 +253,13 @@ def test_an_image_without_colour_and_a_model_of_synthetic_images_are_cautioned(c
     assert predict(write(tmp_path / "a.png", photograph()), model, device="cpu").cautions == ()
     (told,) = predict(write(tmp_path / "b.png", grey), model, device="cpu").cautions
     assert "no colour" in told
+    saved = {
+        name: predict(tmp_path / name, model, device="cpu").save(tmp_path / name[0]) for name in ("a.png", "b.png")
+    }
+    plain, cautioned = (
+        Image.open(next(path for path in files if path.name == "overlay.png")).height for files in saved.values()
+    )
+    assert cautioned > plain, "the caution stands below the picture"
     (told,) = predict(
         write(tmp_path / "c.png", photograph()), replace(model, trained_on="synthetic"), device="cpu"
     ).cautions
