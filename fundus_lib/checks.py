@@ -22,6 +22,26 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+def check_images(where: str, images: Tensor) -> None:
+    """Refuse what is no batch of colour images in floating point: torch's own message would name a convolution."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        raise ArgumentError(
+            where,
+            "the images are no floating-point tensor",
+            found=images.dtype if isinstance(images, Tensor) else type(images).__name__,
+            expected="float (B, 3, H, W), normalised",
+            remedy="images.float(), then fundus_lib.data.augment.normalise with the statistics of the training",
+        )
+    if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
+        raise ArgumentError(
+            where,
+            "the images have the wrong shape",
+            found=tuple(images.shape),
+            expected="(B, 3, H, W), each at least 1",
+            remedy="images[None] makes one image a batch; image.permute(2, 0, 1) puts its colours first",
+        )
+
+
 def check_logits(where: str, logits: Tensor, axes: str, dimensions: Sequence[int]) -> None:
     """Refuse what is no floating-point tensor of so many dimensions, or holds nothing."""
     if not isinstance(logits, Tensor) or not logits.is_floating_point():

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from fundus_lib import cli_data
-from fundus_lib.errors import FULL, ArgumentError, FundusError, RecordError, explain_os_error
+from fundus_lib.errors import FULL, ArgumentError, FundusError, RecordError, explain_os_error, suggest
 from fundus_lib.weights import DEFAULT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer(
     help="Data sets, runs and records of the book on diabetic retinopathy.",
@@ -87,26 +89,38 @@ def list_records(
     for column, wanted in (("paper", paper), ("table", table)):
         runs = runs[runs[column] == wanted] if wanted is not None else runs
     if compare is None:
-        shown = runs.drop(columns=["file", "precision", "images", "split"]).dropna(axis=1, how="all")
-        typer.echo(shown.to_string(index=False, float_format="{:.4g}".format) if len(runs) else "no records")
+        typer.echo(_list(runs) if len(runs) else "no records")
         return
     scores = list_scores(runs)
     if not len(runs):
         typer.echo("no records")
         return
     if compare not in scores:
-        close = difflib.get_close_matches(compare, scores)
         raise ArgumentError(
             "--compare",
             "the records have no such score",
             found=repr(compare),
             expected=_group_scores(scores),
-            remedy=f"did you mean {' or '.join(close)}?" if close else "name one of these",
+            remedy=suggest(compare, scores, "name one of these"),
         )
     compared, older = compare_runs(runs, compare)
     typer.echo(compared.to_string(index=False, float_format="{:.3f}".format))
     if older:
         typer.echo(f"one run per seed counts, the newest; left out: {', '.join(Path(file).name for file in older)}")
+
+
+def _list(runs: pd.DataFrame) -> str:
+    """A line for each run: what it is, how long it took, and the scores that it is first judged by."""
+    from fundus_lib.records.compare import list_scores, tell_scores
+
+    shown = runs[["paper", "table", "row", "dataset", "seed"]].assign(
+        minutes=(runs["train_seconds"] / 60).round(1), date=runs["date"].str[:10]
+    )
+    told = [run.dropna().to_dict() for _, run in runs[list_scores(runs)].iterrows()]
+    scores = [tell_scores({str(name): value for name, value in run.items()}, most=3) for run in told]
+    named = shown.columns[len(set(shown["paper"])) == 1 :]  # of one paper alone its name says nothing
+    lines = shown[named].to_string(index=False).splitlines()
+    return "\n".join(f"{line}  {score}" for line, score in zip(lines, ["scores", *scores], strict=True))
 
 
 def _group_scores(scores: list[str]) -> str:
@@ -150,6 +164,7 @@ def predict(
     from fundus_lib.atomic import write_atomically
     from fundus_lib.prediction.about import describe
     from fundus_lib.prediction.folder import find_images, predict_all
+    from fundus_lib.prediction.tables import AS_CSV
 
     if csv is not None:
         cli_data.check_output("--csv", csv, (".csv",))
@@ -157,7 +172,7 @@ def predict(
     model = weights.find(checkpoint)
     found = predict_all(files, model, out, threshold=threshold, mirror=mirror, device=device)
     if csv is not None:
-        write_atomically(csv, found.table.to_csv(index=False).encode())
+        write_atomically(csv, found.table.to_csv(**AS_CSV).encode())
     own = found.table[found.table["image"].isin([path.name for path in files]) & (found.table["error"] == "")]
     cautions = own.loc[own["cautions"] != "", ["image", "cautions"]].drop_duplicates()
     if len(files) <= LISTED and len(own):

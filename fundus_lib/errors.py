@@ -10,10 +10,11 @@ Every message has the same four parts, so that a reader who sees one for the fir
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -51,6 +52,12 @@ class FundusError(Exception):
 
 def _rebuild(kind: type[FundusError], where: str, problem: str, found: object, expected: object, remedy: str):  # type: ignore[no-untyped-def]
     return kind(where, problem, found=found, expected=expected, remedy=remedy)
+
+
+def suggest(found: str, names: Iterable[str], otherwise: str = "choose one of these") -> str:
+    """A remedy for a name that does not exist: those that are spelt like it, or else what is given."""
+    close = difflib.get_close_matches(found, list(names))
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
 
 
 class DatasetNotFoundError(FundusError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fundus_lib.errors import ArgumentError, UnknownNameError
+from fundus_lib.errors import ArgumentError, UnknownNameError, suggest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,7 +31,7 @@ def create(kind: str, classes: Mapping[str, str], name: str, kwargs: Mapping[str
             f"there is no {kind} of that name",
             found=repr(name),
             expected=", ".join(sorted(classes)),
-            remedy=f"names are lower case without separators, such as {min(classes)!r}",
+            remedy=suggest(name, classes, f"names are lower case without separators, such as {min(classes)!r}"),
         )
     module, _, attribute = classes[name].partition(":")
     made_from = getattr(import_module(module), attribute)

@@ -15,6 +15,7 @@ from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.experiment import test_fingerprint
 from fundus_lib.recipes import Recipe, recipes
 from fundus_lib.recipes.base import Precision
+from fundus_lib.records.compare import tell_scores
 from fundus_lib.run import run
 
 
@@ -77,7 +78,8 @@ def run_table(
         if left is not None and left <= 0:
             break
         part = f" fold {recipe.fold[0]} of {recipe.fold[1]}" if recipe.fold else ""
-        title = f"{recipe.paper} {recipe.table} {recipe.row}{part} seed {recipe.seed}"
+        shrunk = " (smoke: shrunk to seconds, its scores mean nothing)" if smoke else ""
+        title = f"{recipe.paper} {recipe.table} {recipe.row}{part} seed {recipe.seed}{shrunk}"
         known = _known(recipe, root, Path(out))
         if known:
             print(f"{title}: done before, see {known}")
@@ -95,7 +97,7 @@ def run_table(
         )
         if record:
             made.append(record)
-            print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in record["metrics"].items()))
+            print(f"{title}: {tell_scores(record['metrics'])}; all in {_known(recipe, root, Path(out))}")
     return made
 
 

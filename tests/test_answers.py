@@ -62,7 +62,7 @@ def test_without_answers_there_is_an_empty_table(save, tmp_path):
     save("new", 0, None)
     empty = save.load()
     assert empty.empty and {"name", "dr", "joint_right"} <= set(empty.columns)
-    found = paired(empty, ("2", "new"), ("2", "old"), paper="p")
+    found = paired(empty, ("small", "sunet"), ("small", "dr_dme"))
     assert str(found) == "not run yet" and not found and np.isnan(found.disagreement)
 
 

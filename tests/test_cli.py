@@ -77,8 +77,10 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
     assert json.loads(record.read_text())["row"] == "unet"
     again = call(app, ["run", "first_segmenter", *options])
     assert "done before" in again.output
+    assert "its scores mean nothing" in first.output and str(record) in first.output
+    assert "EX_aupr" in first.output and "EX_f1" not in first.output
     listed = call(app, ["records", str(out), "--paper", "first_segmenter"])
-    assert "EX_aupr" in listed.output
+    assert "EX_aupr" in listed.output and max(map(len, listed.output.splitlines())) <= 120
     photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
     (own,) = out.glob("*/model.pt")
     found = call(app, ["predict", str(photograph), "--checkpoint", str(own), "--out", str(tmp_path / "p")])

@@ -5,7 +5,10 @@ import math
 import pytest
 
 from fundus_lib import records
+from fundus_lib.errors import UnknownNameError
+from fundus_lib.records.answers import answers, paired
 from fundus_lib.records.differences import Difference, difference, scores
+from fundus_lib.records.image_gains import image_gain
 from helpers.records import RECORD
 
 
@@ -56,3 +59,25 @@ def test_what_was_not_run_says_so(folder, of, metric):
     found = difference("p", of, ("2", "plain"), metric, folder)
     assert str(found) == "not run yet" and not found and math.isnan(found.mean)
     assert math.isnan(Difference({}).low) and math.isnan(Difference({}).high)
+
+
+@pytest.mark.parametrize(
+    ("paper", "row", "metric", "meant"),
+    [
+        ("sunet", ("lite", "sunet_mixd"), "joint_accuracy", "sunet_mixed"),
+        ("sunet", ("light", "sunet_mixed"), "joint_accuracy", "lite"),
+        ("sunnet", ("lite", "sunet_mixed"), "joint_accuracy", "sunet"),
+        ("sunet", ("lite", "sunet_mixed"), "joint_acuracy", "joint_accuracy"),
+    ],
+)
+def test_what_is_misspelt_is_not_taken_for_not_run(paper, row, metric, meant):
+    there = ("lite", "sunet_mixed")
+    with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
+        difference(paper, row, there, metric)
+    if metric != "joint_accuracy":
+        row, meant = there, "dr_right"
+    with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
+        image_gain(paper, row, there, "dr_rihgt")
+    if row != there:
+        with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
+            paired(answers(records.load()), there, row, paper=paper)

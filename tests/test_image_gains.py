@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fundus_lib import records
+from fundus_lib.errors import UnknownNameError
 from fundus_lib.metrics.paired import paired_interval
 from fundus_lib.records.image_gains import image_gain, image_scores
 from helpers.records import RECORD
@@ -61,4 +62,5 @@ def test_another_prediction_of_the_same_runs(tmp_path: Path) -> None:
     records.save(made, tmp_path / "new.json")
     found = image_gain("made_up", ("2", "new", "map zeroed"), ("2", "new"), "EX_iou", tmp_path)
     assert (found.images, found.difference.value) == (2, pytest.approx(-0.3))
-    assert not image_gain("made_up", ("2", "new", "map turned"), ("2", "new"), "EX_iou", tmp_path)
+    with pytest.raises(UnknownNameError, match=r"did you mean EX_iou \(map zeroed\)"):
+        image_gain("made_up", ("2", "new", "map turned"), ("2", "new"), "EX_iou", tmp_path)

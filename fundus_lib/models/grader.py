@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.backbones import (
@@ -99,7 +100,11 @@ class Grader(nn.Module):
 
         Returns:
             Of each disease, ``"dr"`` (B, 5) and ``"dme"`` (B, 3).
+
+        Raises:
+            ArgumentError: These are no images of that shape and type.
         """
+        check_images("Grader.forward", images)
         shared = self.shared(images)
         features = {disease: own(shared) for disease, own in self.own.items()}
         return {d: self.heads[d](x.mean((2, 3)) if x.ndim == 4 else x) for d, x in features.items()}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
+from fundus_lib.checks import check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.patch_grid import PatchGrid
 from fundus_lib.models.staged import check_counts
@@ -122,9 +123,10 @@ class LocalGlobal(nn.Module):
             upsampled bilinearly, and ``"local_logits"``, those of the local network; and what is kept.
 
         Raises:
-            ArgumentError: A name in ``keep`` does not exist, or a number is out of range.
+            ArgumentError: A name in ``keep`` does not exist, a number is out of range, or these are no such images.
         """
         where = f"{type(self).__name__}.forward"
+        check_images(where, images)
         check_counts(where, chunk=chunk)
         if unknown := sorted(set(keep) - {*MAPS}):
             raise ArgumentError(

@@ -13,6 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_images
 from fundus_lib.errors import ArgumentError
 
 Features = dict[str, Tensor]
@@ -54,7 +55,7 @@ class Staged(nn.Module):
             ``{"logits": float (B, L, H, W)}`` and what the class documents, at the images' size, and what is kept.
 
         Raises:
-            ArgumentError: A name in ``keep`` is none of this network's.
+            ArgumentError: A name in ``keep`` is none of this network's, or these are no images of that shape and type.
         """
         features = run_parts(self.parts, init_features(images))
         if missing := sorted(set(keep) - set(features)):
@@ -113,7 +114,12 @@ class OutputPart(nn.Module):
 
 
 def init_features(images: Tensor) -> Features:
-    """The features before the first part."""
+    """The features before the first part.
+
+    Raises:
+        ArgumentError: These are no images of shape (B, 3, H, W) in floating point.
+    """
+    check_images("forward", images)
     return {"images": images, "x": images}
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.backbones import build_backbone, check_diseases
@@ -93,7 +94,11 @@ class SUNet(nn.Module):
             Of each disease the logits of its grades, ``"dr"`` (B, 5) and ``"dme"`` (B, 3). With the regulariser
             ``"classes"`` (B, 1 + L, H, W), the logits of background and each lesion under one softmax, and
             ``"logits"`` (B, L, H, W), the log-odds of each lesion under that softmax: their sigmoid is the softmax.
+
+        Raises:
+            ArgumentError: These are no images of that shape and type.
         """
+        check_images("SUNet.forward", images)
         lesion_map, diagnosis_map = self.blending(self.trunk(images))
         output: dict[str, Tensor] = {name: head(diagnosis_map) for name, head in self.classifiers.items()}
         if self.regulariser is not None:

@@ -11,7 +11,7 @@ NO_DEVICE = "Not a medical device: for research and teaching; a clinician's read
 
 
 OF_LESIONS = (
-    "Places and sizes are in pixels and per mille of the field of view, not in disc diameters: no model here finds the "
+    "Places and sizes are in pixels and percent of the field of view, not in disc diameters: no model here finds the "
     "disc.",
     "A few predicted pixels occur in healthy eyes too; a verdict is given only where the model was calibrated.",
 )

@@ -66,7 +66,7 @@ def find_cautions(
     if enlarged > ENLARGED:
         found.append(
             f"few pixels: the image is enlarged {enlarged:.1f} times to the scale of training (cautioned from "
-            f"{ENLARGED:g} on); small lesions cannot be seen in it, and vessels are taken for lesions"
+            f"{ENLARGED:g} on); small lesions cannot be seen in it, and vessels may be taken for lesions"
         )
     inside = image[::4, ::4][field[::4, ::4] > 0].astype(np.int16)  # (pixels, 3)
     if len(inside) and float(np.ptp(inside, axis=1).mean()) < COLOURLESS:

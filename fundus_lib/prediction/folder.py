@@ -15,6 +15,7 @@ from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError, naming
 from fundus_lib.prediction.about import describe
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
+from fundus_lib.prediction.tables import AS_CSV
 from fundus_lib.weights import find
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def predict_all(
             continue
         found.save(folder)
     table = _read_table(out)
-    write_atomically(out / TABLE, table.to_csv(index=False).encode())
+    write_atomically(out / TABLE, table.to_csv(**AS_CSV).encode())
     return Predictions(table, errors, before)
 
 

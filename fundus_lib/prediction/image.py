@@ -28,7 +28,7 @@ from fundus_lib.grades import GRADES
 from fundus_lib.prediction.about import NO_DEVICE, describe
 from fundus_lib.prediction.cautions import find_cautions
 from fundus_lib.prediction.place import Place, find_field, place
-from fundus_lib.prediction.tables import count_lesions, list_regions, table_grades
+from fundus_lib.prediction.tables import AS_CSV, count_lesions, list_regions, table_grades
 from fundus_lib.viz.overlays import add_legend, overlay
 from fundus_lib.weights import DEFAULT, find
 
@@ -129,7 +129,7 @@ class Prediction:
                 write(f"{lesion}_scores.png", self._encode(np.round(score * 255).astype(np.uint8)))
             write("overlay.png", self._encode(self._draw()))
             named = self.regions.assign(image=self.name, model=self.about["digest"])
-            write("regions.csv", named[["image", *self.regions.columns, "model"]].to_csv(index=False).encode())
+            write("regions.csv", named[["image", *self.regions.columns, "model"]].to_csv(**AS_CSV).encode())
         write("prediction.json", (json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n").encode())
         return written
 

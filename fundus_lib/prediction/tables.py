@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COUNTS = ("lesion", "verdict", "components", "area_px", "area_percent")
-REGIONS = ("lesion", "region", "x", "y", "left", "top", "width", "height", "area_px", "area_permille")
+REGIONS = ("lesion", "region", "x", "y", "left", "top", "width", "height", "area_px", "area_percent")
+
+AS_CSV: dict[str, Any] = {"index": False, "float_format": "%.6g"}
+"""How tables are written."""
 
 
 def count_lesions(
@@ -60,7 +63,7 @@ def list_regions(lesions: Sequence[str], mask: NDArray[np.bool_], field: NDArray
 
     Returns:
         `lesion`, `region` (from 1), its centre of mass `x`, `y`, its box `left`, `top`, `width`, `height`, all in
-        pixels of the upright image counted from 0 at the top left, `area_px`, and `area_permille` of the field of view.
+        pixels of the upright image counted from 0 at the top left, `area_px`, and `area_percent`, of the field of view.
     """
     import pandas as pd
 
@@ -71,7 +74,7 @@ def list_regions(lesions: Sequence[str], mask: NDArray[np.bool_], field: NDArray
         for number, index in enumerate(order, 1):
             left, top, width, height, area = (int(value) for value in boxes[index])
             x, y = (round(float(value), 1) for value in centres[index])
-            rows.append((lesion, number, x, y, left, top, width, height, area, 1000 * area / whole))
+            rows.append((lesion, number, x, y, left, top, width, height, area, 100 * area / whole))
     return pd.DataFrame(rows, columns=list(REGIONS))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fundus_lib.published.cards import as_html
 from fundus_lib.records import load
-from fundus_lib.records.rows import newest
+from fundus_lib.records.rows import check_row, newest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +90,8 @@ def judge_gain(difference: Estimate) -> tuple[str, str, str]:
 def find_runs(paper: str, table: str, rows: Collection[str]) -> pd.DataFrame:
     """The newest runs of some rows of a table on IDRiD."""
     runs = load()
+    for row in rows:
+        check_row(runs, paper, table, row)
     own = newest(runs[(runs.paper == paper) & (runs.dataset == "IDRiD")], table)
     return own[own.row.isin(list(rows))]
 

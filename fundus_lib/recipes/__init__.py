@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.errors import UnknownNameError, suggest
 from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.benchmark import BenchmarkRecipe
 from fundus_lib.recipes.dual_branch import DualBranchRecipe
@@ -91,11 +90,10 @@ def from_dict(plain: Mapping[str, Any]) -> Recipe:
 
 
 def _unknown(kind: str, found: str, names: tuple[str, ...]) -> UnknownNameError:
-    close = difflib.get_close_matches(found, names)
     return UnknownNameError(
         "recipes",
         f"there are no recipes for this {kind}",
         found=repr(found),
         expected=", ".join(names),
-        remedy=f"did you mean {' or '.join(close)}?" if close else "choose one of these",
+        remedy=suggest(found, names),
     )

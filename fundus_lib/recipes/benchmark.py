@@ -165,10 +165,8 @@ SEARCH = (
 Minutes of one core where they are not twelve, from measured steps: ``steps_2000`` 24, ``steps_4000`` 48.
 """
 
-
 BASE = START.replace(row="chosen", steps=200)
 """What the search chose, and the ideas are compared with: 2,000 steps, a quarter of an hour of one core."""
-
 
 SHOWN: dict[str, Any] = {"graded_size": (224, 336)}
 """Size of graded images, which a laptop's grader takes too; masks of lesions are seen at 640×960."""

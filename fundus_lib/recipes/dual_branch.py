@@ -169,7 +169,6 @@ OTHERS = (
 )
 """The rows that Tables 5 and 6 have in common and Tables 3 and 4 have not."""
 
-
 DEEPLABV3PLUS = single("deeplabv3plus", "deeplabv3plus", "crossentropy", together=True)
 """A row of Table 5 that the authors took from another paper, which does not say how it was trained."""
 
@@ -267,7 +266,6 @@ AT_PAPER_SIZE = (
     _at_paper_size(DUAL_UNET),
     _at_paper_size(DUAL_UNET, row="unet_dual_dice", criterion={"small": "dice"}),
 )
-
 
 SGD: dict[str, Any] = {"optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 5e-4}
 

@@ -185,7 +185,6 @@ SEGMENTERS = (
 MTUNET = GRADES.replace(row="mtunet")
 """The multi-task network without label network, our reading of the row: there is no code of it."""
 
-
 BEYOND = (
     UPDATED.replace(table="beyond", row="update_nested", order="nested", block=100, epochs=400),
     UPDATED.replace(table="beyond", row="update_first_order", derivative="first"),

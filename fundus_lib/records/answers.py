@@ -12,7 +12,7 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import PairedTest, paired_interval, paired_test
 from fundus_lib.records import read
 from fundus_lib.records.differences import check_one_data_set
-from fundus_lib.records.rows import as_it_is
+from fundus_lib.records.rows import as_it_is, check_row
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,7 @@ def paired(
 
     Raises:
         RecordError: Both were run on several copies of the data.
+        UnknownNameError: There is no such paper, table or row.
 
     Example:
         >>> import pandas as pd
@@ -131,6 +132,8 @@ def paired(
         >>> str(paired(nothing, ("small", "sunet"), ("small", "dr_dme")))
         'not run yet'
     """
+    for row in (of, over):
+        check_row(answered, paper, *row)
     one, other = (_by_run(answered, paper, *row, f"{right}_right") for row in (of, over))
     shared = sorted(one.keys() & other.keys())
     check_one_data_set(of, over, (data for _, data in shared))

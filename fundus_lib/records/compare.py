@@ -54,6 +54,14 @@ def compare(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
     return table.drop(columns=alike), older
 
 
+def tell_scores(metrics: Mapping[str, float], most: int | None = None) -> str:
+    """The scores that a row is first judged by, of the hundred that a record may have; so many at most."""
+    summaries = ("mean_aupr", "joint_accuracy")
+    first = [name for name in metrics if name.endswith(("_accuracy", "_aupr"))] or list(metrics)[:5]
+    first.sort(key=lambda name: (name not in summaries, not name.endswith("_accuracy")))
+    return ", ".join(f"{name} {metrics[name]:.3f}" for name in first[:most])
+
+
 def find_profile(record: Mapping[str, Any]) -> str:
     """Whether a run is of the recipe of its name (`"paper"`), of its `"smoke"` version, or of a `"changed"` one.
 

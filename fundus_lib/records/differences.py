@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fundus_lib.errors import RecordError
 from fundus_lib.records import load, read
-from fundus_lib.records.rows import fold_of, newest, select, tell_folds
+from fundus_lib.records.compare import list_scores
+from fundus_lib.records.rows import check_row, check_score, fold_of, newest, select, tell_folds
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def scores(
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
+        UnknownNameError: There is no such paper, table or row, or no record has the score.
     """
     found = _find(paper, table, row, metric, folders, variant, dataset)
     return {run: sum(folds.values()) / len(folds) for run, folds in found.items()}
@@ -81,10 +83,10 @@ def _find(
 ) -> dict[tuple[int, str], dict[tuple[int, int] | None, float]]:
     """The score of each fold of every run of a row; see :func:`scores`."""
     runs = load(*folders, variants=True)
+    check_row(runs, paper, table, row)
+    check_score(metric, list_scores(runs))
     own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table, row)
     own = select(own, table, row, variant)
-    if metric not in own:
-        return {}
     own = own[own[metric].notna()]
     found: dict[tuple[int, str], dict[tuple[int, int] | None, float]] = {}
     for record, score in zip(map(read, map(Path, own.file)), own[metric].astype(float), strict=True):
@@ -118,9 +120,10 @@ def difference(
 
     Raises:
         RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
+        UnknownNameError: There is no such paper, table or row, or no record has the score.
 
     Example:
-        >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "no_such_metric"))
+        >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "joint_accuracy"))
         'not run yet'
     """
     one, other = (_find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over))

@@ -11,7 +11,7 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import paired_interval
 from fundus_lib.records import load, read
 from fundus_lib.records.differences import check_one_data_set
-from fundus_lib.records.rows import fold_of, newest, tell_folds
+from fundus_lib.records.rows import check_row, check_score, fold_of, newest, tell_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,7 @@ def image_gain(
 
     Raises:
         RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
+        UnknownNameError: There is no such paper, table or row, or no record has the score.
     """
     import pandas as pd
 
@@ -116,6 +117,7 @@ def image_scores(
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
+        UnknownNameError: There is no such paper, table or row, or no record has the score.
     """
     import pandas as pd
 
@@ -143,6 +145,7 @@ def fold_gains(
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
+        UnknownNameError: There is no such paper, table or row, or no record has the score.
     """
     import pandas as pd
 
@@ -162,14 +165,18 @@ def _find(
     table, name, *variant = row
     key = f"{score} ({variant[0]})" if variant else score
     runs = load(*folders)
-    runs = runs[(runs.paper == paper) & (runs.dataset == dataset)]
+    check_row(runs, paper, table, name)
+    own = runs[(runs.paper == paper) & (runs.dataset == dataset)]
     found: dict[Run, dict[Fold, dict[str, float]]] = {}
-    for record in map(read, map(Path, [] if runs.empty else newest(runs, table, name).file)):
+    for record in map(read, map(Path, [] if own.empty else newest(own, table, name).file)):
         values = _score(record.get("predictions") or {}, key)
         if values is not None:
             run = int(record["seed"]), str(record["dataset_fingerprint"])
             each = dict(zip(record["predictions"]["names"], values, strict=True))
             found.setdefault(run, {})[fold_of(record)] = each
+    if not found and key not in EQUAL:
+        recorded = (read(Path(file)).get("predictions") or {} for file in runs.file)
+        check_score(key, {score for predictions in recorded for score in predictions} | EQUAL.keys())
     return found
 
 

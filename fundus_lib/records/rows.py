@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
-from fundus_lib.recipes import recipes
+from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError, suggest
+from fundus_lib.recipes import PAPERS, recipes
 from fundus_lib.records import DAGGER, curve, get_recipe, read
 
 if TYPE_CHECKING:
@@ -40,6 +40,34 @@ def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
         recipe = hashlib.sha256(plain.encode()).hexdigest()
     data = record["dataset_fingerprint"], record.get("trained_on_fingerprint", record["trained_on"])
     return (recipe, *data, record.get("processes", 1))
+
+
+def check_row(runs: pd.DataFrame, paper: str, table: str, row: str) -> None:
+    """Refuse a row that neither the library has a recipe of nor any run: a misspelt one would look like one not run.
+
+    Raises:
+        UnknownNameError: There is no such paper, table or row.
+    """
+    own = runs[runs["paper"] == paper]
+    seen = ((own["table"] == table) & (own["row"] == row)).any()
+    if not seen and (paper in PAPERS or own.empty):
+        recipes(paper, table, row)
+
+
+def check_score(score: str, known: Collection[str]) -> None:
+    """Refuse a score that no record holds.
+
+    Raises:
+        UnknownNameError: It is none of those known.
+    """
+    if score not in known:
+        raise UnknownNameError(
+            "score",
+            "the records have no such score",
+            found=repr(score),
+            expected=", ".join(sorted(known)),
+            remedy=suggest(score, known, "name one of these"),
+        )
 
 
 def fold_of(record: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -21,6 +21,21 @@ def test_an_unknown_name_raises_with_the_names_that_exist():
         create_model("U-Net")
 
 
+def test_a_misspelt_name_is_guessed():
+    with pytest.raises(UnknownNameError, match=r"did you mean .*dualbranch"):
+        create_model("dual_branch")
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_what_is_no_batch_of_colour_images_is_refused(name):
+    with torch.device("meta"):
+        model = create_model(name).eval()
+        byte = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+        for images, part in ((byte, "floating"), (byte[0].float(), "shape"), (byte[:, :1].float(), "shape")):
+            with pytest.raises(ArgumentError, match=part):
+                model(images)
+
+
 @pytest.mark.parametrize("settings", [{"colour": 3}, {"width": 0}, {"prior": 1.0}])
 def test_impossible_settings_are_refused(settings):
     with pytest.raises(ArgumentError, match=next(iter(settings))):

@@ -193,6 +193,25 @@ WRONG = {
     "def lead_and_error": (
         "def lead_and_error(new, old):\n    return new.mean() - old.mean(), (new.var(ddof=1) + old.var(ddof=1)) ** 0.5"
     ),
+    "def error_correlation": (
+        "def error_correlation(dr, dme, both, n):\n"
+        "    return (both - dr * dme / n) / n, (min(dr, dme) - dr * dme / n) / n"
+    ),
+    "def equal_fall": "def equal_fall(a, b, c):\n    return b / a",
+    "def shift_p": (
+        "def shift_p(heat, mask):\n"
+        "    places = np.ndindex(mask.shape)\n"
+        "    inside = [np.roll(heat, place, (0, 1))[mask].sum() for place in places]\n"
+        "    return np.mean(np.array(inside) > inside[0])"
+    ),
+    "def shrunk_lead": (
+        "def shrunk_lead(lead, between, within, seeds):\n    return lead * between**2 / (between**2 + within**2)"
+    ),
+    "def wins_needed": (
+        "def wins_needed(m):\n"
+        "    from scipy.stats import binom\n\n"
+        "    return next((k for k in range(m + 1) if binom.sf(k - 1, m, 0.5) < 0.05), m + 1)"
+    ),
     "def most_apart": "def most_apart(a, b, n):\n    return a, b",
     "def weight_of_dense": (
         "def weight_of_dense(n_dense, n_sparse):\n    return (n_dense / (n_dense + n_sparse),) * 2"

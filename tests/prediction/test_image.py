@@ -156,7 +156,7 @@ def test_regions_are_those_of_a_plain_search():
         ["HE", 2, 7, 3, 3, 2, 6],
     ]
     assert table["x"].tolist() == [pytest.approx(34.6, abs=0.05), 8] and table["y"].tolist()[1] == 3.5
-    assert table["area_permille"].tolist() == pytest.approx([1000 * 101 / 2400, 2.5])
+    assert table["area_percent"].tolist() == pytest.approx([100 * 101 / 2400, 0.25])
 
 
 def test_the_orientation_that_viewers_show_is_applied(checkpoint, tmp_path):
