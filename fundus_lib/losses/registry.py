@@ -38,6 +38,10 @@ def create_loss(name: str, **kwargs: Any) -> nn.Module:
         name: One of :func:`list_losses`.
         **kwargs: Settings of the loss's class, such as ``gamma`` of the focal loss.
 
+    Returns:
+        The module. The losses of segmentation take logits float (B, L, H, W) and masks of the same shape, bool or
+        {0, 1}, and give a scalar.
+
     Raises:
         UnknownNameError: There is no loss of that name.
         ArgumentError: The loss has no such setting, or the setting's value is not possible.

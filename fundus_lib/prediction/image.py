@@ -174,6 +174,10 @@ def predict(
             predicted, which takes a quarter of the time where there are four.
         device: `"cpu"`, `"cuda"`, or `"auto"`.
 
+    Returns:
+        What was found: tables of counts, regions and grades, masks and probabilities at the image's own size, cautions,
+        and about the model. Its `save` writes all of it into a folder.
+
     Raises:
         MissingFileError: There is no such image.
         UnreadableImageError: The image cannot be decoded, or shows no field of view.

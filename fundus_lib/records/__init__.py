@@ -57,6 +57,10 @@ def read(path: str | Path) -> dict[str, Any]:
     Args:
         path: Where it is; the column file of :func:`load`'s table.
 
+    Returns:
+        The fields, :data:`REQUIRED` among them. Names in its metrics such as `EX_aupr` are pooled over the pixels of
+        all test images; the same names in its predictions are lists with a value for each image.
+
     Raises:
         RecordError: It is not JSON, or a field is missing or of another type.
     """
@@ -128,10 +132,10 @@ def load(
 
     Returns:
         Columns paper, table, row, dataset (tested on), trained_on, split, images, seed, device, precision, one for each
-        metric (such as `EX_aupr`), train_seconds, train_cpu_seconds (of all threads; waiting for other work on the
-        machine does not add to it), evaluate_seconds, peak_memory_mb, commit, dirty, date and file (the path, for
-        :func:`read`). Sorted by paper, table, row, dataset and seed. With `variants` there is a column variant besides,
-        such as `"small branch"`; it is empty for the run itself.
+        metric (such as `EX_aupr`, of the pixels of all test images pooled), train_seconds, train_cpu_seconds (of all
+        threads; waiting for other work on the machine does not add to it), evaluate_seconds, peak_memory_mb, commit,
+        dirty, date and file (the path, for :func:`read`). Sorted by paper, table, row, dataset and seed. With
+        `variants` there is a column variant besides, such as `"small branch"`; it is empty for the run itself.
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.

@@ -73,7 +73,8 @@ def image_gain(
         of: Table and row of the one; a third entry names one of the other predictions that its records score, such as
             `"global branch"`.
         over: The same of the other.
-        score: Such as `EX_aupr`, one of the records' predictions, or a key of :data:`EQUAL`.
+        score: Such as `EX_aupr`, one of the records' predictions, or a key of :data:`EQUAL`. It is that of single
+            images; the metric of the same name pools their pixels, so that the two gains can differ even in sign.
         *folders: Folders of records besides those of the library.
         dataset: On which both were tested.
 
