@@ -11,6 +11,7 @@ import typer
 
 from fundus_lib import cli_data
 from fundus_lib.errors import FULL, ArgumentError, FundusError, RecordError, explain_os_error, suggest
+from fundus_lib.recipes import PAPERS
 from fundus_lib.weights import DEFAULT
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ LISTED = 10
 
 @app.command("run")
 def run(
-    paper: Annotated[str, typer.Argument(help="Name of the paper or chapter, e.g. first_segmenter.")],
+    paper: Annotated[str, typer.Argument(help=f"Paper or chapter: {', '.join(PAPERS)}.")],
     table: Annotated[str | None, typer.Option(help="Only this table.")] = None,
     row: Annotated[str | None, typer.Option(help="Only this row.")] = None,
     seeds: Annotated[int, typer.Option(help="How many seeds of each row.")] = 1,

@@ -38,6 +38,11 @@ def test_no_record_is_an_empty_table_with_columns(tmp_path):
     assert table.empty and "paper" in table.columns
 
 
+def test_a_missing_record_is_not_called_damaged(tmp_path):
+    with pytest.raises(RecordError, match=r"(?s)no such record.*correct the path"):
+        records.read(tmp_path / "none.json")
+
+
 def test_packaged_records_can_be_read():
     table = records.load()
     assert len(table) == len(records.load(packaged=True))

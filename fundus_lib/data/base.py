@@ -49,6 +49,8 @@ class FundusDataset(Dataset[Sample]):
     """A map-style data set of images with masks and grades; the base of every data set on disk.
 
     `data[i]` gives one sample, with negative `i` counted from the end; `part` and `first` take some of the images.
+    With a `size`, the first sample decodes all images once into a cache on disk, with a progress bar, which takes about
+    a minute for IDRiD; `prepare` does so at another time.
 
     Attributes:
         root: The folder that was opened.

@@ -67,6 +67,11 @@ def read(path: str | Path) -> dict[str, Any]:
     remedy = "delete the file and run its recipe again, or restore it from the repository"
     try:
         record = json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError as error:
+        remedy = "correct the path; the column `file` of records.load() has those of all records"
+        raise RecordError(
+            path, "there is no such record", found="no file", expected="a JSON file", remedy=remedy
+        ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(
             path, "this record cannot be read", found=error, expected="a JSON object", remedy=remedy

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torchvision import tv_tensors
+from torchvision.transforms.v2 import RandomHorizontalFlip
 
 from fundus_lib.data.sample import LESIONS
 from fundus_lib.data.synthetic import SyntheticFundus, draw
@@ -62,8 +63,15 @@ def test_a_sample_keeps_the_contract(data):
     assert set(sample["mask"].unique().tolist()) == {0, 1}
     assert sample["dr"] in range(5) and sample["dme"] in range(3) and sample["name"] == "synthetic_002"
     for point in (sample["optic_disc"], sample["fovea"]):
-        assert point.dtype == torch.float32
-        assert (point >= 0).all() and point[0] < SIZE[1] and point[1] < SIZE[0]
+        assert point.dtype == torch.float32 and point.shape == (1, 2)  # as of IDRiDGrading
+        assert (point >= 0).all() and point[0, 0] < SIZE[1] and point[0, 1] < SIZE[0]
+
+
+def test_points_move_with_the_image(data):
+    mirrored = SyntheticFundus(12, SIZE, transform=RandomHorizontalFlip(1))[1]
+    for name in ("optic_disc", "fovea"):
+        before, after = data[1][name], mirrored[name]
+        assert after[0].tolist() == pytest.approx([SIZE[1] - 1 - before[0, 0].item(), before[0, 1].item()], abs=1.01)
 
 
 def test_channels_are_the_lesions_asked_for_in_their_order(data):

@@ -10,22 +10,11 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from fundus_lib.checks import check_index
+from fundus_lib.data.points import GradingSample, point
 from fundus_lib.data.sample import LESIONS, Sample, Size
 from fundus_lib.data.synthetic.fundus import Fundus, draw
 from fundus_lib.data.synthetic.patient import JOINT_GRADES, Population
 from fundus_lib.errors import ArgumentError, UnknownNameError
-
-
-class SyntheticSample(Sample):
-    """A sample with two points.
-
-    Attributes:
-        optic_disc: float32 (2,), the centre (x, y) of the optic disc in pixels of the image.
-        fovea: float32 (2,), the centre (x, y) of the fovea in pixels of the image.
-    """
-
-    optic_disc: torch.Tensor
-    fovea: torch.Tensor
 
 
 class SyntheticFundus(Dataset[Sample]):
@@ -106,7 +95,7 @@ class SyntheticFundus(Dataset[Sample]):
         fundus = self.draw(index)
         empty = np.zeros(self.size, np.uint8)
         planes = [fundus.masks.get(lesion, empty) for lesion in self.lesions]
-        sample: SyntheticSample = {
+        sample: GradingSample = {
             "image": tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(fundus.image.transpose(2, 0, 1)))),
             "mask": tv_tensors.Mask(
                 torch.from_numpy(np.stack(planes) if planes else np.zeros((0, *self.size), np.uint8))
@@ -114,7 +103,7 @@ class SyntheticFundus(Dataset[Sample]):
             "dr": fundus.dr,
             "dme": fundus.dme,
             "name": f"synthetic_{index % self.n + 1:03d}",
-            "optic_disc": torch.tensor(fundus.optic_disc, dtype=torch.float32),
-            "fovea": torch.tensor(fundus.fovea, dtype=torch.float32),
+            "optic_disc": point(fundus.optic_disc, self.size),
+            "fovea": point(fundus.fovea, self.size),
         }
         return self.transform(sample) if self.transform is not None else sample
