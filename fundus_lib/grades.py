@@ -10,3 +10,6 @@ GRADES = {"dr": 5, "dme": 3}
 - ``"dme"``, risk of diabetic macular edema: 0 no hard exudate, 1 all of them farther than one disc diameter from the
   fovea, 2 some within.
 """
+
+SCORES = {"joint": "both grades right", "dr": "retinopathy", "dme": "edema"}
+"""What of an image's grades can be right, in words; both together first, by which papers rank."""

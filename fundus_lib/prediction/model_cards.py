@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from fundus_lib import records
 from fundus_lib.data.sample import LESION_NAMES
 from fundus_lib.errors import MissingFileError
+from fundus_lib.grades import SCORES
 from fundus_lib.prediction.about import describe
 from fundus_lib.published.benchmark_shifts import SHIFTS, TRAINING, measured
-from fundus_lib.weights import FOLDER, load
+from fundus_lib.weights import load
 
 if TYPE_CHECKING:
     from fundus_lib.checkpoints import Checkpoint
@@ -52,7 +53,7 @@ def make_card(name: str) -> dict[str, str]:
     model = load(name)
     record, recipe = find_record(model), model.task.recipe
     parameters = sum(value.numel() for value in model.task.model.parameters())
-    size = (FOLDER / f"{name.replace('/', '-', 1)}.pt").stat().st_size / 1e6
+    size = model.path.stat().st_size / 1e6
     side = f"{round(model.task.field_width)} pixels across the field of view"
     about = describe(model, threshold=0.5, mirrored=True)
     seconds = record["seconds"]["train"]
@@ -93,8 +94,7 @@ def list_scores(model: Checkpoint, record: dict[str, Any]) -> str:
     metrics = record["metrics"]
     lesions = model.task.recipe.lesions
     if not model.task.segments:
-        names = {"dr": "retinopathy", "dme": "edema", "joint": "both grades right"}
-        scores = {"accuracy": names, "kappa": {one: word for one, word in names.items() if one != "joint"}}
+        scores = {"accuracy": SCORES, "kappa": {one: word for one, word in SCORES.items() if one != "joint"}}
         return ". ".join(
             f"{score}: "
             + "; ".join(f"{word} {_with_interval(metrics, f'{one}_{score}')}" for one, word in which.items())

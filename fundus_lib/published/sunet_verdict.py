@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fundus_lib.grades import SCORES
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records import load
@@ -13,9 +14,6 @@ from fundus_lib.records.rows import latest
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCORES = {"joint": "both grades right", "dr": "retinopathy", "dme": "edema"}
-"""What is counted as right, the paper's own measure first."""
 
 Gains = dict[str, Paired]
 
