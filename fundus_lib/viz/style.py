@@ -60,7 +60,10 @@ def use_style() -> None:
             "axes.titlelocation": "left",
             "grid.color": "0.9",
             "image.cmap": "cividis",
-            "legend.frameon": False,
+            "legend.frameon": True,  # a legend within the data must not look like data
+            "legend.framealpha": 0.85,
+            "legend.edgecolor": "none",
+            "legend.fancybox": False,
             "lines.linewidth": 1.8,
             "font.size": 10.5,
             "svg.hashsalt": "fundus",

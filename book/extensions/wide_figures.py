@@ -1,0 +1,34 @@
+"""Mark figures that are wider than a column, so that the style sheet can let them scroll on a telephone.
+
+Shrunk to its width their text would be four pixels high.
+"""
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+WIDE = 560
+"""Pixels from which on a figure is marked."""
+
+
+def setup(app):
+    """Sphinx calls this."""
+
+    def mark(app, page, template, context, doctree):
+        if not context.get("body"):
+            return
+        files = {name: Path(app.srcdir, path) for path, name in dict.items(app.builder.images)}
+
+        def widen(found):
+            file = files.get(found[1])
+            if file is None or file.suffix == ".svg" or not file.is_file():
+                return found[0]
+            width = Image.open(file).width
+            marks = f'class="fundus-wide" style="--fundus-width: {width}px" '
+            return found[0].replace("<img ", f"<img {marks}", 1) if width > WIDE else found[0]
+
+        context["body"] = re.sub(r'<img (?![^>]*class=)[^>]*src="[^"]*_images/([^"/]+)"[^>]*>', widen, context["body"])
+
+    app.connect("html-page-context", mark)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
