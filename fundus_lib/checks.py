@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fundus_lib.errors import ArgumentError, ImageIndexError
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def check_images(where: str, images: Tensor) -> None:
+def check_images(model: nn.Module, images: Tensor) -> None:
     """Refuse what is no batch of colour images in floating point: torch's own message would name a convolution."""
+    where = f"{type(model).__name__}.forward"
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise ArgumentError(
             where,
             "the images are no floating-point tensor",
             found=images.dtype if isinstance(images, Tensor) else type(images).__name__,
             expected="float (B, 3, H, W), normalised",
-            remedy="images.float(), then fundus_lib.data.augment.normalise with the statistics of the training",
+            remedy="fundus_lib.data.augment.normalise makes them of uint8, by statistics of the training or their own",
         )
     if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
         raise ArgumentError(
@@ -38,7 +39,17 @@ def check_images(where: str, images: Tensor) -> None:
             "the images have the wrong shape",
             found=tuple(images.shape),
             expected="(B, 3, H, W), each at least 1",
-            remedy="images[None] makes one image a batch; image.permute(2, 0, 1) puts its colours first",
+            remedy="images[None] makes one image a batch; images.movedim(-1, -3) puts the colours first",
+        )
+    weight = next(model.parameters(), images)
+    kind = images.device.type
+    if images.dtype != weight.dtype and not (kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind)):
+        raise ArgumentError(
+            where,
+            "the images are of another type than the weights",
+            found=images.dtype,
+            expected=weight.dtype,
+            remedy=f"images.to({weight.dtype}); what comes from NumPy has 64 bits by default",
         )
 
 

@@ -82,13 +82,16 @@ def list_records(
     from fundus_lib import records
     from fundus_lib.records.compare import compare as compare_runs
     from fundus_lib.records.compare import list_scores
+    from fundus_lib.records.rows import check_name
 
     left_out: list[RecordError] = []
     runs = records.load(*([folder] if folder else []), left_out=left_out)
     for error in left_out:
         typer.echo(f"left out: {error.where}: {error.problem} ({error.found})", err=True)
-    for column, wanted in (("paper", paper), ("table", table)):
-        runs = runs[runs[column] == wanted] if wanted is not None else runs
+    for column, wanted, known in (("paper", paper, PAPERS), ("table", table, ())):
+        if wanted is not None:
+            check_name(column, wanted, {*runs[column], *known})
+            runs = runs[runs[column] == wanted]
     if compare is None:
         typer.echo(_list(runs) if len(runs) else "no records")
         return
@@ -111,11 +114,18 @@ def list_records(
 
 
 def _list(runs: pd.DataFrame) -> str:
-    """A line for each run: what it is, how long it took, and the scores that it is first judged by."""
+    """A line for each run: what it is, how long it took, accuracies and AUPR; of other fields those that differ."""
+    from fundus_lib.records import read
     from fundus_lib.records.compare import list_scores, tell_scores
+    from fundus_lib.records.rows import fold_of
 
-    shown = runs[["paper", "table", "row", "dataset", "seed"]].assign(
-        minutes=(runs["train_seconds"] / 60).round(1), date=runs["date"].str[:10]
+    fold = [" of ".join(map(str, fold_of(read(file)) or ())) for file in runs["file"]]
+    more = runs[["precision", "trained_on"]].assign(fold=fold)
+    shown = runs[["paper", "table", "row", "dataset"]].assign(
+        **{str(name): values for name, values in more.items() if len(set(values)) > 1},
+        seed=runs["seed"],
+        minutes=(runs["train_seconds"] / 60).round(1),
+        date=runs["date"].str[:10],
     )
     told = [run.dropna().to_dict() for _, run in runs[list_scores(runs)].iterrows()]
     scores = [tell_scores({str(name): value for name, value in run.items()}, most=3) for run in told]

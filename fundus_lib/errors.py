@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -54,9 +55,18 @@ def _rebuild(kind: type[FundusError], where: str, problem: str, found: object, e
     return kind(where, problem, found=found, expected=expected, remedy=remedy)
 
 
-def suggest(found: str, names: Iterable[str], otherwise: str = "choose one of these") -> str:
-    """A remedy for a name that does not exist: those that are spelt like it, or else what is given."""
-    close = difflib.get_close_matches(found, list(names))
+def suggest(found: object, names: Iterable[str], otherwise: str = "choose one of these") -> str:
+    """A remedy for a name that does not exist: the one that is meant, those that are spelt like it, or what is given.
+
+    Case and separators do not count, and a plus may stand for "p" or "plus": UNet++ is `unetpp`.
+    """
+
+    def plain(name: object, plus: str = "") -> str:
+        return re.sub(r"[^a-z0-9]", "", str(name).lower().replace("+", plus))
+
+    by_form = {plain(name): name for name in names}
+    meant = [by_form[form] for plus in ("p", "plus") if (form := plain(found, plus)) in by_form]
+    close = meant[:1] or [by_form[form] for form in difflib.get_close_matches(plain(found, "p"), by_form)]
     return f"did you mean {' or '.join(close)}?" if close else otherwise
 
 

@@ -80,7 +80,7 @@ def test_run_records_predict(tmp_path: Path, synthetic_root: Path) -> None:
     assert "its scores mean nothing" in first.output and str(record) in first.output
     assert "EX_aupr" in first.output and "EX_f1" not in first.output
     listed = call(app, ["records", str(out), "--paper", "first_segmenter"])
-    assert "EX_aupr" in listed.output and max(map(len, listed.output.splitlines())) <= 120
+    assert "EX_aupr" in listed.output and max(map(len, listed.output.splitlines())) <= 130
     photograph = next((synthetic_root / "A. Segmentation").rglob("IDRiD_01.jpg"))
     (own,) = out.glob("*/model.pt")
     found = call(app, ["predict", str(photograph), "--checkpoint", str(own), "--out", str(tmp_path / "p")])
@@ -225,5 +225,12 @@ def test_records_are_compared_row_by_row() -> None:
         call(app, ["records", "--compare", "EX_beauty"], catch_exceptions=False)
 
 
-def test_no_records_are_no_empty_table() -> None:
-    assert call(app, ["records", "--paper", "nope", "--compare", "EX_aupr"]).output == "no records\n"
+def test_a_misspelt_paper_or_table_has_no_empty_list() -> None:
+    for options, meant in ((["--paper", "sunnet"], "sunet"), (["--paper", "sunet", "--table", "lit"], "lite")):
+        with pytest.raises(UnknownNameError, match=f"did you mean {meant}"):
+            call(app, ["records", *options], catch_exceptions=False)
+
+
+def test_runs_of_a_cross_validation_are_told_apart() -> None:
+    lines = call(app, ["records", "--paper", "pldmlt", "--table", "small"]).output.splitlines()
+    assert "fold" in lines[0] and any(" 3 of 5 " in line for line in lines)

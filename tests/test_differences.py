@@ -5,7 +5,7 @@ import math
 import pytest
 
 from fundus_lib import records
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.records.answers import answers, paired
 from fundus_lib.records.differences import Difference, difference, scores
 from fundus_lib.records.image_gains import image_gain
@@ -53,31 +53,53 @@ def test_variants_are_scores_of_the_same_run(folder):
 
 
 @pytest.mark.parametrize(
-    ("of", "metric"), [(("2", "other"), "EX_aupr"), (("2", "new"), "EX_f1"), (("2", "new", "x"), "EX_aupr")]
+    ("of", "over"), [(("2", "other"), ("2", "plain")), (("2", "new", "small branch"), ("2", "plain", "small branch"))]
 )
-def test_what_was_not_run_says_so(folder, of, metric):
-    found = difference("p", of, ("2", "plain"), metric, folder)
+def test_what_was_not_run_says_so(folder, of, over):
+    found = difference("p", of, over, "EX_aupr", folder)
     assert str(found) == "not run yet" and not found and math.isnan(found.mean)
     assert math.isnan(Difference({}).low) and math.isnan(Difference({}).high)
 
 
 @pytest.mark.parametrize(
-    ("paper", "row", "metric", "meant"),
+    ("paper", "row", "meant"),
     [
-        ("sunet", ("lite", "sunet_mixd"), "joint_accuracy", "sunet_mixed"),
-        ("sunet", ("light", "sunet_mixed"), "joint_accuracy", "lite"),
-        ("sunnet", ("lite", "sunet_mixed"), "joint_accuracy", "sunet"),
-        ("sunet", ("lite", "sunet_mixed"), "joint_acuracy", "joint_accuracy"),
+        ("sunet", ("lite", "sunet_mixd"), "sunet_mixed"),
+        ("sunet", ("light", "sunet_mixed"), "lite"),
+        ("sunnet", ("lite", "sunet_mixed"), "sunet"),
     ],
 )
-def test_what_is_misspelt_is_not_taken_for_not_run(paper, row, metric, meant):
+def test_a_misspelt_row_is_not_taken_for_one_not_run(paper, row, meant):
+    there, words = ("lite", "sunet_mixed"), rf"(?s)did you mean.*{meant}"
+    for ask in (
+        lambda: difference(paper, row, there, "joint_accuracy"),
+        lambda: image_gain(paper, there, row, "dr_right"),
+        lambda: paired(answers(records.load()), there, row, paper=paper),
+    ):
+        with pytest.raises(UnknownNameError, match=words):
+            ask()
+
+
+@pytest.mark.parametrize(
+    ("variant", "metric", "dataset", "meant"),
+    [
+        ("", "joint_acuracy", "IDRiD", "joint_accuracy"),
+        ("", "EX_iou", "IDRiD", "the records have no such score"),  # that of other papers
+        ("best on tset", "joint_accuracy", "IDRiD", "best on test"),
+        ("", "joint_accuracy", "IDRID", "did you mean IDRiD"),
+    ],
+)
+def test_a_misspelt_score_variant_or_data_set_is_refused(variant, metric, dataset, meant):
     there = ("lite", "sunet_mixed")
-    with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
-        difference(paper, row, there, metric)
-    if metric != "joint_accuracy":
-        row, meant = there, "dr_right"
-    with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
-        image_gain(paper, row, there, "dr_rihgt")
-    if row != there:
-        with pytest.raises(UnknownNameError, match=rf"(?s)did you mean.*{meant}"):
-            paired(answers(records.load()), there, row, paper=paper)
+    with pytest.raises(UnknownNameError, match=meant):
+        difference("sunet", (*there, variant), there, metric, dataset=dataset)
+
+
+@pytest.mark.parametrize(
+    ("score", "meant"), [("dr_rihgt", "dr_right"), ("EX_iou", "dr_right"), ("dr", "no such score")]
+)
+def test_what_is_no_score_of_images_is_refused(score, meant):
+    with pytest.raises(UnknownNameError, match=meant):
+        image_gain("sunet", ("lite", "sunet_mixed"), ("lite", "sunet_mixed"), score)
+    with pytest.raises(ArgumentError, match="'joint' or 'dr' or 'dme'"):
+        paired(answers(records.load()), ("lite", "sunet_mixed"), ("lite", "dr_dme"), "joint_right")

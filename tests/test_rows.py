@@ -4,6 +4,7 @@ import pytest
 from test_records import RECORD
 
 from fundus_lib import records
+from fundus_lib.errors import UnknownNameError
 from fundus_lib.recipes import recipes
 from fundus_lib.records.differences import describe, mean_gain
 from fundus_lib.records.rows import curves, latest, mark, scores_by_seed, summarise
@@ -40,7 +41,9 @@ def test_a_line_has_mean_spread_and_a_dagger_for_uncommitted_code(runs):
     names = {"joint_accuracy": "both right", "EX_f1": "F1"}
     line = summarise(latest(runs[0]), names, "lite", "sunet_mixed")
     assert line == {"seeds": "2†", "both right": "0.600 ± 0.141", "F1": "–"}
-    assert summarise(runs[0], names, "lite", "other") == {
+    with pytest.raises(UnknownNameError, match="did you mean sunet_mixed"):
+        summarise(runs[0], names, "lite", "sunet_mixd")
+    assert summarise(runs[0], names, "lite", "sunet") == {
         "seeds": "0",
         "both right": "not run yet",
         "F1": "not run yet",
@@ -59,8 +62,9 @@ def test_changes_are_put_into_words(tmp_path):
     variants = {"last epoch": {"joint_accuracy": 0.25}}
     records.save(RECORD | {"metrics": {"joint_accuracy": 0.5}, "variants": variants}, tmp_path / "a.json")
     row = ("2", "unet")
-    names = {"joint_accuracy": "both", "EX_f1": "F1"}
+    names = {"joint_accuracy": "both"}
     assert describe("p", (*row, "last epoch"), row, names, tmp_path) == "both −0.250 (one seed)"
     assert describe("p", ("2", "no"), row, names, tmp_path) == "not run yet"
     assert mean_gain("p", [row, ("2", "no")], "last epoch", "joint_accuracy", tmp_path) == "−0.250"
-    assert mean_gain("p", [row], "no such variant", "joint_accuracy", tmp_path) == "not run yet"
+    with pytest.raises(UnknownNameError, match="last epoch"):
+        mean_gain("p", [row], "lst epoch", "joint_accuracy", tmp_path)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.registry import create_model
 from fundus_lib.models.staged import Staged, init_features, run_parts, select_outputs
@@ -87,7 +88,7 @@ class DualBranch(nn.Module):
             has besides, such as ``"large_aux"`` (the same as ``"small_aux"`` where the auxiliary head is shared).
 
         Raises:
-            ArgumentError: There is no such branch.
+            ArgumentError: There is no such branch, or these are no images of that shape and type.
         """
         if branch not in ("both", *BRANCHES):
             raise ArgumentError(
@@ -97,6 +98,7 @@ class DualBranch(nn.Module):
                 expected="'both', 'large' or 'small'",
                 remedy="leave it out to run both",
             )
+        check_images(self, images)
         features = run_parts(self.shared, init_features(images))
         own = {"large": self.large, "small": self.small}
         if branch != "both":

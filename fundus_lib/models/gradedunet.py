@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_images
 from fundus_lib.grades import GRADES
 from fundus_lib.models.blending import Classifier, FeatureBlending
 from fundus_lib.models.staged import Features, Staged, check_counts, init_features
@@ -65,14 +66,20 @@ class GradedUNet(Staged):
         """Logits of the grades of whole images, float (B, 3, H, W) to (B, 5), without a look at lesions.
 
         In training, the running means of batch normalisation stay those of `forward`.
+
+        Raises:
+            ArgumentError: These are no images of that shape and type.
         """
+        check_images(self, images)
         norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = 0.0
-        features = self.parts["blend"](self.parts["encoder"](init_features(images)))
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        try:
+            features = self.parts["blend"](self.parts["encoder"](init_features(images)))
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
         logits: Tensor = features["dr"]
         return logits
 

@@ -104,7 +104,7 @@ class Grader(nn.Module):
         Raises:
             ArgumentError: These are no images of that shape and type.
         """
-        check_images("Grader.forward", images)
+        check_images(self, images)
         shared = self.shared(images)
         features = {disease: own(shared) for disease, own in self.own.items()}
         return {d: self.heads[d](x.mean((2, 3)) if x.ndim == 4 else x) for d, x in features.items()}
@@ -121,6 +121,7 @@ class Grader(nn.Module):
         Raises:
             ArgumentError: The backbone is VGG19, whose classifier has no feature map as its input; use Grad-CAM.
         """
+        check_images(self, images)
         shared = self.shared(images)
         if shared.ndim != 4:
             raise ArgumentError(

@@ -126,7 +126,7 @@ class LocalGlobal(nn.Module):
             ArgumentError: A name in ``keep`` does not exist, a number is out of range, or these are no such images.
         """
         where = f"{type(self).__name__}.forward"
-        check_images(where, images)
+        check_images(self, images)
         check_counts(where, chunk=chunk)
         if unknown := sorted(set(keep) - {*MAPS}):
             raise ArgumentError(

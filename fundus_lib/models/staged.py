@@ -57,6 +57,7 @@ class Staged(nn.Module):
         Raises:
             ArgumentError: A name in ``keep`` is none of this network's, or these are no images of that shape and type.
         """
+        check_images(self, images)
         features = run_parts(self.parts, init_features(images))
         if missing := sorted(set(keep) - set(features)):
             raise ArgumentError(
@@ -114,12 +115,7 @@ class OutputPart(nn.Module):
 
 
 def init_features(images: Tensor) -> Features:
-    """The features before the first part.
-
-    Raises:
-        ArgumentError: These are no images of shape (B, 3, H, W) in floating point.
-    """
-    check_images("forward", images)
+    """The features before the first part."""
     return {"images": images, "x": images}
 
 

@@ -98,7 +98,7 @@ class SUNet(nn.Module):
         Raises:
             ArgumentError: These are no images of that shape and type.
         """
-        check_images("SUNet.forward", images)
+        check_images(self, images)
         lesion_map, diagnosis_map = self.blending(self.trunk(images))
         output: dict[str, Tensor] = {name: head(diagnosis_map) for name, head in self.classifiers.items()}
         if self.regulariser is not None:
@@ -116,6 +116,7 @@ class SUNet(nn.Module):
             Of each disease, ``"dr"`` (B, 5, h, w) and ``"dme"`` (B, 3, h, w), without the bias. With mean pooling their
             mean plus the bias is the logit; with max pooling a logit depends on each channel's maximum alone.
         """
+        check_images(self, images)
         diagnosis_map = self.blending(self.trunk(images))[1]
         return {
             name: compute_class_map(head.features(diagnosis_map), head.linear)  # type: ignore[operator, arg-type]

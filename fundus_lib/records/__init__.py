@@ -62,7 +62,7 @@ def read(path: str | Path) -> dict[str, Any]:
         all test images; the same names in its predictions are lists with a value for each image.
 
     Raises:
-        RecordError: It is not JSON, or a field is missing or of another type.
+        RecordError: There is none, it is not JSON, or a field is missing or of another type.
     """
     remedy = "delete the file and run its recipe again, or restore it from the repository"
     try:

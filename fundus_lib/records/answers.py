@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fundus_lib.checks import check_choice
+from fundus_lib.grades import SCORES
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import PairedTest, paired_interval, paired_test
 from fundus_lib.records import read
@@ -123,6 +125,7 @@ def paired(
 
     Raises:
         RecordError: Both were run on several copies of the data.
+        ArgumentError: `right` is none of those.
         UnknownNameError: There is no such paper, table or row.
 
     Example:
@@ -132,6 +135,7 @@ def paired(
         >>> str(paired(nothing, ("small", "sunet"), ("small", "dr_dme")))
         'not run yet'
     """
+    check_choice("paired", "right", right, tuple(SCORES))
     for row in (of, over):
         check_row(answered, paper, *row)
     one, other = (_by_run(answered, paper, *row, f"{right}_right") for row in (of, over))

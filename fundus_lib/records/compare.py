@@ -55,7 +55,7 @@ def compare(runs: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, list[str]]:
 
 
 def tell_scores(metrics: Mapping[str, float], most: int | None = None) -> str:
-    """The scores that a row is first judged by, of the hundred that a record may have; so many at most."""
+    """Accuracies and AUPR, of the hundred scores that a record may have, summaries first; so many at most."""
     summaries = ("mean_aupr", "joint_accuracy")
     first = [name for name in metrics if name.endswith(("_accuracy", "_aupr"))] or list(metrics)[:5]
     first.sort(key=lambda name: (name not in summaries, not name.endswith("_accuracy")))

@@ -9,7 +9,7 @@ from pathlib import Path
 from fundus_lib.errors import RecordError
 from fundus_lib.records import load, read
 from fundus_lib.records.compare import list_scores
-from fundus_lib.records.rows import check_row, check_score, fold_of, newest, select, tell_folds
+from fundus_lib.records.rows import check_dataset, check_name, check_row, fold_of, newest, select, tell_folds
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def scores(
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
-        UnknownNameError: There is no such paper, table or row, or no record has the score.
+        UnknownNameError: There is no such paper, table, row or data set, or no run of it has the score or variant.
     """
     found = _find(paper, table, row, metric, folders, variant, dataset)
     return {run: sum(folds.values()) / len(folds) for run, folds in found.items()}
@@ -84,7 +84,11 @@ def _find(
     """The score of each fold of every run of a row; see :func:`scores`."""
     runs = load(*folders, variants=True)
     check_row(runs, paper, table, row)
-    check_score(metric, list_scores(runs))
+    check_dataset(dataset, runs)
+    papers = runs[runs.paper == paper].dropna(axis=1, how="all")
+    if len(papers):
+        check_name("variant", variant, {"", *papers.variant})
+        check_name("score", metric, list_scores(papers))
     own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table, row)
     own = select(own, table, row, variant)
     own = own[own[metric].notna()]
@@ -120,10 +124,10 @@ def difference(
 
     Raises:
         RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
-        UnknownNameError: There is no such paper, table or row, or no record has the score.
+        UnknownNameError: There is no such paper, table, row or data set, or no run of it has the score or variant.
 
     Example:
-        >>> str(difference("losses", ("race", "dice"), ("race", "crossentropy"), "joint_accuracy"))
+        >>> str(difference("pldmlt", ("2", "densenet201"), ("2", "nasnet"), "dr_accuracy"))
         'not run yet'
     """
     one, other = (_find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over))

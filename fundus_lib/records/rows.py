@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fundus_lib.environment import SOURCES
 from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError, suggest
 from fundus_lib.recipes import PAPERS, recipes
 from fundus_lib.records import DAGGER, curve, get_recipe, read
@@ -54,20 +55,30 @@ def check_row(runs: pd.DataFrame, paper: str, table: str, row: str) -> None:
         recipes(paper, table, row)
 
 
-def check_score(score: str, known: Collection[str]) -> None:
-    """Refuse a score that no record holds.
+def check_name(kind: str, name: str, known: Collection[str]) -> None:
+    """Refuse a score, a variant or a data set that no record of a paper has.
 
     Raises:
         UnknownNameError: It is none of those known.
     """
-    if score not in known:
+    if name not in known:
+        shown = sorted(known)
         raise UnknownNameError(
-            "score",
-            "the records have no such score",
-            found=repr(score),
-            expected=", ".join(sorted(known)),
-            remedy=suggest(score, known, "name one of these"),
+            f"{kind} {name!r}",
+            f"the records have no such {kind}",
+            found=repr(name),
+            expected=", ".join(shown[:20]) + (f" and {len(shown) - 20} more" if shown[20:] else ""),
+            remedy=suggest(name, shown, "name one of these"),
         )
+
+
+def check_dataset(dataset: str, runs: pd.DataFrame) -> None:
+    """Refuse a data set that the library does not know and no run was tested on.
+
+    Raises:
+        UnknownNameError: It is none of those.
+    """
+    check_name("data set", dataset, {*SOURCES, "synthetic", *runs["dataset"]})
 
 
 def fold_of(record: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -168,8 +179,15 @@ def latest(runs: pd.DataFrame, precision: Precision | None = None) -> pd.DataFra
 
 
 def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.DataFrame:
-    """The runs of a row; of a table with variants, the lines of one."""
+    """The runs of a row; of a table with variants, the lines of one.
+
+    Raises:
+        UnknownNameError: There is no such row.
+    """
     own = runs[(runs["table"] == table) & (runs["row"] == row)]
+    papers = [*dict.fromkeys(runs["paper"])]
+    if own.empty and len(papers) == 1:
+        check_row(runs, papers[0], table, row)
     return own[own["variant"] == variant] if "variant" in own else own
 
 

@@ -1,6 +1,6 @@
 """Drawing a synthetic image at 480×720 against decoding and shrinking an image of IDRiD's size, each on one core.
 
-Drawing costs more, and must not cost much more: both are done once, and what comes of it is cached. `make benchmarks`.
+Drawing costs more, and must not cost much more; a run draws its images once, as it reads them once. `make benchmarks`.
 """
 
 import itertools

@@ -21,9 +21,15 @@ def test_an_unknown_name_raises_with_the_names_that_exist():
         create_model("U-Net")
 
 
-def test_a_misspelt_name_is_guessed():
-    with pytest.raises(UnknownNameError, match=r"did you mean .*dualbranch"):
-        create_model("dual_branch")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("dual_branch", "dualbranch"), ("SUNet", "sunet"), ("UNet++", "unetpp"), ("DeepLabV3+", "deeplabv3plus")],
+)
+def test_a_name_as_papers_print_it_is_guessed(name, meant):
+    with pytest.raises(UnknownNameError, match=rf"did you mean {meant}\?"):
+        create_model(name)
+    with pytest.raises(UnknownNameError, match="None"):
+        create_model(None)
 
 
 @pytest.mark.parametrize("name", list_models())
@@ -31,7 +37,13 @@ def test_what_is_no_batch_of_colour_images_is_refused(name):
     with torch.device("meta"):
         model = create_model(name).eval()
         byte = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
-        for images, part in ((byte, "floating"), (byte[0].float(), "shape"), (byte[:, :1].float(), "shape")):
+        cases = (
+            (byte, "floating"),
+            (byte[0].float(), "shape"),
+            (byte[:, :1].float(), "shape"),
+            (byte.double(), "type"),
+        )
+        for images, part in cases:
             with pytest.raises(ArgumentError, match=part):
                 model(images)
 
@@ -88,3 +100,12 @@ def test_parameters_are_counted_by_name_and_in_modules():
     )
     assert count_parameters("unet", width=4, depth=2) == count_parameters(small) == expected
     assert count_parameters(nn.Linear(2, 3), None, nn.Linear(3, 1)) == 9 + 4 and count_parameters() == 0
+
+
+def test_a_refused_image_leaves_batch_normalisation_as_it_was():
+    model = create_model("gradedunet", width=4, depth=2, channels=8)
+    momenta = [module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for images in (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.zeros(1, 3, 1, 1)):
+        with pytest.raises((ArgumentError, ValueError, RuntimeError)):
+            model.train().grade(images)
+    assert [module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)] == momenta

@@ -17,6 +17,7 @@ from fundus_lib.published import (
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.published.verdicts import brief, verdict
+from fundus_lib.recipes import recipes
 from fundus_lib.records.answers import Paired
 from fundus_lib.records.differences import Difference
 from fundus_lib.records.image_gains import ImageGain
@@ -254,6 +255,12 @@ def test_dual_branch_speaks_of_small_exudates_first(monkeypatch: pytest.MonkeyPa
     assert made.answer.startswith(first) and made.short.startswith(first)
     assert "The fraction of small exudates found at equal predicted area is lower with every seed" in made.short
     assert "The F1 at a probability of one half is lower with every seed than that of all 3." in made.short
+
+
+@pytest.mark.parametrize("regime", sunet_verdict.REGIMES, ids=lambda regime: regime.table)
+def test_sunet_compares_rows_that_differ_in_the_lesion_loss_alone(regime: sunet_verdict.Regime) -> None:
+    ours, plain = (recipes("sunet", regime.table, row)[0] for row in (sunet_verdict.OURS, sunet_verdict.PLAIN))
+    assert ours.criterion != plain.criterion and plain.replace(row=ours.row, criterion=ours.criterion) == ours
 
 
 def test_sunet_is_judged_by_both_grades_together(monkeypatch: pytest.MonkeyPatch) -> None:
