@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-WIDE = 560
+WIDE = 620
 """Pixels from which on a figure is marked."""
 
 
