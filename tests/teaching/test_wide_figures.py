@@ -1,23 +1,17 @@
 """Figures that are wider than a telephone are marked with their width; small ones, logos and drawings are not."""
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import wide_figures
 from PIL import Image
-
-FILE = Path(__file__).parents[2] / "book" / "extensions" / "wide_figures.py"
 
 
 @pytest.mark.parametrize(
     ("name", "width", "marked"), [("wide.png", 700, True), ("narrow.png", 300, False), ("drawing.svg", 700, False)]
 )
 def test_wide_figures_are_marked(tmp_path: Path, name: str, width: int, marked: bool) -> None:
-    spec = spec_from_file_location("wide_figures", FILE)
-    assert spec and spec.loader
-    extension = module_from_spec(spec)
-    spec.loader.exec_module(extension)
     Image.new("RGB", (width, 50)).save(tmp_path / name, "PNG")
     found = {}
     images = {name: f"ab-{name}"}
@@ -26,7 +20,7 @@ def test_wide_figures_are_marked(tmp_path: Path, name: str, width: int, marked: 
         builder=SimpleNamespace(images=images),
         connect=lambda event, function: found.update({event: function}),
     )
-    extension.setup(app)
+    wide_figures.setup(app)
     logo = '<img class="logo" src="_images/logo.png">'
     context = {"body": f'{logo}<img alt="two curves" src="../_images/ab-{name}" />'}
     found["html-page-context"](app, "page", "page.html", context, None)
