@@ -62,7 +62,7 @@ def use_style() -> None:
             "image.cmap": "cividis",
             "legend.frameon": True,  # a legend within the data must not look like data
             "legend.framealpha": 0.85,
-            "legend.edgecolor": "none",
+            "legend.edgecolor": "0.85",
             "legend.fancybox": False,
             "lines.linewidth": 1.8,
             "font.size": 10.5,
