@@ -31,7 +31,7 @@ def check_images(model: nn.Module, images: Tensor) -> None:
             "the images are no floating-point tensor",
             found=images.dtype if isinstance(images, Tensor) else type(images).__name__,
             expected="float (B, 3, H, W), normalised",
-            remedy="fundus_lib.data.augment.normalise makes them of uint8, by statistics of the training or their own",
+            remedy="images.float() / 255 for a new network; task.prepare(images) of one that a run has trained",
         )
     if images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
         raise ArgumentError(
@@ -178,7 +178,7 @@ def check_index(where: str, index: object, count: int) -> int:
             "an image is asked for by its number",
             found=repr(index),
             expected=f"one integer, from 0 to {count - 1}",
-            remedy="take some of the images with .part(range(0, 2)) or .first(2), or each with [data[i] for i in …]",
+            remedy="take each, [data[i] for i in range(2)]; data sets on disk have .part(range(2)) and .first(2), too",
         ) from None
     if -count <= number < count:
         return number % count

@@ -91,7 +91,7 @@ def list_records(
     for column, wanted, known in (("paper", paper, PAPERS), ("table", table, ())):
         if wanted is not None:
             check_name(column, wanted, {*runs[column], *known})
-            runs = runs[runs[column] == wanted]
+            runs = runs[runs[column] == wanted].dropna(axis=1, how="all")
     if compare is None:
         typer.echo(_list(runs) if len(runs) else "no records")
         return

@@ -113,3 +113,13 @@ def test_runs_of_a_recipe_that_was_shrunk_are_left_out(save, tmp_path):
         row = {"paper": "sunet", "table": "lite", "row": "dr", "seed": seed, "recipe": made.to_dict()}
         records.save({**RECORD, **row, "predictions": said(4)}, tmp_path / f"{seed}.json")
     assert set(save.load().seed) == {0}
+
+
+def test_folds_of_a_run_are_read_together_and_unknown_grades_do_not_count(save, tmp_path):
+    half = {name: values[:20] for name, values in said(4).items()}
+    rest = {name: values[20:] for name, values in said(4).items()} | {"dr_true": [-1] * 20}
+    for number, predictions in enumerate((half, rest), 1):
+        fold = {"recipe": {"fold": [number, 2]}, "predictions": predictions, "row": "new", "dataset_fingerprint": "ab"}
+        records.save({**RECORD, **fold}, tmp_path / f"fold{number}.json")
+    lines = save.load()
+    assert len(lines) == 40 and lines.dr_right.notna().sum() == 20 and (~lines.dr_right.dropna()).sum() == 4

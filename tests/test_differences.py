@@ -103,3 +103,10 @@ def test_what_is_no_score_of_images_is_refused(score, meant):
         image_gain("sunet", ("lite", "sunet_mixed"), ("lite", "sunet_mixed"), score)
     with pytest.raises(ArgumentError, match="'joint' or 'dr' or 'dme'"):
         paired(answers(records.load()), ("lite", "sunet_mixed"), ("lite", "dr_dme"), "joint_right")
+
+
+@pytest.mark.parametrize("place", ["sunet_mixed", ("lite",), (1, "sunet"), ("a", "b", "c", "d")])
+def test_a_row_is_a_table_and_a_name(place):
+    for ask in (difference, image_gain):
+        with pytest.raises(ArgumentError, match="a tuple of two texts"):
+            ask("sunet", place, ("lite", "sunet_mixed"), "dr_right")

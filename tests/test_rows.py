@@ -4,12 +4,13 @@ import pytest
 from test_records import RECORD
 
 from fundus_lib import records
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
 from fundus_lib.recipes import recipes
 from fundus_lib.records.differences import describe, mean_gain
-from fundus_lib.records.rows import curves, latest, mark, scores_by_seed, summarise
+from fundus_lib.records.rows import curves, latest, mark, scores_by_seed, select, summarise
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
+NAN = float("nan")
 NAME = {"paper": "sunet", "table": "lite", "row": "sunet_mixed"}
 
 
@@ -17,7 +18,14 @@ NAME = {"paper": "sunet", "table": "lite", "row": "sunet_mixed"}
 def runs(tmp_path):
     def save(seed, value, day=1, recipe=RECIPE, **more):
         own = {"seed": seed, "recipe": recipe.replace(seed=seed).to_dict(), "precision": recipe.precision}
-        record = {**RECORD, **NAME, **own, "metrics": {"joint_accuracy": value}, "date": f"2026-01-0{day}", **more}
+        record = {
+            **RECORD,
+            **NAME,
+            **own,
+            "metrics": {"joint_accuracy": value, "EX_f1": NAN},
+            "date": f"2026-01-0{day}",
+            **more,
+        }
         records.save(record, tmp_path / f"{seed}-{day}-{recipe.digest}.json")
 
     save(0, 0.4)
@@ -68,3 +76,14 @@ def test_changes_are_put_into_words(tmp_path):
     assert mean_gain("p", [row, ("2", "no")], "last epoch", "joint_accuracy", tmp_path) == "−0.250"
     with pytest.raises(UnknownNameError, match="last epoch"):
         mean_gain("p", [row], "lst epoch", "joint_accuracy", tmp_path)
+
+
+def test_no_mean_is_taken_over_runs_of_one_seed_or_of_a_variant_that_is_not_there(runs):
+    with pytest.raises(RecordError, match=r"(?s)the same seed.*latest\(runs\)"):
+        scores_by_seed(runs[0], "joint_accuracy", "lite", "sunet_mixed")
+    with pytest.raises(ArgumentError, match="variants=True"):
+        select(latest(records.load(runs[1], packaged=False)), "lite", "sunet_mixed", "last epoch")
+    with pytest.raises(UnknownNameError, match="last epoch"):
+        scores_by_seed(latest(runs[0]), "joint_accuracy", "lite", "sunet_mixed", "lst epoch")
+    with pytest.raises(UnknownNameError, match="joint_accuracy"):
+        summarise(latest(runs[0]), {"joint_acuracy": "both"}, "lite", "sunet_mixed")

@@ -157,8 +157,8 @@ def normalise(images: Tensor, statistics: Tensor, copy: bool = True) -> Tensor:
     """Channels in standard deviations from the mean: uint8 (B, 3, H, W) to float32.
 
     Args:
-        images: uint8 (B, 3, H, W), or float32.
-        statistics: float (B, 2, 3), mean and standard deviation of each channel.
+        images: uint8 (B, 3, H, W), or float32, in grey levels from 0 to 255.
+        statistics: float (B, 2, 3), mean and standard deviation of each channel in grey levels; of all alike (1, 2, 3).
         copy: Leave `images` as they are; otherwise, those that are float32 are normalised in place.
     """
     mean, deviation = statistics.unbind(1)  # (B, 3) each

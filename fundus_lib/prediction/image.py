@@ -115,8 +115,22 @@ class Prediction:
 
         Returns:
             The files, each written atomically.
+
+        Raises:
+            ArgumentError: The folder holds the prediction of another image or by another model.
         """
         folder, written = Path(folder), []
+        done = folder / "prediction.json"
+        known = json.loads(done.read_text("utf-8")) if done.is_file() else {}
+        same = known.get("sha256") == self.sha256 and known.get("about", {}).get("digest") == self.about["digest"]
+        if known and not same:
+            raise ArgumentError(
+                folder,
+                "this folder holds the prediction of another image or model",
+                found=f"{known.get('image')} by model {known.get('about', {}).get('digest')}",
+                expected=f"{self.name} by model {self.about['digest']}",
+                remedy="save into a folder of its own",
+            )
 
         def write(name: str, content: bytes) -> None:
             write_atomically(folder / name, content)
@@ -190,6 +204,14 @@ def predict(
         >>> found.counts[["lesion", "verdict", "area_percent"]]  # doctest: +SKIP
     """
     check_threshold(threshold)
+    if not isinstance(image_path, str | Path):
+        raise ArgumentError(
+            "image_path",
+            "an image is read from a file",
+            found=type(image_path).__name__,
+            expected="the path of an image",
+            remedy='write an array with PIL.Image.fromarray(array).save("eye.png"), and predict "eye.png"',
+        )
     path, start = Path(image_path), time.perf_counter()
     model = find(checkpoint)
     task = model.task.to(choose_device(device))

@@ -67,10 +67,15 @@ def read(path: str | Path) -> dict[str, Any]:
     remedy = "delete the file and run its recipe again, or restore it from the repository"
     try:
         record = json.loads(Path(path).read_text("utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError) as error:
         remedy = "correct the path; the column `file` of records.load() has those of all records"
+        found = "a folder" if Path(path).is_dir() else "no file"
         raise RecordError(
-            path, "there is no such record", found="no file", expected="a JSON file", remedy=remedy
+            path,
+            "there is no such record",
+            found=found,
+            expected="a JSON file",
+            remedy=remedy,
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(

@@ -14,7 +14,7 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import PairedTest, paired_interval, paired_test
 from fundus_lib.records import read
 from fundus_lib.records.differences import check_one_data_set
-from fundus_lib.records.rows import as_it_is, check_row
+from fundus_lib.records.rows import as_it_is, check_pair, check_row, fold_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,8 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One line per run and image, with the columns paper, table, row, seed, test_data (digits that change with it),
         name (of the image), dr and dme (grades that were given), dr_true and dme_true, dr_right, dme_right, and
-        joint_right (both are). What a run did not grade is missing (`pandas.NA`).
+        joint_right (both are). What a run did not grade, or nobody knows, is missing (`pandas.NA`). The folds of a
+        cross-validation are one run: each image once, by the network that it was left out of.
 
     Raises:
         RecordError: A record is damaged.
@@ -49,14 +50,18 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
             continue
         said = pd.DataFrame(record["predictions"]).rename(columns={"names": "name"}).reindex(columns=_COLUMNS)
         key = {name: record[name] for name in _RUN} | {"test_data": record["dataset_fingerprint"]}
-        found[tuple(map(str, key.values()))] = pd.concat([pd.DataFrame(key, index=said.index), said], axis=1)
+        found[*map(str, key.values()), str(fold_of(record))] = pd.concat(
+            [pd.DataFrame(key, index=said.index), said], axis=1
+        )
     right = ["dr_right", "dme_right", "joint_right"]
     if not found:
         return pd.DataFrame(columns=[*_RUN, "test_data", *_COLUMNS, *right])
     lines = pd.concat(found.values(), ignore_index=True).astype(dict.fromkeys(_COLUMNS[1:], "Int64"))
+    lines[_COLUMNS[1:]] = lines[_COLUMNS[1:]].mask(lines[_COLUMNS[1:]] < 0)  # a grade of −1 is unknown
     lines["dr_right"], lines["dme_right"] = lines.dr == lines.dr_true, lines.dme == lines.dme_true
     lines["joint_right"] = lines.dr_right & lines.dme_right
-    lines.loc[lines[["dr", "dme"]].isna().any(axis=1), "joint_right"] = pd.NA  # else "wrong and unknown" is wrong
+    unknown = lines[["dr_right", "dme_right"]].isna().any(axis=1)
+    lines.loc[unknown, "joint_right"] = pd.NA  # else "wrong and unknown" is wrong
     return lines
 
 
@@ -137,6 +142,7 @@ def paired(
     """
     check_choice("paired", "right", right, tuple(SCORES))
     for row in (of, over):
+        check_pair(row)
         check_row(answered, paper, *row)
     one, other = (_by_run(answered, paper, *row, f"{right}_right") for row in (of, over))
     shared = sorted(one.keys() & other.keys())

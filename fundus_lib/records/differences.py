@@ -9,7 +9,16 @@ from pathlib import Path
 from fundus_lib.errors import RecordError
 from fundus_lib.records import load, read
 from fundus_lib.records.compare import list_scores
-from fundus_lib.records.rows import check_dataset, check_name, check_row, fold_of, newest, select, tell_folds
+from fundus_lib.records.rows import (
+    check_dataset,
+    check_name,
+    check_pair,
+    check_row,
+    fold_of,
+    newest,
+    select,
+    tell_folds,
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,8 @@ def difference(
         >>> str(difference("pldmlt", ("2", "densenet201"), ("2", "nasnet"), "dr_accuracy"))
         'not run yet'
     """
+    for place in (of, over):
+        check_pair(place)
     one, other = (_find(paper, row[0], row[1], metric, folders, "".join(row[2:]), dataset) for row in (of, over))
     shared = sorted(one.keys() & other.keys())
     check_one_data_set(of, over, (data for _, data in shared))

@@ -11,7 +11,7 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import paired_interval
 from fundus_lib.records import load, read
 from fundus_lib.records.differences import check_one_data_set
-from fundus_lib.records.rows import check_dataset, check_name, check_row, fold_of, newest, tell_folds
+from fundus_lib.records.rows import check_dataset, check_name, check_pair, check_row, fold_of, newest, tell_folds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,6 +166,7 @@ def _find(
     paper: str, row: tuple[str, ...], score: str, folders: Iterable[str | Path], dataset: str
 ) -> dict[Run, dict[Fold, dict[str, float]]]:
     """The score of each image by its name, for each fold of each run; of two records of a fold, the newer."""
+    check_pair(row)
     table, name, *variant = row
     key = f"{score} ({variant[0]})" if variant else score
     runs = load(*folders)
@@ -183,7 +184,8 @@ def _find(
         files = runs.file[runs.paper == paper]
         held = {name for file in files for name in read(Path(file)).get("predictions") or {}}
         if held or score in GRADED:
-            check_name("score", key, (held | EQUAL.keys()) - GRADED)
+            known = {name for name, both in EQUAL.items() if held.issuperset(both)}
+            check_name("score", key, (held | known) - GRADED)
     return found
 
 

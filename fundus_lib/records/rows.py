@@ -55,6 +55,22 @@ def check_row(runs: pd.DataFrame, paper: str, table: str, row: str) -> None:
         recipes(paper, table, row)
 
 
+def check_pair(place: tuple[str, ...]) -> None:
+    """Refuse what is not a table, a row and maybe a variant.
+
+    Raises:
+        ArgumentError: It is not.
+    """
+    if isinstance(place, str) or len(place) not in (2, 3) or not all(isinstance(part, str) for part in place):
+        raise ArgumentError(
+            "row",
+            "a row is named by its table and its name",
+            found=repr(place),
+            expected="a tuple of two texts, or three with a variant",
+            remedy='write for instance ("lite", "sunet_mixed"), or ("1", "sunet") for a table with a number',
+        )
+
+
 def check_name(kind: str, name: str, known: Collection[str]) -> None:
     """Refuse a score, a variant or a data set that no record of a paper has.
 
@@ -183,18 +199,48 @@ def select(runs: pd.DataFrame, table: str, row: str, variant: str = "") -> pd.Da
 
     Raises:
         UnknownNameError: There is no such row.
+        ArgumentError: A variant is named, and the table has none.
     """
     own = runs[(runs["table"] == table) & (runs["row"] == row)]
     papers = [*dict.fromkeys(runs["paper"])]
     if own.empty and len(papers) == 1:
         check_row(runs, papers[0], table, row)
-    return own[own["variant"] == variant] if "variant" in own else own
+    if "variant" in runs:
+        return own[own["variant"] == variant]
+    if variant:
+        raise ArgumentError(
+            "runs",
+            "this table has no variants",
+            found=f"variant={variant!r}",
+            expected="a table with the column variant",
+            remedy="make it with records.load(variants=True)",
+        )
+    return own
 
 
 def scores_by_seed(runs: pd.DataFrame, metric: str, table: str, row: str, variant: str = "") -> pd.Series[float]:
-    """A score of each run of a row that has it: seed → score, the mean over the folds that there are."""
-    own = select(runs, table, row, variant).set_index("seed")
-    return own.reindex(columns=[metric])[metric].dropna().astype(float).groupby(level=0, sort=False).mean()
+    """A score of each run of a row that has it: seed → score, the mean over the folds that there are.
+
+    Raises:
+        UnknownNameError: There is no such row, variant or score.
+        RecordError: A seed was run twice, but for its folds, so that no mean over the runs means anything.
+    """
+    own = select(runs, table, row, variant)
+    if len(runs):
+        check_name("score", metric, [*runs])
+        check_name("variant", variant, {"", *runs.get("variant", ())})
+    own = own[own[metric].notna()]
+    again = own[own.duplicated("seed", keep=False)]
+    folds = [(seed, fold_of(read(Path(file)))) for seed, file in zip(again["seed"], again["file"], strict=True)]
+    if len(set(folds)) < len(folds):
+        raise RecordError(
+            again["file"].iloc[0],
+            "these runs of a row have the same seed",
+            found=", ".join(Path(file).name for file in again["file"][:3]),
+            expected="one run for each seed and fold",
+            remedy="take the newest of the recipe as it is, on one data set: latest(runs)",
+        )
+    return own.set_index("seed")[metric].astype(float).groupby(level=0, sort=False).mean()
 
 
 def summarise(

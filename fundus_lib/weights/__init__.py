@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.errors import ArgumentError, UnknownNameError, suggest
 
 if TYPE_CHECKING:
     from fundus_lib.checkpoints import Checkpoint
@@ -44,7 +44,7 @@ def load(name: str) -> Checkpoint:
             "no network of that name ships with the library",
             found=repr(name),
             expected=", ".join(known),
-            remedy="name one of these, or the model.pt of a run of your own",
+            remedy=suggest(name, known, "name one of these, or the model.pt of a run of your own"),
         )
     return load_model(FOLDER / f"{name.replace('/', '-', 1)}.pt")
 
@@ -59,6 +59,7 @@ def find(model: str | Path | Checkpoint = DEFAULT) -> Checkpoint:
         The network in evaluation mode, on the CPU.
 
     Raises:
+        ArgumentError: It is of another type.
         UnknownNameError: It is neither the name of a network that ships, nor that of a file.
         CheckpointError: The file is not there, no model of this library, or damaged.
     """
@@ -66,6 +67,14 @@ def find(model: str | Path | Checkpoint = DEFAULT) -> Checkpoint:
 
     if isinstance(model, Checkpoint):
         return model
+    if not isinstance(model, str | Path):
+        raise ArgumentError(
+            "model",
+            "a network is named, or loaded from a file",
+            found=type(model).__name__,
+            expected="a name, the path of a model.pt, or what load_model gave",
+            remedy=f"one of {', '.join(list_weights())}, or the model.pt of a run of your own",
+        )
     if isinstance(model, Path) or model.endswith(".pt") or Path(model).exists():
         return load_model(model)
     return load(model)

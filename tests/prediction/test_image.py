@@ -376,3 +376,18 @@ def test_a_large_jpeg_says_that_it_was_read_at_a_fraction_of_its_size(checkpoint
     reduced = predict(path, checkpoint, device="cpu")
     assert len(reduced.cautions) == len(told) + 1
     assert f"read at {reduced.field.shape[0]}×{reduced.field.shape[1]} pixels" in reduced.cautions[-1]
+
+
+def test_predictions_of_two_images_are_not_mixed_in_a_folder(checkpoint, tmp_path):
+    one, other = (write(tmp_path / name, photograph(border)) for border, name in ((0, "a.png"), (8, "b.png")))
+    predict(one, checkpoint, device="cpu").save(tmp_path / "out")
+    predict(one, checkpoint, threshold=0.9, device="cpu").save(tmp_path / "out")  # the same again
+    with pytest.raises(ArgumentError, match=r"(?s)another image or model.*a folder of its own"):
+        predict(other, checkpoint, device="cpu").save(tmp_path / "out")
+
+
+def test_an_array_is_no_path(checkpoint):
+    with pytest.raises(ArgumentError, match="fromarray"):
+        predict(photograph(), checkpoint)
+    with pytest.raises(ArgumentError, match="benchmark/grader"):
+        predict("eye.png", torch.nn.Identity())

@@ -52,6 +52,14 @@ class SyntheticFundus(Dataset[Sample]):
         lesions: Sequence[str] = LESIONS,
         transform: Callable[[Sample], Sample] | None = None,
     ):
+        if isinstance(size, int) or len(size) != 2 or not isinstance(n, int) or seed < 0:
+            raise ArgumentError(
+                "SyntheticFundus",
+                "number, size or seed is of another form",
+                found=f"n={n!r}, size={size!r}, seed={seed!r}",
+                expected="an integer, (height, width), and an integer of 0 or more",
+                remedy="write for instance SyntheticFundus(8, (480, 720), seed=0)",
+            )
         if n < 1 or min(size) < 32:
             raise ArgumentError(
                 "SyntheticFundus",
