@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fundus_lib.data.sample import LESIONS
 from fundus_lib.errors import RecordError
 from fundus_lib.records import load, read
 from fundus_lib.records.compare import list_scores
@@ -97,7 +98,9 @@ def _find(
     papers = runs[runs.paper == paper].dropna(axis=1, how="all")
     if len(papers):
         check_name("variant", variant, {"", *papers.variant})
-        check_name("score", metric, list_scores(papers))
+        known = list_scores(papers)
+        own_words = {name[3:] for name in known if name[:2] in LESIONS}  # a score may be NaN for one lesion in all runs
+        check_name("score", metric, {*known, *(f"{lesion}_{words}" for lesion in LESIONS for words in own_words)})
     own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table, row)
     own = select(own, table, row, variant)
     own = own[own[metric].notna()]
