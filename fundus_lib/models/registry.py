@@ -50,8 +50,8 @@ def create_model(name: str, **kwargs: Any) -> nn.Module:
         **kwargs: Settings of the model's class, such as ``lesions`` (number of output channels).
 
     Returns:
-        The module, in training mode. It maps images float (B, 3, H, W) to a dictionary of tensors: ``"logits"`` float
-        (B, L, H, W) of a network that segments, ``"dr"`` and ``"dme"`` of one that grades. See its class.
+        The module, in training mode. It maps images, float (B, 3, H, W), to a dictionary of tensors with ``"logits"``,
+        float (B, L, H, W), of a network that segments, and ``"dr"`` and ``"dme"`` of one that grades. See its class.
 
     Raises:
         UnknownNameError: There is no model of that name.

@@ -189,8 +189,8 @@ def predict(
         device: `"cpu"`, `"cuda"`, or `"auto"`.
 
     Returns:
-        What was found: tables of counts, regions and grades, masks and probabilities at the image's own size, cautions,
-        and about the model. Its `save` writes all of it into a folder.
+        Tables of counts, regions and grades, masks and probabilities at the image's own size, cautions, and what is
+        known of the model. Its `save` writes all of it into a folder.
 
     Raises:
         MissingFileError: There is no such image.
