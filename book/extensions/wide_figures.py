@@ -28,7 +28,7 @@ def setup(app):
             marks = f'class="fundus-wide" style="--fundus-width: {width}px" '
             return found[0].replace("<img ", f"<img {marks}", 1) if width > WIDE else found[0]
 
-        context["body"] = re.sub(r'<img (?![^>]*class=)[^>]*src="[^"]*_images/([^"/]+)"[^>]*>', widen, context["body"])
+        context["body"] = re.sub(r'<img (?![^>]*(?:class|style)=)[^>]*src="[^"]*_images/([^"/]+)"[^>]*>', widen, context["body"])
 
     app.connect("html-page-context", mark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
