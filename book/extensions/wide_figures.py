@@ -8,6 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
+FIGURE = re.compile(r'<img (?![^>]*(?:class|style)=)[^>]*src="[^"]*_images/([^"/]+)"[^>]*>')
+"""A picture without a style of its own; the group is its file."""
+
 WIDE = 620
 """Pixels from which on a figure is marked."""
 
@@ -28,7 +31,7 @@ def setup(app):
             marks = f'class="fundus-wide" style="--fundus-width: {width}px" '
             return found[0].replace("<img ", f"<img {marks}", 1) if width > WIDE else found[0]
 
-        context["body"] = re.sub(r'<img (?![^>]*(?:class|style)=)[^>]*src="[^"]*_images/([^"/]+)"[^>]*>', widen, context["body"])
+        context["body"] = FIGURE.sub(widen, context["body"])
 
     app.connect("html-page-context", mark)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
