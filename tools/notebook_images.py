@@ -15,7 +15,7 @@ from PIL import Image
 QUALITY = 68
 """Of JPEG, for photographs."""
 
-COLORS = (16, 24, 32, 48, 64, 96)
+COLORS = (16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Sizes of a palette, for lines and letters."""
 
 MAX_COLORS = 8000
@@ -26,6 +26,9 @@ MAX_ERROR = 12.0
 
 FAR, MAX_FAR = 64, 0.001
 """This share of the pixels may get a colour that is farther away than this: a small red spot must stay red."""
+
+SOLID, NEAR = 24, 32
+"""A colour of so many pixels is that of marks or lines, and moves no farther than this: two oranges must stay two."""
 
 
 def lighten(notebook: NotebookNode) -> None:
@@ -68,7 +71,7 @@ def _with_palette(picture: Image.Image, number: int) -> Image.Image | None:
     palette = np.concatenate([colors[order][: number - number // 2], medians])
     distances = np.square(colors[:, None] - palette).sum(-1)  # (all, number)
     error = distances.min(1)
-    if counts[error > FAR**2].sum() > MAX_FAR * counts.sum():
+    if counts[error > FAR**2].sum() > MAX_FAR * counts.sum() or (error[counts >= SOLID] > NEAR**2).any():
         return None
     counts[order[0]] = 0  # the background
     if (error * counts).sum() > 3 * MAX_ERROR**2 * counts.sum():

@@ -67,6 +67,19 @@ def test_a_small_red_spot_among_many_greys_stays_red():
     assert max(red[1:]) < 80
 
 
+def test_dots_of_two_oranges_keep_their_colours():
+    picture = np.full((300, 580, 3), 255, np.uint8)
+    for number in range(44):  # lines in many shades, of which each has more pixels than the dots
+        shade = (0, 0, 80 + 4 * number) if number % 2 else (0, 60 + 4 * number, 60 + 2 * number)
+        picture[5 + 5 * number : 8 + 5 * number, 20:560] = shade
+    oranges = (213, 94, 0), (230, 159, 0)
+    for column, orange in enumerate(oranges, 1):
+        for row in (240, 255, 270):
+            picture[row : row + 5, 100 * column : 100 * column + 5] = orange
+    after = shown(images.lightest(png(picture))[1]).astype(int)
+    assert all(np.abs(after[242, 100 * column + 2] - orange).max() <= 32 for column, orange in enumerate(oranges, 1))
+
+
 def test_what_is_transparent_becomes_white():
     clear = np.zeros((50, 50, 4), np.uint8)
     clear[:25] = np.random.default_rng(0).integers(0, 256, (25, 50, 4))
