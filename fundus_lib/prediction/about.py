@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from fundus_lib.checkpoints import Checkpoint
+from fundus_lib.errors import ArgumentError
 from fundus_lib.prediction.cautions import FAR, unknown_colours
 
 NO_DEVICE = "Not a medical device: for research and teaching; a clinician's reading comes first."
@@ -56,3 +59,30 @@ def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str
             *unknown_colours(model),
         ],
     }
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file that accompanies predictions holds; nothing if it is not there, or not whole."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def check_unmixed(folder: Path, name: str, sha256: str, digest: str) -> None:
+    """Refuse to write a prediction beside that of another image or model.
+
+    Raises:
+        ArgumentError: The folder holds one.
+    """
+    known = read_json(folder / "prediction.json")
+    other = known.get("about", {}).get("digest")
+    if known and (known.get("sha256"), other) != (sha256, digest):
+        raise ArgumentError(
+            folder,
+            "this folder holds the prediction of another image or model",
+            found=f"{known.get('image')} by model {other}",
+            expected=f"{name} by model {digest}",
+            remedy="save into a folder of its own",
+        )

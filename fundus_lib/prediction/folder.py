@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError, naming
-from fundus_lib.prediction.about import describe
+from fundus_lib.prediction.about import describe, read_json
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
 from fundus_lib.prediction.tables import AS_CSV
 from fundus_lib.weights import find
@@ -92,7 +92,7 @@ def predict_all(
     for path in tqdm(files, unit="image", disable=not progress or len(files) < 2):
         folder = out / path.name
         try:
-            if _read_json(folder / DONE).get("sha256") == hash_file(path):
+            if read_json(folder / DONE).get("sha256") == hash_file(path):
                 before += 1
                 continue
             _clear(folder, model)
@@ -169,7 +169,7 @@ def _open_output(out: Path, about: dict[str, Any]) -> None:
     """
     if out.exists() and not out.is_dir():
         raise _bad_output(out, "a file is where a folder is meant", f"the file {out}", "a folder")
-    known = _read_json(out / ABOUT)
+    known = read_json(out / ABOUT)
     if not known and out.is_dir() and any(out.iterdir()):
         names = sorted(p.name for p in out.iterdir())
         shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
@@ -195,15 +195,6 @@ def _bad_output(out: Path, problem: str, found: str, expected: str) -> ArgumentE
     return ArgumentError(out, problem, found=found, expected=expected, remedy=remedy)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """What a file of this module holds; nothing if it is not there, or not whole."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _clear(folder: Path, model: Checkpoint) -> None:
     """Delete what was written of an image before, the mark that it is done first; other files stay."""
     pictures = [f"{lesion}_{what}.png" for lesion in model.task.recipe.lesions for what in ("mask", "scores")]
@@ -216,7 +207,7 @@ def _read_table(out: Path) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     for path in sorted(out.glob(f"*/{DONE}")):
-        rows += _rows(_read_json(path))
+        rows += _rows(read_json(path))
     columns = ["image", "lesion", "verdict", "components", "area_px", "area_percent"]
     for disease in ("dr", "dme"):
         columns += sorted({name for row in rows for name in row if name == disease or name.startswith(f"{disease}_p")})

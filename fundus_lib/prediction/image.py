@@ -25,7 +25,7 @@ from fundus_lib.data.sample import LESION_NAMES
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
 from fundus_lib.grades import GRADES
-from fundus_lib.prediction.about import NO_DEVICE, describe
+from fundus_lib.prediction.about import NO_DEVICE, check_unmixed, describe
 from fundus_lib.prediction.cautions import find_cautions
 from fundus_lib.prediction.place import Place, find_field, place
 from fundus_lib.prediction.tables import AS_CSV, count_lesions, list_regions, table_grades
@@ -120,17 +120,7 @@ class Prediction:
             ArgumentError: The folder holds the prediction of another image or by another model.
         """
         folder, written = Path(folder), []
-        done = folder / "prediction.json"
-        known = json.loads(done.read_text("utf-8")) if done.is_file() else {}
-        same = known.get("sha256") == self.sha256 and known.get("about", {}).get("digest") == self.about["digest"]
-        if known and not same:
-            raise ArgumentError(
-                folder,
-                "this folder holds the prediction of another image or model",
-                found=f"{known.get('image')} by model {known.get('about', {}).get('digest')}",
-                expected=f"{self.name} by model {self.about['digest']}",
-                remedy="save into a folder of its own",
-            )
+        check_unmixed(folder, self.name, self.sha256, self.about["digest"])
 
         def write(name: str, content: bytes) -> None:
             write_atomically(folder / name, content)
