@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
-def check_images(model: nn.Module, images: Tensor) -> None:
+def check_images(model: nn.Module, images: Tensor, method: str = "forward") -> None:
     """Refuse what is no batch of colour images in floating point: torch's own message would name a convolution."""
-    where = f"{type(model).__name__}.forward"
+    where = f"{type(model).__name__}.{method}"
     if not isinstance(images, Tensor) or not images.is_floating_point():
         raise ArgumentError(
             where,

@@ -109,6 +109,9 @@ def list_records(
         )
     compared, older = compare_runs(runs, compare)
     typer.echo(compared.to_string(index=False, float_format="{:.3f}".format))
+    if len(papers := compared["paper"].unique()) > 1:
+        names = ", ".join(papers)
+        typer.echo(f"each of {names} is scored by a protocol of its own: only rows of one paper compare (--paper)")
     if older:
         typer.echo(f"one run per seed counts, the newest; left out: {', '.join(Path(file).name for file in older)}")
 

@@ -1,7 +1,7 @@
 """Pseudo labels of IDRiD's images with masks: what two graders say of each, and what became of it by correction.
 
-The table lies beside this file. It is no measurement of the images but of graders trained here; how it was made is
-told in the chapter on `pldmlt`, and :mod:`fundus_lib.pseudo_labels` has the rules.
+The tables lie beside this file. They are no measurement of the images but of graders trained here; how they were made
+is told in the chapter on `pldmlt`, and :mod:`fundus_lib.pseudo_labels` has the rules.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from fundus_lib.grades import GRADES
 PROBABILITIES = tuple(f"p{grade}" for grade in range(GRADES["dr"]))
 COLUMNS = ("image", "grader", "leaks", *PROBABILITIES, "label")
 TABLE = Path(__file__).with_name("idrid_pseudo_labels.csv")
+"""By graders of which the last layer alone was trained: the labels that recipes train with."""
+WHOLE = Path(__file__).with_name("idrid_pseudo_labels_whole.csv")
+"""By graders that were trained whole, the rows of pldmlt's table `graders`, to compare with."""
 REMEDY = "restore the file from the repository"
 
 

@@ -175,8 +175,10 @@ class LocalGlobal(nn.Module):
             fused ones are differentiable also through the sampled global map.
 
         Raises:
-            ArgumentError: The shapes do not fit.
+            ArgumentError: The shapes do not fit, or these are no such images.
         """
+        for images in (whole, patches):
+            check_images(self, images, "forward_patches")
         if places.shape != (len(patches), 5):
             raise ArgumentError(
                 f"{type(self).__name__}.forward_patches",
@@ -190,7 +192,12 @@ class LocalGlobal(nn.Module):
         return {"logits": found["logits"], "local_logits": found["local_logits"], "global_logits": image["logits"]}
 
     def shrink(self, images: Tensor) -> Tensor:
-        """What the global network sees: float (B, 3, H, W) to (B, 3, global_size, global_size), antialiased."""
+        """What the global network sees: float (B, 3, H, W) to (B, 3, global_size, global_size), antialiased.
+
+        Raises:
+            ArgumentError: These are no such images.
+        """
+        check_images(self, images, "shrink")
         square = (self.global_size, self.global_size)
         return F.interpolate(images, square, mode="bilinear", align_corners=False, antialias=True)
 

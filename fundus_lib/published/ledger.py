@@ -6,7 +6,8 @@ holds, for the papers that we have recipes for,
 - `metrics`: column of the published tables → metric of our records;
 - `as_published`: settings in which even our recipe is not as published, with the value in the paper or its code (null:
   not set), for all recipes (`*`), for those on one data set, or for one recipe;
-- `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values;
+- `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values; `setting=value`
+  where ours has its own words;
 - `rows`: table → row → `recipe`, its counterpart, or a list of one for each lesion; `changed`, the same with a known
   change, such as another start; `nearest`, the nearest that was run at another scale, which is never shown as the row
   itself; or `measured`, where the row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
@@ -232,9 +233,10 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
     run = records.get_recipe(record)
     ours = dict(_settings(run.to_dict()))
     found = [
-        known.phrases.get(key, key + " {ours} instead of {theirs}").format(
-            ours=_text(ours.get(key)), theirs=_text(theirs.get(key))
-        )
+        (
+            known.phrases.get(f"{key}={_text(ours.get(key))}")
+            or known.phrases.get(key, key + " {ours} instead of {theirs}")
+        ).format(ours=_text(ours.get(key)), theirs=_text(theirs.get(key)))
         for key in dict.fromkeys([*theirs, *ours])
         if ours.get(key) != theirs.get(key)
     ]

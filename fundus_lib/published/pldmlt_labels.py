@@ -1,8 +1,8 @@
 """The pseudo labels of IDRiD's images with masks, image by image, beside their true grades where these are known.
 
 The graders that gave them are small: EfficientNet-Lite0 as ImageNet left it, with a linear classifier fitted to IDRiD.
-Graders that were trained whole can take their place: the rows of `fundus_lib.recipes.pldmlt_graders`, and then
-`fundus data label`.
+A second table has the labels of the same network trained whole: the rows of `fundus_lib.recipes.pldmlt_graders`, and
+then `fundus data label`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ LAST_TRAINING_IMAGE = "IDRiD_54"
 """Of the part with masks, by number."""
 
 
-def read() -> pd.DataFrame:
+def read(whole: bool = False) -> pd.DataFrame:
     """The table, one line for each image and kind of training.
+
+    Args:
+        whole: Labels of graders that were trained whole, not their last layer alone.
 
     Returns:
         Index `leaks` (1: the graders were trained on images of the segmentation part, too) and `image`; columns
@@ -40,10 +43,12 @@ def read() -> pd.DataFrame:
     """
     import pandas as pd
 
-    from fundus_lib.data.pseudo_label_table import PROBABILITIES, TABLE, read_pseudo_labels
+    from fundus_lib.data.pseudo_label_table import PROBABILITIES, TABLE, WHOLE, read_pseudo_labels
 
-    chosen = pd.concat({leaks: read_pseudo_labels(leaks=bool(leaks)) for leaks in (0, 1)}, names=["leaks", "image"])
-    lines = pd.read_csv(TABLE, dtype={"lesions": str}).fillna({"lesions": ""})
+    table = WHOLE if whole else TABLE
+    kinds = {leaks: read_pseudo_labels(bool(leaks), table) for leaks in (0, 1)}
+    chosen = pd.concat(kinds, names=["leaks", "image"])
+    lines = pd.read_csv(table, dtype={"lesions": str}).fillna({"lesions": ""})
     lines = lines.set_index(["leaks", "image", "grader"]).sort_index()
     p = lines[[*PROBABILITIES]].to_numpy().reshape(-1, 2, len(GRADE))
     own = lines.loc[list(chosen.set_index("grader", append=True).index)].droplevel("grader")

@@ -1,9 +1,12 @@
 """The table of pseudo labels: which grader counts, and what is refused."""
 
+import pandas as pd
 import pytest
 
-from fundus_lib.data.pseudo_label_table import COLUMNS, TABLE, read_pseudo_labels
+from fundus_lib import records
+from fundus_lib.data.pseudo_label_table import COLUMNS, TABLE, WHOLE, read_pseudo_labels
 from fundus_lib.errors import LabelFormatError, MissingFileError
+from fundus_lib.recipes import recipes
 
 HEAD = ",".join(COLUMNS)
 LINES = [
@@ -61,7 +64,14 @@ def test_other_columns_and_no_table_are_refused(tmp_path):
         read_pseudo_labels(False, tmp_path / "none.csv")
 
 
-@pytest.mark.skipif(not TABLE.is_file(), reason="no graders' answers in this version of the library")
 @pytest.mark.parametrize("leaks", [False, True])
-def test_the_librarys_own_table_holds_all_images(leaks):
-    assert list(read_pseudo_labels(leaks).index) == [f"IDRiD_{n:02d}" for n in range(1, 82)]
+@pytest.mark.parametrize("table", [TABLE, WHOLE])
+def test_the_librarys_own_tables_hold_all_images(table, leaks):
+    assert list(read_pseudo_labels(leaks, table).index) == [f"IDRiD_{n:02d}" for n in range(1, 82)]
+
+
+def test_the_graders_that_were_trained_whole_have_records_and_saw_what_the_table_says():
+    known = {r.row: r for r in recipes("pldmlt", "graders")}
+    lines = pd.read_csv(WHOLE).groupby("grader").leaks.unique()
+    assert {name: list(values) for name, values in lines.items()} == {row: [int(r.shared)] for row, r in known.items()}
+    assert set(lines.index) <= set(records.load().query("paper == 'pldmlt' and table == 'graders'").row)

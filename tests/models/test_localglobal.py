@@ -248,3 +248,10 @@ def test_impossible_calls_are_refused():
             model(images, **settings)
     with pytest.raises(ArgumentError, match=r"expected: places \(2, 5\)"):
         model.forward_patches(model.shrink(images), torch.randn(2, 3, 16, 16), torch.zeros(1, 5))
+    for wrong in (images.to(torch.uint8), images[0], images.double()):
+        with pytest.raises(ArgumentError, match=r"LocalGlobal\.shrink: the images"):
+            model.shrink(wrong)
+        with pytest.raises(ArgumentError, match=r"LocalGlobal\.forward_patches: the images"):
+            model.forward_patches(wrong, torch.randn(2, 3, 16, 16), torch.zeros(2, 5))
+        with pytest.raises(ArgumentError, match=r"LocalGlobal\.forward_patches: the images"):
+            model.forward_patches(images, wrong, torch.zeros(2, 5))

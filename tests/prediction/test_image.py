@@ -145,6 +145,15 @@ def test_every_output_names_the_image_the_model_and_the_limits(checkpoint, tmp_p
     assert done["about"]["trained_on"] == "nothing" and "disc diameters" in " ".join(done["about"]["limits"])
 
 
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"image": "a.pn'])
+def test_what_was_being_written_when_it_was_killed_is_written_again(checkpoint, tmp_path, damaged):
+    prediction = predict(write(tmp_path / "a.png", photograph()), checkpoint, threshold=0.01, device="cpu")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "prediction.json").write_text(damaged)
+    prediction.save(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "prediction.json").read_text())["image"] == "a.png"
+
+
 def test_regions_are_those_of_a_plain_search():
     mask = np.zeros((2, 40, 60), bool)
     mask[0, 3:5, 7:10] = mask[0, 20:30, 30:40] = True

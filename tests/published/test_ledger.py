@@ -61,7 +61,7 @@ def test_every_counterpart_is_a_recipe_on_the_data_of_its_row(paper):
     known = counterparts(paper)
     assert set(known.as_published) <= {"*", *(recipe.dataset for recipe in there.values()), *there}
     named = [key for group in (known.phrases, *known.as_published.values()) for key in group]
-    assert {key.split(".")[0] for key in named} <= settings
+    assert {re.split(r"[.=]", key)[0] for key in named} <= settings
 
 
 @pytest.mark.parametrize("paper", WITH_RECIPES)
