@@ -20,6 +20,7 @@ from torch.func import functional_call
 
 from fundus_lib.checks import check_choice, check_setting
 from fundus_lib.errors import ArgumentError
+from fundus_lib.losses._precision import without_autocast
 from fundus_lib.losses.pldmlt import FORMS, mask_softmax, sum_entropy
 
 OUTER = ("segmentation", "grading", "total")
@@ -96,7 +97,8 @@ class LabelUpdate:
 
         The parameters of both networks, their gradients, and the running statistics of `network` stay as they are;
         the virtual passes use batch statistics where the network is in training mode. The label network runs once, in
-        the mode that it is in. With dropout in `network`, ``"first"`` would compare two different draws.
+        the mode that it is in. With dropout in `network`, ``"first"`` would compare two different draws. All of it is
+        in the precision of the parameters, also under autocast.
 
         Args:
             network: θ; gives what the criterion takes.
@@ -114,6 +116,12 @@ class LabelUpdate:
             ArgumentError: The criterion raises it, it has no such term, the loss at θ⁺ does not depend on the
                 labels, or a network has no trained parameters.
         """
+        with without_autocast(images):  # in bfloat16 half of the gradient's direction would be rounding
+            return self._compute(network, label_network, images, batch, allowed)
+
+    def _compute(
+        self, network: nn.Module, label_network: nn.Module, images: Tensor, batch: Batch, allowed: Tensor | None
+    ) -> tuple[Values, Values]:
         theta = {name: p.detach().requires_grad_() for name, p in network.named_parameters() if p.requires_grad}
         others = {name: p.detach() for name, p in network.named_parameters() if not p.requires_grad}
         trained = {name: p for name, p in label_network.named_parameters() if p.requires_grad}
@@ -132,7 +140,7 @@ class LabelUpdate:
             output = functional_call(network, values | others | own, (images,))
             return self.criterion(output, {**batch, "dr": given})
 
-        given = labels if self.order == "second" else labels.detach().requires_grad_()
+        given = labels.detach().requires_grad_()
         inner = compute(theta, given)["total"]
         after = self._step(theta, inner)
         term = compute(after, given)
@@ -144,17 +152,12 @@ class LabelUpdate:
                 expected=repr(self.outer),
                 remedy="a network that grades, or another setting of outer",
             )
-        outer: Tensor | None = term[self.outer]
         losses = {"outer": term[self.outer].detach(), "inner": inner.detach()}
         if self.order == "first":
             slope = self._approximate(compute, theta, after, given, term[self.outer])
-            outer = None if slope is None else (labels * slope).sum()
-        if self.entropy and outer is not None:
-            entropy = sum_entropy(labels)
-            losses["entropy"] = entropy.detach()
-            outer = outer + self.entropy * entropy
-        gradients = [None] if outer is None else torch.autograd.grad(outer, list(trained.values()), allow_unused=True)
-        if all(gradient is None for gradient in gradients):
+        else:
+            (slope,) = torch.autograd.grad(term[self.outer], given, allow_unused=True)
+        if slope is None:
             raise ArgumentError(
                 "LabelUpdate",
                 "the loss at θ⁺ does not depend on the labels",
@@ -162,6 +165,12 @@ class LabelUpdate:
                 expected="a criterion whose total has a loss of grades, such as PLDMLTCriterion",
                 remedy="a network that grades",
             )
+        outer = (labels * slope).sum()
+        if self.entropy:
+            entropy = sum_entropy(labels)
+            losses["entropy"] = entropy.detach()
+            outer = outer + self.entropy * entropy
+        gradients = torch.autograd.grad(outer, list(trained.values()), allow_unused=True)
         return {
             name: torch.zeros_like(p) if gradient is None else gradient
             for (name, p), gradient in zip(trained.items(), gradients, strict=True)
