@@ -106,6 +106,27 @@ def check_setting(where: str, name: str, value: float, low: float, high: float =
     return value
 
 
+def check_counts(where: str, **counts: int) -> None:
+    """Refuse numbers of lesions, channels and the like that are below 1.
+
+    Args:
+        where: What has these settings.
+        **counts: Setting to its value.
+
+    Raises:
+        ArgumentError: One of them is not an integer of at least 1.
+    """
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(
+                where,
+                "a setting is out of range",
+                found=f"{name}={value!r}",
+                expected=f"{name} ≥ 1",
+                remedy="correct the setting; the defaults are the paper's",
+            )
+
+
 def check_choice(where: str, name: str, value: str, choices: Sequence[str]) -> str:
     """Refuse a setting that is not one of the choices."""
     if value not in choices:

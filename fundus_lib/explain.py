@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.checks import check_shapes
+from fundus_lib.checks import check_images, check_shapes
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.metrics._inputs import as_binary, as_scores
 
@@ -55,7 +55,11 @@ def compute_class_map(model: nn.Module, images: Tensor, disease: str, grade: int
     if disease not in maps:
         _refuse(repr(disease), "the network does not grade this disease", f"one of {list(maps)}", "name one of these")
     scale = maps[disease].shape[1]
-    grades = torch.as_tensor(grade, device=images.device).long().expand(len(images))
+    grades = torch.as_tensor(grade, device=images.device)
+    if grades.is_floating_point() or grades.shape not in ((), images.shape[:1]):
+        found = f"{disease}: {grades.dtype} {tuple(grades.shape)}"
+        _refuse(found, "not one grade for all images or for each", f"integers, () or ({len(images)},)", "grade.long()")
+    grades = grades.long().expand(len(images))
     if bool(((grades < 0) | (grades >= scale)).any()):
         _refuse(f"{disease}={grades.tolist()}", "no such grade", f"0 to {scale - 1}", "-1 means unknown: leave it out")
     chosen: Tensor = maps[disease][torch.arange(len(images)), grades]
@@ -82,7 +86,8 @@ def compute_grad_cam(
         layer: The layer whose output is weighted, as a module or by its name in ``model.named_modules()``; if it runs
             several times, the last run that the score depends on. None: the last layer with the coarsest feature map,
             of those that the score depends on and that keep at least a 32nd of the images' height and width, which
-            excludes global pooling.
+            excludes global pooling. In a network with pooled branches (``pspnet``, ``spnet``) that may be one of
+            these; name the layer there, such as ``"parts.last_block"``.
 
     Returns:
         float32 (B, h, w), not negative.
@@ -92,6 +97,7 @@ def compute_grad_cam(
         ArgumentError: The layer's output is not a feature map (B, C, h, w), the score is not one number per image or
             has no gradient, or it does not depend on the layer.
     """
+    check_images(model, images)
     watched = model.modules() if layer is None else [_find_layer(model, layer)]
     kept: list[Tensor] = []
 
@@ -109,7 +115,12 @@ def compute_grad_cam(
             for hook in hooks:
                 hook.remove()
         if each.shape != images.shape[:1]:
-            _refuse(f"a score of shape {tuple(each.shape)}", "not one number per image", f"({len(images)},)", "sum it")
+            _refuse(
+                f"a score of shape {tuple(each.shape)}",
+                "not one number per image",
+                f"({len(images)},)",
+                "sum over all axes but the first",
+            )
         if not each.requires_grad:
             _refuse("a score without gradient", "nothing to explain", "a differentiable score", "no argmax, no detach")
         kept.reverse()

@@ -69,7 +69,8 @@ class Rule:
 
         Returns:
             `"likely"` above both bounds, `"unlikely"` below both, `"unclear"` between them; `"not calibrated"` where
-            there were too few images.
+            there were too few images. Where the bound of images without the lesion is the lower one, an area that
+            equals a bound lies beyond it.
         """
         if self.above is None or self.below is None:
             return "not calibrated"
@@ -85,6 +86,8 @@ class Rule:
         low, high = sorted((self.above, self.below))
         settings = f"threshold {self.threshold:g}, {'mirrored views' if self.mirrored else 'one view'}"
         bounds = f"likely above {high:.3g} % of the field of view, unlikely below {low:.3g} %"
+        if self.above < self.below:
+            bounds = f"likely from {high:.3g} % of the field of view on, unlikely up to {low:.3g} %"
         return f"{self.lesion}: {bounds} ({counted}; {settings})"
 
     def to_dict(self) -> dict[str, Any]:

@@ -55,8 +55,7 @@ def choose_confident(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """
     for name, given in (("first", first), ("second", second)):
         _check("choose_confident", name, given, tuple(first.shape))
-        if not bool(((given >= 0).all(1) & ((given.sum(1) - 1).abs() < 0.01)).all()):
-            _refuse("choose_confident", f"{name} holds no probabilities", "a sum of 1 in each row", "logits.softmax(1)")
+        _check_probabilities("choose_confident", name, given)
     other = second.max(1).values > first.max(1).values
     return torch.where(other[:, None], second, first), other
 
@@ -125,11 +124,12 @@ def correct_labels(probabilities: Tensor, heat: Tensor, flat: Tensor, allowed: T
         The grades before and after.
 
     Raises:
-        ArgumentError: Shapes do not fit, or an image has no allowed grade.
+        ArgumentError: Shapes do not fit, these are no probabilities, or an image has no allowed grade.
     """
     shape = tuple(probabilities.shape)
     for name, given in (("probabilities", probabilities), ("heat", heat), ("allowed", allowed)):
         _check("correct_labels", name, given, shape)
+    _check_probabilities("correct_labels", "probabilities", probabilities)
     if flat.shape != shape[:1]:
         _refuse("correct_labels", f"flat has the shape {tuple(flat.shape)}", str(shape[:1]), "one number per image")
     if allowed.dtype != torch.bool or not bool(allowed.any(1).all()):
@@ -138,6 +138,11 @@ def correct_labels(probabilities: Tensor, heat: Tensor, flat: Tensor, allowed: T
     plausible = torch.where(hot.any(1, keepdim=True), hot, allowed)
     after = probabilities.masked_fill(~plausible, -1).argmax(1)
     return PseudoLabels(probabilities.argmax(1), after, plausible)
+
+
+def _check_probabilities(where: str, name: str, given: Tensor) -> None:
+    if not bool(((given >= 0).all(1) & ((given.sum(1) - 1).abs() < 0.01)).all()):
+        _refuse(where, f"{name} holds no probabilities", "a sum of 1 in each row", "logits.softmax(1)")
 
 
 def _check(where: str, name: str, given: Tensor, shape: tuple[int, ...]) -> None:

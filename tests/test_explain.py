@@ -245,6 +245,8 @@ def test_what_cannot_be_explained_is_refused(images, score, layer, error, messag
         ("dme", 0, "'dr'"),
         ("dr", 3, "0 to 2"),
         ("dr", torch.tensor([0, -1, 1]), "unknown"),
+        ("dr", 1.9, "integers"),
+        ("dr", torch.tensor([0, 1]), "for each"),
     ],
 )
 def test_a_class_map_of_no_class_is_refused(images, disease, number, message):

@@ -87,3 +87,12 @@ def test_images_in_memory_are_measured_in_their_field_of_view():
     assert rule.above == pytest.approx(max(shares[1::2])) and rule.below == pytest.approx(min(shares[::2]))
     assert "drawn, validation" in rule.explain()
     assert calibrate_on(Bright(), data.part([]))[0].judge(1) == "not calibrated"
+
+
+def test_the_rule_in_words_is_the_rule_at_its_bounds():
+    rule = make_rule("EX", Areas([0.5] * 9, [0.0] * 9), threshold=0.5, mirrored=True, source="s")
+    assert "likely from 0.5 % of the field of view on, unlikely up to 0 %" in rule.explain()
+    assert [rule.judge(area) for area in (0, 0.2, 0.5)] == ["unlikely", "unclear", "likely"]
+    rule = make_rule("EX", Areas([0.2] * 9, [0.5] * 9), threshold=0.5, mirrored=True, source="s")
+    assert "likely above 0.5 % of the field of view, unlikely below 0.2 %" in rule.explain()
+    assert [rule.judge(area) for area in (0.1, 0.2, 0.5, 0.6)] == ["unlikely", "unclear", "unclear", "likely"]

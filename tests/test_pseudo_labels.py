@@ -117,3 +117,9 @@ def test_heat_on_lesions():
     assert heat[:3].tolist() == [1, 0.5, 0]
     assert heat[3:].isnan().all()
     assert flat == pytest.approx(4 / 56)
+
+
+def test_logits_are_refused():
+    logits, allowed = torch.tensor([[-5.0, -6, -3, -4, -7]]), torch.tensor([[False, False, True, True, True]])
+    with pytest.raises(ArgumentError, match=r"softmax"):
+        correct_labels(logits, torch.full((1, 5), 0.5), torch.tensor([0.1]), allowed)

@@ -57,10 +57,12 @@ class CategoricalFocalLoss(nn.Module):
         """
         where = type(self).__name__
         check_logits(where, logits, "(B, C) or (B, C, H, W)", (2, 4))
-        if isinstance(target, Tensor) and target.is_floating_point() and target.shape == logits.shape:
-            return self._forward_soft(logits, target)
-        check_target(where, target, logits, logits.shape[:1] + logits.shape[2:])
         classes = logits.shape[1]
+        soft = isinstance(target, Tensor) and target.is_floating_point() and target.shape == logits.shape
+        if soft and classes > 1:
+            return self._forward_soft(logits, target)
+        if not soft:
+            check_target(where, target, logits, logits.shape[:1] + logits.shape[2:])
         if classes < 2 or target.is_floating_point() or target.is_complex():
             raise ArgumentError(
                 where,

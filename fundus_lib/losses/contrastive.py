@@ -56,8 +56,12 @@ class ContrastiveLoss(nn.Module, ABC):
                 expected="integers or bool, one for each feature",
                 remedy="labels.long()",
             )
+        if counted is not None:
+            check_target(where, counted, features, features.shape[:1])
+            counted = counted.bool()
         values = wide(features)
-        directions = F.normalize(values) * (values != 0).any(1, keepdim=True)
+        there = (values != 0).any(1, keepdim=True)
+        directions = F.normalize(torch.where(there, values, 1)) * there  # the norm of 0 has no second derivative
         with without_autocast(values):  # 1/temperature would amplify the rounding
             similarity = directions @ directions.T / self.temperature  # (N, N)
         same = labels[:, None] == labels

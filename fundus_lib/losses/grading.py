@@ -159,7 +159,8 @@ class SUNetCriterion(nn.Module):
         parts |= {name: self.grades[name](output[name], batch[name]) for name in graded}
         terms = [self.factors[name] * part for name, part in parts.items()]
         if "classes" in output and "lesions" not in parts:
-            terms.append(0 * wide(output["classes"]).sum())  # so that every parameter has a gradient in every step
+            nothing = 0 * wide(output["classes"]).sum()  # so that every parameter has a gradient in every step
+            terms.append(explained("SUNetCriterion", nothing, output["classes"]))
         return {"total": torch.stack(terms).sum()} | parts
 
     def extra_repr(self) -> str:
@@ -175,7 +176,8 @@ def _choose(classes: Tensor, mask: Tensor, masked: Tensor | None) -> tuple[Tenso
     if masked is None:
         return classes, mask
     _check_integers(where, masked)
-    if masked.dtype == torch.bool and masked.shape == mask.shape[:1]:
+    if masked.dtype == torch.bool:
+        check_target(where, masked, classes, mask.shape[:1])
         masked = masked.nonzero()[:, 0]
     masked = masked.long()
     if masked.ndim != 1 or (masked.is_cpu and bool(((masked < 0) | (masked >= len(mask))).any())):
@@ -221,7 +223,7 @@ def to_class_indices(mask: Tensor) -> Tensor:
 
 
 def compute_class_weights(grades: Sequence[int] | Tensor, count: int) -> list[float]:
-    """Inverse-frequency weights of the grades: equal total weight for each grade, mean 1 over images.
+    """Inverse-frequency weights of the grades: equal total weight for each grade that an image has.
 
     Args:
         grades: Of the training images; −1 where unknown.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.checks import check_choice, check_setting
+from fundus_lib.checks import check_choice, check_counts, check_setting
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses._precision import wide, without_autocast
 from fundus_lib.losses.registry import create_loss
@@ -96,13 +96,21 @@ class HECLCriterion(nn.Module):
         self.contrast = create_loss(
             check_choice(where, "contrast", contrast, ("supcon", "ntxent")), temperature=temperature
         )
-        self.grid = int(check_setting(where, "grid", grid, 1))
+        check_counts(where, grid=grid, **({} if extremes is None else {"extremes": extremes}))
+        self.grid = grid
         self.dense = check_setting(where, "dense", dense, 0, 1)
-        self.extremes = None if extremes is None else int(check_setting(where, "extremes", extremes, 1))
-        self.contours = tuple(
-            tuple(int(check_setting(where, name, count, 1)) for count in counts)
-            for name, counts in (("dense_contours", dense_contours), ("sparse_contours", sparse_contours))
-        )
+        self.extremes = extremes
+        self.contours = tuple(dense_contours), tuple(sparse_contours)
+        for name, counts in zip(("dense_contours", "sparse_contours"), self.contours, strict=True):
+            check_counts(where, **{f"{name}[{place}]": count for place, count in enumerate(counts)})
+        if {len(counts) for counts in self.contours} != {2}:
+            raise ArgumentError(
+                where,
+                "contours need two widths, of the inner and of the outer one",
+                found=f"dense_contours={dense_contours}, sparse_contours={sparse_contours}",
+                expected="two numbers of pixels each",
+                remedy="the paper's are (2, 2) and (1, 5)",
+            )
         self.borders = check_choice(where, "borders", borders, BORDERS)
         self.strip = check_choice(where, "strip", strip, STRIPS)
         self.undefined = check_choice(where, "undefined", undefined, ("skip", "nan"))
@@ -147,7 +155,18 @@ class HECLCriterion(nn.Module):
         Args:
             features: float (B, C, h, w), of the mask's size or another.
             mask: 0 and 1, (B, L, H, W).
+
+        Raises:
+            ArgumentError: There are fewer rows or columns than patches.
         """
+        if min(*features.shape[-2:], *mask.shape[-2:]) < self.grid:
+            raise ArgumentError(
+                type(self).__name__,
+                "the map or the mask has fewer rows or columns than patches",
+                found=f"features {tuple(features.shape)}, mask {tuple(mask.shape)}",
+                expected=f"{self.grid} or more each way",
+                remedy="a smaller grid, or another feature map",
+            )
         lesion = mask.amax(1) > 0  # (B, H, W)
         density = self.measure_density(lesion)
         dense = density >= self.dense

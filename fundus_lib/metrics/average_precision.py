@@ -1,4 +1,4 @@
-"""Average precision, also predicted AUPR: the area under the precision-recall curve, without interpolation."""
+"""Average precision, also called AUPR: the area under the precision-recall curve, without interpolation."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Estimate:
     def __str__(self) -> str:
         if np.ndim(self.value):
             return f"{self.value} [{self.low}, {self.high}]"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]".replace("-", "−")
 
 
 def bootstrap(

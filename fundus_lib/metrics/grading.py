@@ -156,7 +156,7 @@ def quadratic_weighted_kappa(confusion: ArrayLike) -> float:
             expected="counts of images (K, K)",
             remedy="compute it with confusion_matrix(given, true, grades)",
         )
-    expected = np.outer(observed.sum(1), observed.sum(0)) / max(observed.sum(), 1)
+    expected = np.outer(observed.sum(1), observed.sum(0)) / (observed.sum() or 1)
     grade = np.arange(len(observed))
     weights = (grade[:, None] - grade) ** 2
     chance = float((weights * expected).sum())

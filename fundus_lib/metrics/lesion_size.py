@@ -95,8 +95,9 @@ def lesion_recall(
     Raises:
         ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, edges are not ascending, or
             overlap lies outside 0 to 1.
+        TypeError: An edge is no integer.
     """
-    edges = tuple(index(edge) for edge in edges)  # a fraction of a pixel is a TypeError
+    edges = tuple(index(edge) for edge in edges)
     if any(low >= high for low, high in pairwise((0, *edges))):
         raise ArgumentError(
             "lesion_recall",

@@ -49,22 +49,22 @@ class PixelCounts:
 
     @property
     def iou(self) -> float:
-        """Intersection over union, also predicted Jaccard index: tp / (tp + fp + fn)."""
+        """Intersection over union, also called Jaccard index: tp / (tp + fp + fn)."""
         return _divide(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def f1(self) -> float:
-        """F1, also predicted Dice coefficient: 2 tp / (2 tp + fp + fn)."""
+        """F1, also called Dice coefficient: 2 tp / (2 tp + fp + fn)."""
         return _divide(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def sensitivity(self) -> float:
-        """Fraction of the lesion pixels that are predicted as lesion, also predicted recall: tp / (tp + fn)."""
+        """Fraction of the lesion pixels that are predicted as lesion, also called recall: tp / (tp + fn)."""
         return _divide(self.tp, self.tp + self.fn)
 
     @property
     def ppv(self) -> float:
-        """Positive predictive value, also predicted precision: tp / (tp + fp)."""
+        """Positive predictive value, also called precision: tp / (tp + fp)."""
         return _divide(self.tp, self.tp + self.fp)
 
     @property

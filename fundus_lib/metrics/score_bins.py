@@ -77,10 +77,17 @@ def read_counts(texts: Iterable[str]) -> NDArray[np.int64]:
     Raises:
         ArgumentError: A text is none that it wrote.
     """
-    texts = list(texts)
     try:
-        return np.array([[[int(n, 36) for n in part.split()] for part in text.split("/")] for text in texts], np.int64)
+        if isinstance(texts, str):
+            raise ValueError("one text in place of several")
+        texts = list(texts)
+        each = [[[int(n, 36) for n in part.split()] for part in text.split("/")] for text in texts]
+        made = np.array(each, np.int64)
+        if made.ndim != 3 or made.shape[1] != 2 or (made < 0).any():
+            raise ValueError("not two rows of counts each")
+        return made
     except ValueError as error:
+        texts = [texts] if isinstance(texts, str) else list(texts)
         raise ArgumentError(
             "read_counts",
             "these are no counts of scores",

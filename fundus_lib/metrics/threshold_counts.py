@@ -80,12 +80,12 @@ class ThresholdCounts:
 
     @property
     def sensitivity(self) -> NDArray[np.float64]:
-        """(K,), also predicted recall or true positive rate: tp / positives. NaN without lesion pixels."""
+        """(K,), also called recall or true positive rate: tp / positives. NaN without lesion pixels."""
         return _divide(self.tp, self.positives)
 
     @property
     def ppv(self) -> NDArray[np.float64]:
-        """(K,), also predicted precision: tp / (tp + fp). NaN at thresholds that no pixel reaches."""
+        """(K,), also called precision: tp / (tp + fp). NaN at thresholds that no pixel reaches."""
         return _divide(self.tp, self.tp + self.fp)
 
     @property
@@ -95,7 +95,7 @@ class ThresholdCounts:
 
     @property
     def f1(self) -> NDArray[np.float64]:
-        """(K,), also predicted Dice coefficient: 2 tp / (2 tp + fp + fn). NaN where the denominator is zero."""
+        """(K,), also called Dice coefficient: 2 tp / (2 tp + fp + fn). NaN where the denominator is zero."""
         return _divide(2 * self.tp, self.tp + self.fp + self.positives)
 
     @property

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_counts
 from fundus_lib.models.backbones import build_resnet_stages
-from fundus_lib.models.staged import BackbonePart, Features, Staged, check_counts
+from fundus_lib.models.staged import BackbonePart, Features, Staged
 from fundus_lib.models.unet import Head
 
 POOLS = (2, 3, 5, 6)

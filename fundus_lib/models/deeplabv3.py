@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_counts
 from fundus_lib.models.resnet import LEAK, DilatedResNet, auxiliary_head, convolution, spread
-from fundus_lib.models.staged import check_counts
 
 RATES = (12, 24, 36)
 """Distances, in places of the map (eight pixels each), at which the 3×3 convolutions look around."""

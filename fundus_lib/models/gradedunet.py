@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fundus_lib.checks import check_images
+from fundus_lib.checks import check_choice, check_counts, check_images
 from fundus_lib.grades import GRADES
 from fundus_lib.models.blending import Classifier, FeatureBlending
-from fundus_lib.models.staged import Features, Staged, check_counts, init_features
+from fundus_lib.models.staged import Features, Staged, init_features
 from fundus_lib.models.unet import Decoder, Encoder, Head, check_unet
 
 
@@ -51,6 +51,7 @@ class GradedUNet(Staged):
         prior: float = 0.01,
     ):
         check_unet("GradedUNet", lesions, width, depth)
+        check_choice("GradedUNet", "pooling", pooling, ("max", "mean"))
         check_counts("GradedUNet", channels=channels, **({"steps": steps} if steps != 0 else {}))
         widths = [width * 2**level for level in range(depth + 1)]
         super().__init__(

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fundus_lib.checks import check_images
+from fundus_lib.checks import check_counts, check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.backbones import (
@@ -26,7 +26,6 @@ from fundus_lib.models.backbones import (
     check_backbone,
     check_diseases,
 )
-from fundus_lib.models.staged import check_counts
 
 SPLITS = {"early": 2, "middle": 3, "late": 4}
 """Where the network splits, and how many of the :data:`~fundus_lib.models.backbones.STAGES` the tasks share."""

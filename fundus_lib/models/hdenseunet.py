@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import DenseNet, DenseNet161_Weights
 
+from fundus_lib.checks import check_counts
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.imagenet import load_imagenet_weights, rename_dense_layer
-from fundus_lib.models.staged import Features, Staged, check_counts, pad_to_multiple
+from fundus_lib.models.staged import Features, Staged, pad_to_multiple
 from fundus_lib.models.unet import Head
 
 BLOCKS = (6, 12, 36, 24)

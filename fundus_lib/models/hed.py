@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_counts
 from fundus_lib.errors import ArgumentError
-from fundus_lib.models.staged import Features, Staged, check_counts
+from fundus_lib.models.staged import Features, Staged
 
 WIDTHS = (1, 2, 4, 8, 8)
 """Channels of VGG16's stages, in units of the first one's."""

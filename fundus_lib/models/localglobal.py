@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from fundus_lib.checks import check_images
+from fundus_lib.checks import check_counts, check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.patch_grid import PatchGrid
-from fundus_lib.models.staged import check_counts
 from fundus_lib.models.unet import Head, UNet, build_double_convolution, check_unet
 
 MAPS = ("features", "local_features", "global_features")
@@ -175,7 +174,7 @@ class LocalGlobal(nn.Module):
             fused ones are differentiable also through the sampled global map.
 
         Raises:
-            ArgumentError: The shapes do not fit, or these are no such images.
+            ArgumentError: The shapes do not fit, these are no such images, or, on the CPU, a place is not in its image.
         """
         for images in (whole, patches):
             check_images(self, images, "forward_patches")
@@ -186,6 +185,16 @@ class LocalGlobal(nn.Module):
                 found=f"{len(patches)} patches, places {tuple(places.shape)}",
                 expected=f"places ({len(patches)}, 5): number of the image; top, left, height, width as fractions",
                 remedy="PatchGrid(size, patch).places() makes those of a grid",
+            )
+        outside = (places[:, 1:] < 0) | (places[:, 1:] > 1)
+        wrong = outside.any() | (places[:, 0] < 0).any() | (places[:, 0] >= len(whole)).any()
+        if places.is_cpu and bool(wrong):  # on an accelerator the step would have to wait for that
+            raise ArgumentError(
+                f"{type(self).__name__}.forward_patches",
+                "a place lies outside its image, or names none of the images",
+                found=f"from {places.amin(0).tolist()} to {places.amax(0).tolist()}",
+                expected=f"number of the image below {len(whole)}; top, left, height, width from 0 to 1",
+                remedy="divide pixels by the image's sides; PatchGrid(size, patch).places() makes those of a grid",
             )
         image = self.global_net(whole, keep=("features",))
         found = self._fuse(image["features"], patches, places, shift, zero)

@@ -11,9 +11,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_counts
 from fundus_lib.errors import ArgumentError
 from fundus_lib.models.hed import Fusion, upsample_and_crop
-from fundus_lib.models.staged import Features, Staged, check_counts
+from fundus_lib.models.staged import Features, Staged
 
 
 class LWENet(Staged):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_counts
 from fundus_lib.errors import ArgumentError, MissingPackageError
-from fundus_lib.models.staged import Features, Staged, check_counts, pad_to_multiple
+from fundus_lib.models.staged import Features, Staged, pad_to_multiple
 from fundus_lib.models.unet import set_prior
 
 if TYPE_CHECKING:

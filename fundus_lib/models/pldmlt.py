@@ -15,10 +15,11 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
+from fundus_lib.checks import check_counts
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.imagenet import load_imagenet_weights
-from fundus_lib.models.staged import Features, Staged, check_counts, pad_to_multiple
+from fundus_lib.models.staged import Features, Staged, pad_to_multiple
 from fundus_lib.models.unet import Head, build_double_convolution
 
 WIDTH = 64

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fundus_lib.checks import check_counts
 from fundus_lib.models.resnet import LEAK, DilatedResNet, auxiliary_head
-from fundus_lib.models.staged import check_counts
 
 
 class PSPNet(DilatedResNet):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from fundus_lib.checks import check_counts
 from fundus_lib.models.resnet import DilatedResNet, build_fcn_head, convolution
-from fundus_lib.models.staged import check_counts, upsample
+from fundus_lib.models.staged import upsample
 
 BINS = (20, 12)
 """Bins along each side over which mixed pooling takes means."""

@@ -140,24 +140,3 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     """Continue images to the right and below until their sides are multiples of a number, by repeating their edge."""
     height, width = images.shape[-2:]
     return F.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
-
-
-def check_counts(where: str, **counts: int) -> None:
-    """Refuse numbers of lesions, channels and the like that are below 1.
-
-    Args:
-        where: Name of the model.
-        **counts: Setting to its value.
-
-    Raises:
-        ArgumentError: One of them is not an integer of at least 1.
-    """
-    for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise ArgumentError(
-                where,
-                "a setting is out of range",
-                found=f"{name}={value!r}",
-                expected=f"{name} ≥ 1",
-                remedy="correct the setting; the defaults are the paper's",
-            )

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fundus_lib.checks import check_images
+from fundus_lib.checks import check_counts, check_images
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.models.backbones import build_backbone, check_diseases
 from fundus_lib.models.blending import POOLINGS, UNIONS, Classifier, FeatureBlending
 from fundus_lib.models.grader import compute_class_map
 from fundus_lib.models.resnet import convolution
-from fundus_lib.models.staged import check_counts
 
 PRIOR = 0.01
 """Probability of each lesion at a pixel that a newly initialised network predicts.

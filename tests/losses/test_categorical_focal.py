@@ -100,3 +100,8 @@ def test_wrong_input_is_refused():
     for settings in ({"gamma": -1}, {"alpha": 1.5}, {"alpha": math.nan}):
         with pytest.raises(ArgumentError, match=next(iter(settings))):
             CategoricalFocalLoss(**settings)
+
+
+def test_one_class_is_refused_with_probabilities_too():
+    with pytest.raises(ArgumentError, match="FocalLoss is the one for binary masks"):
+        CategoricalFocalLoss()(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4))

@@ -146,3 +146,19 @@ def test_wrong_input_is_refused(loss_class):
     for temperature in (0, -1, math.nan, math.inf):
         with pytest.raises(ArgumentError, match="temperature"):
             loss_class(temperature)
+
+
+@pytest.mark.parametrize("loss", [SupConLoss, NTXentLoss])
+def test_a_zero_vector_has_second_derivatives(loss):
+    features = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    features[2] = 0
+    features.requires_grad_()
+    (slope,) = torch.autograd.grad(loss()(features, torch.tensor([0, 0, 1, 1])), features, create_graph=True)
+    slope.square().sum().backward()
+    assert features.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("counted", [torch.tensor([True]), torch.ones(3, dtype=torch.bool)])
+def test_which_features_count_is_said_for_each(counted):
+    with pytest.raises(ArgumentError):
+        SupConLoss()(torch.randn(4, 3), torch.tensor([0, 0, 1, 1]), counted)

@@ -280,3 +280,15 @@ def test_what_does_not_fit_is_refused():
         GradeLoss()(logits, grades)
     with pytest.raises(ArgumentError, match="has no grade"):
         SUNetCriterion()({"logits": torch.zeros(1, 4, 2, 2)}, {"dr": torch.tensor([1])})
+
+
+def test_which_images_have_masks_is_said_for_each_or_by_number():
+    classes, mask = torch.randn(4, 3, 8, 8), torch.zeros(4, 2, 8, 8)
+    with pytest.raises(ArgumentError):
+        SUNetCriterion()({"classes": classes}, {"mask": mask, "masked": torch.tensor([True, False, True])})
+
+
+def test_an_infinite_map_is_an_error_in_a_batch_without_masks_too():
+    output = {"dr": torch.randn(2, 5), "classes": torch.full((2, 5, 4, 4), torch.inf)}
+    with pytest.raises(ArgumentError, match="finite"):
+        SUNetCriterion()(output, {"dr": torch.tensor([0, 1])})

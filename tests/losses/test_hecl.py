@@ -214,3 +214,25 @@ def test_impossible_settings_are_refused():
         with pytest.raises(ArgumentError, match=next(iter(settings))):
             HECLCriterion(**settings)
     assert "grid=5" in repr(HECLCriterion())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"grid": 2.7},
+        {"extremes": 1.5},
+        {"dense_contours": (1.9, 2)},
+        {"dense_contours": (2,)},
+        {"sparse_contours": (1, 2, 3)},
+    ],
+)
+def test_settings_that_would_be_rounded_or_ignored_are_refused(settings):
+    with pytest.raises(ArgumentError):
+        HECLCriterion(**settings)
+
+
+@pytest.mark.parametrize("strip", ["covered", "left out"])
+def test_fewer_rows_than_patches_are_refused(strip):
+    output = {"logits": torch.zeros(1, 1, 16, 16), "features": torch.rand(1, 3, 4, 4)}
+    with pytest.raises(ArgumentError, match="fewer rows or columns than patches"):
+        HECLCriterion(strip=strip)(output, {"mask": torch.ones(1, 1, 16, 16)})

@@ -129,6 +129,7 @@ def test_a_pooled_f1_lies_within_its_interval_more_rarely(images, promised):
 
 def test_prints_as_a_result_is_quoted():
     assert str(Estimate(0.6116, 0.5146, 0.7087)) == "0.612 [0.515, 0.709]"
+    assert str(Estimate(-0.01, -0.02, 0.03)) == "−0.010 [−0.020, 0.030]"
 
 
 @pytest.mark.parametrize(

@@ -222,3 +222,9 @@ def test_the_majority_baseline_is_the_accuracy_of_a_constant_prediction():
     for place, name in enumerate(("dr", "dme")):
         best = np.bincount([pair[place] for pair in train]).argmax()
         assert found[name] == sum(pair[place] == best for pair in test) / 25
+
+
+def test_kappa_does_not_depend_on_the_scale_of_the_table():
+    assert quadratic_weighted_kappa([[0.2, 0.05], [0.05, 0.2]]) == pytest.approx(
+        quadratic_weighted_kappa([[20, 5], [5, 20]])
+    )

@@ -52,3 +52,9 @@ def test_counts_are_read_as_they_were_written():
     for wrong in (["1 2/3"], ["1 2/3 !"], [texts[0], "1/2"]):
         with pytest.raises(ArgumentError, match="read_counts"):
             read_counts(wrong)
+
+
+@pytest.mark.parametrize("texts", [["1 2 3"], ["1 2/3 4/5 6"], "12", [], ["-1 2/3 4"], ["1/2", "1 2/3 4"]])
+def test_what_was_not_written_is_not_read(texts):
+    with pytest.raises(ArgumentError):
+        read_counts(texts)

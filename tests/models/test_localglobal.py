@@ -248,6 +248,9 @@ def test_impossible_calls_are_refused():
             model(images, **settings)
     with pytest.raises(ArgumentError, match=r"expected: places \(2, 5\)"):
         model.forward_patches(model.shrink(images), torch.randn(2, 3, 16, 16), torch.zeros(1, 5))
+    for places in ([0, 16, 16, 16, 16.0], [1, 0, 0, 0.5, 0.5], [0, -0.25, 0, 0.5, 0.5]):
+        with pytest.raises(ArgumentError, match="divide pixels by the image's sides"):
+            model.forward_patches(model.shrink(images), torch.randn(1, 3, 16, 16), torch.tensor([places]))
     for wrong in (images.to(torch.uint8), images[0], images.double()):
         with pytest.raises(ArgumentError, match=r"LocalGlobal\.shrink: the images"):
             model.shrink(wrong)

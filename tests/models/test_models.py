@@ -103,6 +103,8 @@ def test_parameters_are_counted_by_name_and_in_modules():
 
 
 def test_a_refused_image_leaves_batch_normalisation_as_it_was():
+    with pytest.raises(ArgumentError, match="pooling"):
+        create_model("gradedunet", width=4, depth=2, channels=8, pooling="maximum")
     model = create_model("gradedunet", width=4, depth=2, channels=8)
     momenta = [module.momentum for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for images in (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), torch.zeros(1, 3, 1, 1)):
