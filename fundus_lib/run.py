@@ -194,7 +194,7 @@ def _train(
         )
         batches = EpochsModule(stage.images, stage.batches, stage.load, batch=stage.batch, first=before[0])
         _fit(trainer, experiment.task, batches, path if path.is_file() else None)
-        if len(curve.points) < epochs:
+        if len(curve.points) < epochs or (trainer.should_stop and number + 1 < len(experiment.stages)):
             return None
         if best and number + 1 < len(experiment.stages) and best[0].epoch:
             task.model.load_state_dict(best[0].weights)

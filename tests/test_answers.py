@@ -123,3 +123,17 @@ def test_folds_of_a_run_are_read_together_and_unknown_grades_do_not_count(save, 
         records.save({**RECORD, **fold}, tmp_path / f"fold{number}.json")
     lines = save.load()
     assert len(lines) == 40 and lines.dr_right.notna().sum() == 20 and (~lines.dr_right.dropna()).sum() == 4
+
+
+def test_images_that_only_one_row_was_tested_on_do_not_count(save):
+    def part(answers, names):
+        kept = [name in names for name in NAMES]
+        return {key: [v for v, keep in zip(values, kept, strict=True) if keep] for key, values in answers.items()}
+
+    save("new", 0, part(said(), NAMES[:30]))
+    save("old", 0, part(said(8, first=0), NAMES[5:]))
+    found = compare(save, "dr")
+    assert found.difference.value == pytest.approx(3 / 25)  # of the images 5 to 29, those 5 to 7 were wrong
+    save("new", 1, part(said(), NAMES[:5]))
+    save("old", 1, part(said(), NAMES[5:10]))
+    assert not compare(save, "dr")

@@ -1,13 +1,25 @@
 """Rows of recorded runs: the latest of the recipe as it is, scores by seed, marks and curves."""
 
+from pathlib import Path
+
 import pytest
 from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
 from fundus_lib.recipes import recipes
+from fundus_lib.records import read
 from fundus_lib.records.differences import describe, mean_gain
-from fundus_lib.records.rows import curves, latest, mark, scores_by_seed, select, summarise
+from fundus_lib.records.rows import (
+    check_one_experiment,
+    curves,
+    experiment,
+    latest,
+    mark,
+    scores_by_seed,
+    select,
+    summarise,
+)
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
 NAN = float("nan")
@@ -87,3 +99,18 @@ def test_no_mean_is_taken_over_runs_of_one_seed_or_of_a_variant_that_is_not_ther
         scores_by_seed(latest(runs[0]), "joint_accuracy", "lite", "sunet_mixed", "lst epoch")
     with pytest.raises(UnknownNameError, match="joint_accuracy"):
         summarise(latest(runs[0]), {"joint_acuracy": "both"}, "lite", "sunet_mixed")
+
+
+def test_seeds_of_synthetic_training_are_one_experiment():
+    """Synthetic training images are drawn anew for each seed, so that their digits differ."""
+    (one,) = [read(Path(f)) for f in records.load().query("row == 'sunet_mixed_synthetic'").file]
+    other = {**one, "seed": 1, "recipe": {**one["recipe"], "seed": 1}, "trained_on_fingerprint": "another"}
+    assert experiment(one) == experiment(other)
+    check_one_experiment([one, other])
+
+
+def test_runs_on_other_training_data_enter_no_mean():
+    one = read(Path(records.load().query("paper == 'hecl' and row == 'unetpp'").file.iloc[0]))
+    for change in ({"processes": 6}, {"trained_on_fingerprint": "another"}):
+        with pytest.raises(RecordError, match="not of the same experiment"):
+            check_one_experiment([one, {**one, "seed": 1, "recipe": {**one["recipe"], "seed": 1}, **change}])

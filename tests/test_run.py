@@ -20,7 +20,7 @@ from fundus_lib.errors import (
     UnknownNameError,
 )
 from fundus_lib.protocols.base import Scores
-from fundus_lib.recipes import SegmentationRecipe, find
+from fundus_lib.recipes import SegmentationRecipe, find, recipes
 from fundus_lib.run import _test, run
 from fundus_lib.run_table import run_table
 from helpers.runs import here
@@ -286,3 +286,11 @@ def test_without_validation_images_the_last_epoch_counts_and_the_best_on_test_st
     assert record["variants"]["best on test"]["joint_accuracy"] == max(scores)
     assert "Weights of the last epoch" in record["protocol"]
     assert record["test_images_in_training"], "with the leaks it is trained on test images, and says so"
+
+
+def test_time_that_runs_out_ends_a_call_between_two_stages_too(synthetic_root, tmp_path):
+    recipe = recipes("local_global", "half", "EX_fused")[0].smoke()
+    calls = 0
+    while run(recipe, synthetic_root, tmp_path, minutes=1e-9, progress=False, device="cpu") is None:
+        calls += 1
+    assert calls >= len(recipe.stages) - 1

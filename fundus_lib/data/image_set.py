@@ -182,7 +182,7 @@ class ImageSet:
 
     def hold_out(
         self,
-        count: int | None = None,
+        count: float | None = None,
         *,
         fraction: float | None = None,
         fold: tuple[int, int] | None = None,
@@ -191,7 +191,7 @@ class ImageSet:
         """Divide at random, alike for every seed of a run.
 
         Args:
-            count: How many images are held out.
+            count: How many images are held out, or, below 1, which fraction of them.
             fraction: Which fraction of them is, of those not named in `never`.
             fold: `(k, n)`: the k-th of n parts is, stratified by the grade of retinopathy where grades are known.
             never: Names of images that are not held out by a fraction.
@@ -202,7 +202,10 @@ class ImageSet:
         Raises:
             ArgumentError: Not exactly one way is given, or none would be left on one side.
         """
-        chosen = choose_held_out(self.names, self.dr.tolist(), count, fraction, fold, never)
+        if count is not None and 0 < count < 1:
+            count, fraction = None, count
+        number = None if count is None else int(count)
+        chosen = choose_held_out(self.names, self.dr.tolist(), number, fraction, fold, never)
         if len(chosen) >= len(self):
             raise ArgumentError(
                 "hold_out",

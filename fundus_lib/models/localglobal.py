@@ -21,6 +21,9 @@ from fundus_lib.models.unet import Head, UNet, build_double_convolution, check_u
 MAPS = ("features", "local_features", "global_features")
 """The feature maps that can be kept."""
 
+ROUNDING = 1e-4
+"""By which a place may lie outside its image: what turning it in float32 adds, and more."""
+
 
 class LocalGlobal(nn.Module):
     r"""A global U-Net on the shrunk image and a local one on its patches, fused at their last feature maps.
@@ -186,7 +189,7 @@ class LocalGlobal(nn.Module):
                 expected=f"places ({len(patches)}, 5): number of the image; top, left, height, width as fractions",
                 remedy="PatchGrid(size, patch).places() makes those of a grid",
             )
-        outside = (places[:, 1:] < 0) | (places[:, 1:] > 1)
+        outside = (places[:, 1:] < -ROUNDING) | (places[:, 1:] > 1 + ROUNDING)
         wrong = outside.any() | (places[:, 0] < 0).any() | (places[:, 0] >= len(whole)).any()
         if places.is_cpu and bool(wrong):  # on an accelerator the step would have to wait for that
             raise ArgumentError(

@@ -17,7 +17,7 @@ from fundus_lib.protocols.lesions import LESION_SIZES
 from fundus_lib.published.benchmark_names import name_row
 from fundus_lib.records import curve, load, read
 from fundus_lib.records.differences import Difference, check_one_data_set, difference
-from fundus_lib.records.rows import newest
+from fundus_lib.records.rows import check_one_experiment, newest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,6 +85,8 @@ def find(rows: Iterable[Key] | None, *folders: str | Path, table: str = "", data
         key = str(record["table"]), str(record["row"])
         if key in rows if rows is not None else key[0] == table:
             found.setdefault(key, {})[int(record["seed"])] = record
+    for own in found.values():
+        check_one_experiment(own.values())
     return found
 
 

@@ -63,7 +63,7 @@ VIEWS = (
     View("pldmlt", "Dice of lesion and background at 1024², all lesions as one", "mdice_macro", FUSED),
     View("pldmlt, micro", "the same of all pixels together", "mdice_micro", FUSED),
 )
-"""Ten protocols, the book's own first."""
+"""Eleven views of a prediction, the book's own first."""
 
 BEST_EPOCH = View(
     "best epoch on test", "exact AUPR of the epoch that is best on the test images", "mean_aupr", "best on test"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fundus_lib.published.benchmark_leaderboard import BASE, Standing, leaderboard, tell_seeds
+from fundus_lib.published.benchmark_leaderboard import BASE, CONTROLS, Standing, leaderboard
 from fundus_lib.published.verdict import ENOUGH, Verdict, judge_gain
 
 QUESTION = (
@@ -17,13 +17,15 @@ QUESTION = (
 def judge(*folders: str | Path) -> Verdict:
     """The answer, from the records of the library."""
     standings = leaderboard(*folders)
-    ideas = [one for one in standings if one.row != BASE and one.shared]
+    ideas = [one for one in standings if one.row != BASE and one.row[1] not in CONTROLS and one.shared]
     if not ideas:
         return Verdict(QUESTION, "Nothing yet.", "Cannot be told yet.", f"{ENOUGH} seeds of the base and of each idea.")
     decided = [one for one in ideas if len(one.shared) >= ENOUGH]
+    counts = sorted({len(one.shared) for one in ideas})
+    seeds = " to ".join(map(str, counts[:1] + counts[1:][-1:])) + f" seed{'s' * (counts[-1] > 1)} of each"
     ran = (
-        f"A U-Net for four lesions and {len(ideas)} ideas on it, trained and tested on real IDRiD with the same crops "
-        f"and updates; {tell_seeds(ideas)}. AUPR pooled at full size, mean over the lesions, minus that of the base."
+        f"A U-Net for four lesions and {_count(ideas)} on it, trained and tested on real IDRiD with the same crops "
+        f"and updates; {seeds}. AUPR pooled at full size, mean over the lesions, minus that of the base."
     )
     if not decided:
         few = f"Cannot be told yet: no idea has {ENOUGH} seeds beside the base."
@@ -40,7 +42,11 @@ def summarise(ideas: Sequence[Standing]) -> str:
         for result in ("a gain is shown", "a loss is shown", "no gain is shown")
         if result in said
     ]
-    return f"Of {len(ideas)} ideas, {', '.join(parts)}."
+    return f"Of {_count(ideas)}, {', '.join(parts)}."
+
+
+def _count(ideas: Sequence[Standing]) -> str:
+    return "one idea" if len(ideas) == 1 else f"{len(ideas)} ideas"
 
 
 def _name(ideas: Sequence[Standing], said: Sequence[str], result: str) -> str:
@@ -61,7 +67,7 @@ def tell(one: Standing, score: str = "mean") -> str:
 
 def _sure(ideas: Sequence[Standing]) -> str:
     return (
-        f"27 test images of one clinic, one base at one size. Of {len(ideas)} intervals of 95 %, "
-        f"{max(len(ideas) / 20, 0.1):.1f} exclude zero on average if no idea changes anything. More seeds and another "
+        f"27 test images of one clinic, one base at one size. Of {_count(ideas)} that changed nothing, "
+        f"{len(ideas) / 20:.2g} would have an interval without zero on average. More seeds and another "
         "data set would say more."
     )

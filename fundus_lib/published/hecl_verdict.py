@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 SCORES = {"EX_iou": "IoU", "EX_aupr": "AUPR"}
 """Scores of single images by which is judged, the paper's own first."""
+MAIN = SCORES["EX_iou"]
+
+PAPERS_OWN = "2"
+"""The table of recipes in the paper's whole regime."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,8 @@ def judge() -> Verdict:
 
 
 def deciding(found: dict[Regime, dict[str, ImageGain]]) -> Regime | None:
-    """The first regime that has enough seeds, by the first of its scores; None if there is none."""
-    return next((r for r, gains in found.items() if len(next(iter(gains.values())).seeds) >= ENOUGH), None)
+    """The first regime that has enough seeds in the paper's own score; None if there is none."""
+    return next((r for r, gains in found.items() if MAIN in gains and len(gains[MAIN].seeds) >= ENOUGH), None)
 
 
 def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
@@ -91,8 +95,8 @@ def decide(found: dict[Regime, dict[str, ImageGain]]) -> str:
     regime = deciding(found)
     if regime is None:
         return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
-    judged, elsewhere, interval = judge_gain(next(iter(found[regime].values())).difference)
-    if regime.close:
+    judged, elsewhere, interval = judge_gain(found[regime][MAIN].difference)
+    if regime.table == PAPERS_OWN:
         return f"{judged}: the interval {interval}."
     return (
         f"Cannot be told yet for the paper's network at its scale. For {regime.words}, {elsewhere}: the interval "
@@ -112,13 +116,14 @@ def _count_others(found: dict[Regime, dict[str, ImageGain]]) -> str:
         return ""
     above, below = (sum(ends) for ends in zip(*((d.low > 0, d.high < 0) for d in others), strict=True))
     return (
-        f" Of {len(others)} further gains (IoU and AUPR of other networks and scales), {above} lie above zero, {below} "
-        f"below, and {len(others) - above - below} contain it."
+        f" Intervals of {len(others)} further comparisons (IoU and AUPR of other networks and scales): {above} above "
+        f"zero, {below} below, {len(others) - above - below} with zero inside."
     )
 
 
 def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
-    close = [len(gain.seeds) for regime, gains in found.items() if regime.close for gain in gains.values()]
+    own = [gains for regime, gains in found.items() if regime.table == PAPERS_OWN]
+    close = [len(gain.seeds) for gains in own for gain in gains.values()]
     signs = {gain.difference.value > 0 for gains in found.values() for gain in gains.values()}
     parts = []
     if max(close, default=0) < ENOUGH:

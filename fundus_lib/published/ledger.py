@@ -8,6 +8,7 @@ holds, for the papers that we have recipes for,
   not set), for all recipes (`*`), for those on one data set, or for one recipe;
 - `phrases`: how a setting that differs is put into words; `{ours}` and `{theirs}` are the two values; `setting=value`
   where ours has its own words;
+- `only_with`: settings that mean something only where other ones have these values;
 - `rows`: table → row → `recipe`, its counterpart, or a list of one for each lesion; `changed`, the same with a known
   change, such as another start; `nearest`, the nearest that was run at another scale, which is never shown as the row
   itself; or `measured`, where the row is no run but a statistic of the data. Recipes are named `TABLE/ROW`.
@@ -16,7 +17,7 @@ holds, for the papers that we have recipes for,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -48,6 +49,7 @@ class Counterparts:
     metrics: Mapping[str, str] = field(default_factory=dict)
     as_published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     phrases: Mapping[str, str] = field(default_factory=dict)
+    only_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     rows: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def of(self, number: int, row: str) -> Mapping[str, Any]:
@@ -173,7 +175,7 @@ def _found(
                 "device": " or ".join(sorted({run["device"] for run in group.runs})),
                 "uncommitted": any(run.get("dirty") for run in group.runs),
                 "deviations": "; ".join(_deviations(paper, entry, group)),
-                **_summary(metrics, [run["metrics"] for run in group.runs], float(printed.scale)),
+                **_summary(metrics, group.runs, float(printed.scale)),
             }
 
 
@@ -202,10 +204,14 @@ def _measured(columns: Mapping[str, str]) -> dict[str, Any]:
     return {"status": MEASURED, "deviations": "", **ours}
 
 
-def _summary(metrics: Mapping[str, str], runs: list[Mapping[str, float]], scale: float) -> dict[str, float]:
+def _summary(metrics: Mapping[str, str], runs: Iterable[Mapping[str, Any]], scale: float) -> dict[str, float]:
     summary: dict[str, float] = {}
+    by_seed: dict[int, list[Mapping[str, float]]] = {}
+    for run in runs:
+        by_seed.setdefault(int(run["seed"]), []).append(run["metrics"])
     for column, metric in metrics.items():
-        values = [run[metric] / scale for run in runs if metric in run]
+        known = [[fold[metric] for fold in folds if metric in fold] for folds in by_seed.values()]
+        values = [sum(own) / len(own) / scale for own in known if own]  # folds of a seed are one run
         if values:
             summary |= {f"{column}_ours": sum(values) / len(values)}
             summary |= {f"{column}_low": min(values), f"{column}_high": max(values)}
@@ -232,13 +238,17 @@ def deviations(paper: str, name: str, record: Mapping[str, Any]) -> list[str]:
         theirs |= known.as_published.get(which, {})
     run = records.get_recipe(record)
     ours = dict(_settings(run.to_dict()))
+
+    def used(key: str) -> bool:
+        return all(ours.get(other) == value for other, value in known.only_with.get(key, {}).items())
+
     found = [
         (
             known.phrases.get(f"{key}={_text(ours.get(key))}")
             or known.phrases.get(key, key + " {ours} instead of {theirs}")
         ).format(ours=_text(ours.get(key)), theirs=_text(theirs.get(key)))
         for key in dict.fromkeys([*theirs, *ours])
-        if ours.get(key) != theirs.get(key)
+        if ours.get(key) != theirs.get(key) and used(key)
     ]
     if record["dataset"] != ", ".join(recipe.needs):
         found.append(f"tested on {record['dataset']}")

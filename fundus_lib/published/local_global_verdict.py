@@ -14,7 +14,7 @@ LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
 """Those for which the paper claims that the fused network is ahead."""
 
 OTHERS = {"global": "the global network", "local": "the local network"}
-"""The networks that the fused one is compared with, which are its own first stages."""
+"""The networks that the fused one is compared with, trained as its first stages are."""
 
 FUSED = {"fused": "in four stages", "joint_only": "in one stage, without pre-training"}
 """How the fused network is trained: as in the paper, and as it is not."""
@@ -112,7 +112,7 @@ def decide(found: Found) -> str:
     for regime in REGIMES:
         own = {lesion: found.get((regime, lesion), {}) for lesion in LESIONS}
         if regime.close and not any(own.values()):
-            said.append(f"For {regime.name} it cannot be told yet, as the three networks were not run there.")
+            said.append(f"For {regime.name} it cannot be told yet, as the three networks were not all run there.")
         elif any(own.values()):
             each = " For ".join(f"{LESIONS[le]} ({le}): {_decide(gains)}" for le, gains in own.items())
             said.append(f"At {regime.words}, for {each}")
@@ -121,7 +121,7 @@ def decide(found: Found) -> str:
 
 def _decide(gains: Gains) -> str:
     if missing := [words for name, words in OTHERS.items() if name not in gains]:
-        return f"cannot be told yet, as {' and '.join(missing)} alone {'were' if missing[1:] else 'was'} not run."
+        return f"cannot be told yet, as no seed of the fused network stands beside one of {' or '.join(missing)} alone."
     least = min(gains.values(), key=lambda gain: len(gain.seeds))
     behind = [OTHERS[name] for name, gain in gains.items() if gain.difference.high < 0]
     open_ones = [OTHERS[name] for name, gain in gains.items() if gain.difference.low <= 0 <= gain.difference.high]
@@ -184,7 +184,10 @@ def _how_sure(found: Found) -> str:
         for (regime, _), gains in found.items()
         if regime.close
     ]
-    parts = ["The networks share images, patches and stages: the fused one starts from the two it is compared with."]
+    parts = [
+        "The networks share images and settings. The fused one starts from the very global network that it is compared "
+        "with; its local one saw other patches than the local network that was trained alone."
+    ]
     if max(close, default=0) < ENOUGH:
         parts.append(
             f"At the paper's sizes there are fewer than {ENOUGH} seeds; a finding at another scale need not hold there."

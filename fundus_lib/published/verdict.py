@@ -87,12 +87,12 @@ def judge_gain(difference: Estimate) -> tuple[str, str, str]:
     return "No gain is shown", "no gain is shown", "contains zero"
 
 
-def find_runs(paper: str, table: str, rows: Collection[str]) -> pd.DataFrame:
-    """The newest runs of some rows of a table on IDRiD."""
+def find_runs(paper: str, table: str, rows: Collection[str], dataset: str = "IDRiD") -> pd.DataFrame:
+    """The newest runs of some rows of a table on a data set, or on several, separated by commas."""
     runs = load()
     for row in rows:
         check_row(runs, paper, table, row)
-    own = newest(runs[(runs.paper == paper) & (runs.dataset == "IDRiD")], table)
+    own = newest(runs[(runs.paper == paper) & (runs.dataset == dataset)], table)
     return own[own.row.isin(list(rows))]
 
 

@@ -17,7 +17,8 @@ PARTS: tuple[Part, ...] = ("global", "local", "fusion", "joint")
 class LocalGlobalRecipe(SegmentationRecipe):
     """A network on the shrunk image and one on patches of it, trained one after the other, and fused.
 
-    The same recipe gives the same patches in the same order in every stage of its kind. The networks alone see patches
+    Patches follow from the seed and from the epoch, counted over all stages, so that a network trained alone and the same
+    one as a later stage see other patches. The networks alone see patches
     (or shrunk images) rotated by any angle, zoomed, mirrored and with noise; fused they see them turned by quarters and
     mirrored, image and patch alike.
 
@@ -169,7 +170,7 @@ def shorten(recipe: LocalGlobalRecipe, last: Part, ending: str) -> LocalGlobalRe
 
 
 def alone(recipe: LocalGlobalRecipe) -> tuple[LocalGlobalRecipe, ...]:
-    """The global network and the local one, as they are before they are fused."""
+    """The global network and the local one, trained as they are before they are fused."""
     return shorten(recipe, "global", "global"), shorten(recipe, "local", "local")
 
 

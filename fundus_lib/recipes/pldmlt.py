@@ -53,7 +53,8 @@ class PLDMLTRecipe(Recipe):
         order: `"batch"`: after each step of the network one of the label network on the same batch. `"nested"`:
             `block` epochs of the network, `block` of the label network, and so on; 1 is MAXL's, 100 Algorithm 1's.
         block: See `order`.
-        every: In the order `"batch"`, the label network steps after every so many batches.
+        every: In the order `"batch"`, the label network steps after an epoch's first batch, and then after every so
+            many.
         virtual_rate: ε of the virtual step.
         outer: Whose loss after the virtual step the label network minimises.
         derivative: Of that loss: `"second"` order, exact, or `"first"`, approximate.

@@ -147,10 +147,12 @@ def paired(
     one, other = (_by_run(answered, paper, *row, f"{right}_right") for row in (of, over))
     shared = sorted(one.keys() & other.keys())
     check_one_data_set(of, over, (data for _, data in shared))
-    if not shared:
+    images = [set(row[run].index) for row in (one, other) for run in shared]
+    names = sorted(set.intersection(*images)) if images else []  # of folds, those that both rows and all seeds have
+    if not names:
         nan = float("nan")
         return Paired({}, Estimate(nan, nan, nan))
-    a, b = (np.array([row[run] for run in shared]) for row in (one, other))  # (seeds, images)
+    a, b = (np.array([row[run].loc[names] for run in shared]) for row in (one, other))  # (seeds, images)
     tests = {
         run[0]: paired_test(*pair, resamples=resamples, confidence=confidence, seed=seed)
         for run, *pair in zip(shared, a, b, strict=True)

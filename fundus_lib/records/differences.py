@@ -13,6 +13,7 @@ from fundus_lib.records.compare import list_scores
 from fundus_lib.records.rows import (
     check_dataset,
     check_name,
+    check_one_experiment,
     check_pair,
     check_row,
     fold_of,
@@ -105,7 +106,9 @@ def _find(
     own = select(own, table, row, variant)
     own = own[own[metric].notna()]
     found: dict[tuple[int, str], dict[tuple[int, int] | None, float]] = {}
-    for record, score in zip(map(read, map(Path, own.file)), own[metric].astype(float), strict=True):
+    made = [read(Path(file)) for file in own.file]
+    check_one_experiment(made)
+    for record, score in zip(made, own[metric].astype(float), strict=True):
         run = int(record["seed"]), str(record["dataset_fingerprint"])
         found.setdefault(run, {})[fold_of(record)] = score
     return found

@@ -11,7 +11,16 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.paired import paired_interval
 from fundus_lib.records import load, read
 from fundus_lib.records.differences import check_one_data_set
-from fundus_lib.records.rows import check_dataset, check_name, check_pair, check_row, fold_of, newest, tell_folds
+from fundus_lib.records.rows import (
+    check_dataset,
+    check_name,
+    check_one_experiment,
+    check_pair,
+    check_row,
+    fold_of,
+    newest,
+    tell_folds,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +183,9 @@ def _find(
     check_dataset(dataset, runs)
     own = runs[(runs.paper == paper) & (runs.dataset == dataset)]
     found: dict[Run, dict[Fold, dict[str, float]]] = {}
-    for record in map(read, map(Path, [] if own.empty else newest(own, table, name).file)):
+    made = [read(Path(file)) for file in ([] if own.empty else newest(own, table, name).file)]
+    check_one_experiment(made)
+    for record in made:
         values = _score(record.get("predictions") or {}, key)
         if values is not None:
             run = int(record["seed"]), str(record["dataset_fingerprint"])

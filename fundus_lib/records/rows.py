@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,32 @@ def experiment(record: Mapping[str, Any]) -> tuple[Any, ...]:
     except ArgumentError:  # of another version of the library: it differs from every recipe that is known
         plain = json.dumps({**record["recipe"], "seed": 0, "precision": record.get("precision")}, sort_keys=True)
         recipe = hashlib.sha256(plain.encode()).hexdigest()
-    data = record["dataset_fingerprint"], record.get("trained_on_fingerprint", record["trained_on"])
-    return (recipe, *data, record.get("processes", 1))
+    trained = record.get("trained_on_fingerprint", record["trained_on"])
+    settings = record["recipe"]
+    if settings.get("pretraining_epochs") or settings.get("train_on") == "SyntheticFundus":
+        trained = record["trained_on"]  # synthetic images are drawn anew for each seed, and follow from the recipe
+    return (recipe, record["dataset_fingerprint"], trained, record.get("processes", 1))
+
+
+def check_one_experiment(records: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse runs of a row that were made on other training data or by other numbers of processes.
+
+    Raises:
+        RecordError: There are several such experiments.
+    """
+    alike: dict[tuple[Any, ...], dict[tuple[Any, ...], str]] = {}  # by fold and copy of the test data
+    for record in records:
+        name = f"{record['paper']} {record['table']} {record['row']}, seed {record['seed']}"
+        alike.setdefault((fold_of(record), record["dataset_fingerprint"]), {}).setdefault(experiment(record)[2:], name)
+    made = max(alike.values(), key=len, default={})
+    if len(made) > 1:
+        raise RecordError(
+            " and ".join(made.values()),
+            "these runs of a row are not of the same experiment",
+            found=" and ".join(f"training data {data}, {processes} processes" for data, processes in made),
+            expected="runs that differ in nothing but their seed",
+            remedy="keep the records of one of them in the folder",
+        )
 
 
 def check_row(runs: pd.DataFrame, paper: str, table: str, row: str) -> None:
@@ -94,7 +118,8 @@ def check_dataset(dataset: str, runs: pd.DataFrame) -> None:
     Raises:
         UnknownNameError: It is none of those.
     """
-    check_name("data set", dataset, {*SOURCES, "synthetic", *runs["dataset"]})
+    if not set(dataset.split(", ")) <= {*SOURCES, "synthetic"}:
+        check_name("data set", dataset, {*SOURCES, "synthetic", *runs["dataset"]})
 
 
 def fold_of(record: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -194,7 +194,7 @@ def read_data(recipe: DualBranchRecipe, root: Path) -> Data:
     if _is_ddr(root):
         validation = _read(recipe, root, "val", None if recipe.validation is None else int(recipe.validation))
     else:
-        training, validation = training.hold_out(HELD_OUT if recipe.validation is None else int(recipe.validation))
+        training, validation = training.hold_out(HELD_OUT if recipe.validation is None else recipe.validation)
     synthetic = None
     if recipe.pretraining_epochs:
         synthetic = ImageSet.synthetic(recipe.pretraining_images, recipe.size, recipe.seed, lesions=recipe.lesions)

@@ -139,7 +139,7 @@ def read_data(recipe: SegmentationRecipe, root: Path, read: Callable[..., ImageS
             training = _synthesise(recipe, recipe.train_images or 0)
         else:
             training = read(recipe, root, "train", recipe.train_images)
-    training, validation = training.hold_out(int(recipe.validation or 0))
+    training, validation = training.hold_out(recipe.validation or 0)
     synthetic = _synthesise(recipe, recipe.pretraining_images) if recipe.pretraining_epochs else None
     return Data(training, validation, test, synthetic)
 

@@ -107,8 +107,8 @@ def read_data(recipe: HECLRecipe, root: Path) -> Data:
     if recipe.validation:
         if recipe.fold:
             squares = squares.first(recipe.train_images)
-        validation = squares.hold_out(int(recipe.validation))[1]
-        training = training.hold_out(int(recipe.validation))[0]
+        validation = squares.hold_out(recipe.validation)[1]
+        training = training.hold_out(recipe.validation)[0]
     return Data(training, validation, test)
 
 

@@ -79,7 +79,7 @@ def read_data(recipe: PLDMLTRecipe, root: Path) -> LabelledData:
     if labels:
         digest = hashlib.sha256(repr(sorted(labels.items())).encode()).hexdigest()[:12]
         training = replace(training, fingerprint=combine_fingerprints(f"{training.fingerprint} {digest}"))
-    training, validation = training.hold_out(int(recipe.validation or 0))
+    training, validation = training.hold_out(recipe.validation or 0)
     return LabelledData(training, validation, test, labels=labels, source=source)
 
 

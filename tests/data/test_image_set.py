@@ -210,3 +210,10 @@ def test_a_copy_of_a_test_image_in_training_is_reported_and_recorded(same_size, 
     record = run(recipe, same_size, tmp_path, device="cpu", progress=False)
     assert record["test_images_in_training"] == [name]
     assert f"1 test images are trained on: {name}" in capsys.readouterr().out
+
+
+def test_a_number_below_1_is_a_fraction():
+    images = ImageSet.synthetic(8, (48, 72), 0, lesions=("EX",))
+    rest, held = images.hold_out(0.25)
+    assert (len(rest), len(held)) == (6, 2) and held.names == images.hold_out(fraction=0.25)[1].names
+    assert len(images.hold_out(3.0)[1]) == 3

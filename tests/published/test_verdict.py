@@ -8,12 +8,15 @@ import pytest
 from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.published import (
     PAPERS,
+    benchmark_leaderboard,
+    benchmark_verdict,
     dual_branch_verdict,
     hecl_verdict,
     local_global_verdict,
     pldmlt_verdict,
     sunet_verdict,
 )
+from fundus_lib.published.benchmark_leaderboard import Standing
 from fundus_lib.published.hecl_verdict import REGIMES, decide
 from fundus_lib.published.verdict import Verdict
 from fundus_lib.published.verdicts import brief, verdict
@@ -50,7 +53,8 @@ def test_gains_that_are_not_printed_are_counted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(hecl_verdict, "image_gain", found)
     monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: pd.DataFrame({"row": ["a"], "seed": [0], "device": "x"}))
     said = (
-        "Of 8 further gains (IoU and AUPR of other networks and scales), 4 lie above zero, 2 below, and 2 contain it."
+        "Intervals of 8 further comparisons (IoU and AUPR of other networks and scales): 4 above zero, 2 below, 2 with "
+        "zero inside."
     )
     assert verdict("hecl").answer.endswith(said)
 
@@ -77,11 +81,14 @@ def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
     )
     so_far = "(EX): cannot be told yet (2 seeds instead of 3); so far the fused network is ahead of both its parts."
     assert so_far in say(EX={"global": ahead, "local": few})
-    assert "(EX): cannot be told yet, as the local network alone was not run." in say(EX={"global": ahead})
+    assert (
+        "(EX): cannot be told yet, as no seed of the fused network stands beside one of the local network alone."
+        in say(EX={"global": ahead})
+    )
     smaller = local_global_verdict.decide({(half, "EX"): {"global": ahead, "local": ahead}})
-    assert smaller.startswith("For the paper's sizes it cannot be told yet, as the three networks were not run there.")
+    assert smaller.startswith("For the paper's sizes it cannot be told yet, as the three networks were not all run")
     assert "At half of the paper's scale (1408×1664 pixels, patches of 128), for hard exudates (EX): holds" in smaller
-    assert "(MA): cannot be told yet, as the global network and the local network alone were not run." in smaller
+    assert "stands beside one of the global network or the local network alone." in smaller
 
 
 def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +165,7 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     nothing = ImageGain((), 0, Estimate(*[float("nan")] * 3))
     runs = pd.DataFrame({"row": ["weight", "segmentation"], "seed": [0, 0], "device": "x"})
 
-    def look(paper: str, of: tuple[str, str], over: tuple[str, str], score: str) -> ImageGain:
+    def look(paper: str, of: tuple[str, str], over: tuple[str, str], score: str, dataset: str) -> ImageGain:
         assert (paper, of[1], over[1]) == ("pldmlt", "weight", "segmentation")
         return found.get(f"{of[0]} {score}", nothing)
 
@@ -275,3 +282,28 @@ def test_sunet_is_judged_by_both_grades_together(monkeypatch: pytest.MonkeyPatch
     assert sunet_verdict.decide({paper: found(2, 0.1, 0.2)}).startswith("Cannot be told yet: no comparison has 3")
     monkeypatch.setattr(sunet_verdict, "paired", lambda *args: Paired({}, Estimate(*[float("nan")] * 3)))
     assert verdict("sunet").answer == "Cannot be told yet."
+
+
+def test_pldmlts_table_3_is_looked_for_on_its_own_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(pldmlt_verdict, "image_gain", lambda *names, dataset: asked.append((names[1][0], dataset)))
+    for regime in pldmlt_verdict.REGIMES:
+        regime.gain()
+        (recipe,) = recipes("pldmlt", regime.table, pldmlt_verdict.OURS)[:1]
+        assert asked[-1] == (regime.table, ", ".join(recipe.needs))
+
+
+def test_controls_are_no_ideas(monkeypatch: pytest.MonkeyPatch) -> None:
+    gain = {"mean": Estimate(0.02, 0.01, 0.03)}
+    rows = [benchmark_leaderboard.BASE, *(("ideas", row) for row in ("wide", "grades_control", "hecl"))]
+    board = [Standing(row, row[1], (0, 1, 2), {}, gain, (0, 1, 2), 0, 0, 0) for row in rows]
+    monkeypatch.setattr(benchmark_verdict, "leaderboard", lambda: board)
+    assert benchmark_verdict.judge().short == "Of one idea, a gain is shown for 1 (hecl)."
+
+
+def test_hecl_is_judged_by_its_own_score_and_regime() -> None:
+    whole, cut = (next(r for r in hecl_verdict.REGIMES if r.table == name) for name in ("2", "gpu"))
+    clear = ImageGain((0, 1, 2), 27, Estimate(0.02, 0.01, 0.03))
+    assert hecl_verdict.deciding({whole: {"AUPR": clear}}) is None
+    assert "neither confirms nor refutes" in hecl_verdict.decide({cut: {"IoU": clear}})
+    assert hecl_verdict.decide({whole: {"IoU": clear}}).startswith("Holds")
