@@ -17,10 +17,9 @@ PARTS: tuple[Part, ...] = ("global", "local", "fusion", "joint")
 class LocalGlobalRecipe(SegmentationRecipe):
     """A network on the shrunk image and one on patches of it, trained one after the other, and fused.
 
-    Patches follow from the seed and from the epoch, counted over all stages, so that a network trained alone and the same
-    one as a later stage see other patches. The networks alone see patches
-    (or shrunk images) rotated by any angle, zoomed, mirrored and with noise; fused they see them turned by quarters and
-    mirrored, image and patch alike.
+    Patches follow from the seed and from the epoch, counted over all stages, so that a network trained alone and the
+    same one as a later stage see other patches. The networks alone see patches (or shrunk images) rotated by any angle,
+    zoomed, mirrored and with noise; fused they see them turned by quarters and mirrored, image and patch alike.
 
     Attributes:
         size: (height, width) in pixels at which images are read.
