@@ -192,6 +192,8 @@ def check_index(where: str, index: object, count: int) -> int:
         ImageIndexError: There is no such image.
     """
     try:
+        if isinstance(index, bool):  # of a mask, which would be read as 0 and 1
+            raise TypeError
         number = operator.index(index)  # type: ignore[arg-type]
     except TypeError:
         raise ArgumentError(

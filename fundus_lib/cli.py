@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -147,7 +148,13 @@ def _group_scores(scores: list[str]) -> str:
 
 @app.command("predict")
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Fundus images, or folders of them.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IMAGE…",
+            help="Fundus images, or folders that hold them (.jpg, .png, .tif, .ppm, …), not folders in these.",
+        ),
+    ],
     checkpoint: Annotated[
         str,
         typer.Option(
@@ -177,7 +184,7 @@ def predict(
     from fundus_lib import weights
     from fundus_lib.atomic import write_atomically
     from fundus_lib.prediction.about import describe
-    from fundus_lib.prediction.folder import find_images, predict_all
+    from fundus_lib.prediction.folder import find_images, name_left_out, predict_all
     from fundus_lib.prediction.tables import AS_CSV
 
     if csv is not None:
@@ -197,6 +204,10 @@ def predict(
     about = describe(model, threshold=threshold, mirrored=mirror)
     for line in (about["model"], *about["verdicts"], *about["limits"]):
         typer.echo(line)
+    for line in name_left_out(images):
+        typer.echo(line, err=True)
+    if found.replaced:
+        typer.echo(f"predicted anew, as images of this name had another content: {', '.join(found.replaced)}", err=True)
     done = len(files) - len(found.errors)
     typer.echo(f"{done} of {len(files)} images, {found.done_before} of them before, in {out}/")
     for error in found.errors.values():
@@ -207,7 +218,9 @@ def predict(
 
 @app.command("calibrate")
 def calibrate(
-    checkpoint: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of a run.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="MODEL", help="model.pt of a run, or the name of a model that ships.")
+    ],
     table: Annotated[
         Path, typer.Argument(metavar="TABLE", help="CSV: image, and a column per lesion with 1, 0 or nothing.")
     ],
@@ -229,6 +242,9 @@ def calibrate(
 
 def main() -> None:
     """Entry point: what is wrong with an input, a file or a disk is said in four lines, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a pipe on Windows cannot write a minus sign
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except FundusError as error:

@@ -105,7 +105,7 @@ def statistics(
     formats = {"mean_area": "{:.3%}", "ratio": "{:.1f}", "p10": "{:.2e}", "p90": "{:.2e}"}
     typer.echo(table.to_string(formatters={column: form.format for column, form in formats.items()}))
     typer.echo("ratio: background to lesion; p10, p90: of the area of a component, share of the photograph")
-    if name == "IDRiD":
+    if name == "IDRiD" and datasets[0].size == stats.TABLE1_SIZE:
         typer.echo("dual_branch, Table 1, prints for the hard exudates of IDRiD at 1440x960: 110, 5.0e-6 and 1.1e-4")
     if plot is not None:
         from fundus_lib.viz.statistics import plot_statistics
@@ -123,16 +123,17 @@ def statistics(
 @app.command("label")
 def label(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A copy of IDRiD.")],
-    first: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of a grader.")],
-    second: Annotated[Path, typer.Argument(metavar="MODEL", help="model.pt of another one.")],
+    first: Annotated[str, typer.Argument(metavar="MODEL", help="model.pt of a grader, or the name of one that ships.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL", help="model.pt of another one.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The table, a .csv; lines of other graders are kept.")],
 ) -> None:
     """Grade the images that have masks: the answer of the more confident grader, corrected by heat maps and lesions."""
-    from fundus_lib.checkpoints import load_model
-    from fundus_lib.protocols.pseudo_labels import label_images, write_labels
+    from fundus_lib.protocols.pseudo_labels import label_images, read_labels, write_labels
+    from fundus_lib.weights import find
 
     check_output("OUT", out, (".csv",))
-    models = [load_model(path) for path in (first, second)]
+    read_labels(out)  # before all the work
+    models = [find(path) for path in (first, second)]
     shared = {bool(getattr(model.task.recipe, "shared", True)) for model in models}
     if len(shared) > 1:
         raise ArgumentError(

@@ -9,6 +9,8 @@ from typing import Any
 
 from fundus_lib import records, settings
 from fundus_lib.atomic import check_folder
+from fundus_lib.data.inventory import read_manifest
+from fundus_lib.data.recognise import recognise
 from fundus_lib.devices import check_sharing, choose_device
 from fundus_lib.environment import SOURCES
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
@@ -73,9 +75,11 @@ def run_table(
     made = []
     jobs = _shareable(_jobs(paper, table, row, seeds, fold, shard, smoke, precision), devices * nodes)
     check_folder(Path(out))
-    for recipe, root in _at_hand(jobs, settings.roots() if data is None else data):
+    at_hand = _at_hand(jobs, settings.roots() if data is None else data)
+    for number, (recipe, root) in enumerate(at_hand):
         left = None if end is None else (end - time.monotonic()) / 60
         if left is not None and left <= 0:
+            print(f"time is up: {len(at_hand) - number} of {len(at_hand)} runs not looked at; the same call goes on")
             break
         part = f" fold {recipe.fold[0]} of {recipe.fold[1]}" if recipe.fold else ""
         shrunk = " (smoke: shrunk to seconds, its scores mean nothing)" if smoke else ""
@@ -98,6 +102,8 @@ def run_table(
         if record:
             made.append(record)
             print(f"{title}: {tell_scores(record['metrics'])}; all in {_known(recipe, root, Path(out))}")
+        elif left is not None:
+            print(f"{title}: stopped, as time is up; the same call goes on")
     return made
 
 
@@ -157,7 +163,7 @@ def _shareable(jobs: list[Recipe], processes: int) -> list[Recipe]:
 def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[tuple[Recipe, Path]]:
     """The jobs whose data sets are there, with the root of the first of them; says which are not."""
     if not isinstance(data, Mapping):
-        return [(job, Path(data)) for job in jobs]
+        data = _find_beside(Path(data))
     left_out = [job for job in jobs if not set(job.needs) <= set(data)]
     missing = sorted({name for job in left_out for name in job.needs} - set(data))
     if jobs and len(left_out) == len(jobs):
@@ -172,6 +178,19 @@ def _at_hand(jobs: list[Recipe], data: str | Path | Mapping[str, Path]) -> list[
         rows = dict.fromkeys(f"{job.table} {job.row}" for job in left_out if name in job.needs)
         print(f"left out, since {name} is not there: {', '.join(rows)}")
     return [(job, data[job.dataset]) for job in jobs if job not in left_out]
+
+
+def _find_beside(root: Path) -> dict[str, Path]:
+    """The data set of a folder by its name, with the others that lie beside it; a synthetic copy stands for all.
+
+    Raises:
+        DatasetNotFoundError: The folder holds none.
+    """
+    name = recognise(root).partition(" ")[0]
+    if (read_manifest(root) or {}).get("kind") == "synthetic":
+        return dict.fromkeys(settings.DATASETS, root)
+    around = root.absolute().parent
+    return {other: around / other for other in settings.DATASETS if (around / other).is_dir()} | {name: root}
 
 
 def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:

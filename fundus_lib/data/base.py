@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +20,7 @@ from fundus_lib.data.cache import cached_array
 from fundus_lib.data.images import Pixels, check_size, image_size, read_image, read_mask
 from fundus_lib.data.inventory import fingerprint_files
 from fundus_lib.data.sample import LESIONS, UNKNOWN, Sample, Size, SizeRule
-from fundus_lib.errors import UnknownNameError
+from fundus_lib.errors import ArgumentError, UnknownNameError
 
 Transform = Callable[[Any], Any]
 """A transform of `torchvision.transforms.v2`, or anything that takes a sample and gives one."""
@@ -149,7 +149,19 @@ class FundusDataset(Dataset[Sample]):
         return other
 
     def first(self, count: int | None) -> Self:
-        """The first images, at most `count`; all of them if it is None. See `part`."""
+        """The first images, at most `count`; all of them if it is None. See `part`.
+
+        Raises:
+            ArgumentError: `count` is below 0.
+        """
+        if count is not None and count < 0:
+            raise ArgumentError(
+                f"{type(self).__name__}.first",
+                "there is no such number of images",
+                found=count,
+                expected="0 or more, or None for all",
+                remedy="part(range(…)) takes any of them",
+            )
         return self.part(range(len(self))[:count])
 
     def mask(self, index: int, *, image_size: Size | None = None) -> NDArray[np.uint8]:
@@ -272,7 +284,8 @@ def check_lesions(lesions: Sequence[str], known: Sequence[str] = LESIONS) -> tup
         UnknownNameError: One is not known, or comes twice, or a single string was given.
     """
     names = (lesions,) if isinstance(lesions, str) else tuple(lesions)
-    if isinstance(lesions, str) or len(set(names)) < len(names) or not set(names) <= set(known):
+    unordered = isinstance(lesions, str | Set)  # masks have their channels in the order of the lesions
+    if unordered or len(set(names)) < len(names) or not set(names) <= set(known):
         raise UnknownNameError(
             "lesions",
             "these are not lesions of this data set",

@@ -19,6 +19,7 @@ from fundus_lib.data.ddr import FOLDERS as DDR_SPLITS
 from fundus_lib.data.ddr import DDRSegmentation
 from fundus_lib.data.diaretdb1 import DiaRetDB1
 from fundus_lib.data.idrid import IDRiDSegmentation
+from fundus_lib.data.inventory import read_manifest
 from fundus_lib.data.layout import SPLITS
 from fundus_lib.data.recognise import recognise
 from fundus_lib.data.sample import LESIONS, Size
@@ -112,8 +113,8 @@ def open_any(root: str | PathLike[str], *, size: Size | None = None) -> tuple[Fu
 
     Args:
         root: The folder of one data set.
-        size: (height, width) to resize to; None for 960×1440 on IDRiD, where dual_branch reports its Table 1, and for
-            the sizes on disk on the others.
+        size: (height, width) to resize to; None for 960×1440 on IDRiD, where dual_branch reports its Table 1 (a smaller
+            copy is not enlarged), and for the sizes on disk on the others.
 
     Raises:
         DatasetNotFoundError: It is none of the three, or has no masks.
@@ -121,7 +122,8 @@ def open_any(root: str | PathLike[str], *, size: Size | None = None) -> tuple[Fu
     """
     name = recognise(Path(root))
     if name == "IDRiD":
-        return open_all(root, size=size or TABLE1_SIZE)
+        made = (read_manifest(Path(root)) or {}).get("size", TABLE1_SIZE)
+        return open_all(root, size=size or min(TABLE1_SIZE, (int(made[0]), int(made[1]))))
     if name == "DDR":
         return tuple(DDRSegmentation(root, split, size=size) for split in DDR_SPLITS)
     version: Literal["2.1", "1.1"] = "2.1" if name.endswith("2.1") else "1.1"

@@ -42,6 +42,13 @@ def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str
             f"No verdict (likely, unclear, unlikely) for {', '.join(without)}: the model holds no rule, it is not "
             "calibrated. `fundus calibrate` makes one from images whose lesions you know."
         )
+    for rule in model.rules:
+        if rule.above is not None and (rule.threshold, rule.mirrored) != (threshold, mirrored):
+            views = "mirrored views" if rule.mirrored else "one view"
+            rules.append(
+                f"No verdict for {rule.lesion} here: its rule is for threshold {rule.threshold:g} and {views}. Predict "
+                "with these, or calibrate with those of this prediction."
+            )
     wide = f"{task.field_width:g} pixels"
     return {
         "model": model.describe(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint
+from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError, naming
 from fundus_lib.prediction.about import describe, read_json
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
@@ -21,7 +22,7 @@ from fundus_lib.weights import find
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".png", ".tif", ".tiff", ".bmp", ".webp", ".ppm", ".gif")
 """Of the files in a folder that are taken for images; a file that is named itself may have any."""
 
 ABOUT, DONE, TABLE = "about.json", "prediction.json", "predictions.csv"
@@ -35,11 +36,13 @@ class Predictions:
         table: All images in the output folder, one line per image and lesion, see `predict_all`.
         errors: Image of this call → why it was not predicted.
         done_before: How many images of this call had been predicted before.
+        replaced: Images of this call in whose place there was a prediction of other content.
     """
 
     table: pd.DataFrame
     errors: dict[str, FundusError]
     done_before: int
+    replaced: tuple[str, ...] = ()
 
 
 def predict_all(
@@ -83,32 +86,49 @@ def predict_all(
         FileAccessError: `out` cannot be written, or its disk is full.
     """
     check_threshold(threshold)
+    choose_device(device)
     out, files = Path(out), find_images(images)
     model = find(checkpoint)
     about = describe(model, threshold=threshold, mirrored=mirror)
     _open_output(out, about)
     errors: dict[str, FundusError] = {}
-    before = 0
-    for path in tqdm(files, unit="image", disable=not progress or len(files) < 2):
-        folder = out / path.name
-        try:
-            if read_json(folder / DONE).get("sha256") == hash_file(path):
+    before, replaced = 0, list[str]()
+    try:
+        for path in tqdm(files, unit="image", disable=not progress or len(files) < 2):
+            folder = out / path.name
+            there = read_json(folder / DONE).get("sha256")
+            try:
+                digest = hash_file(path)
+            except FundusError as error:  # its content is not known: what is there of it stays
+                errors[path.name] = error
+                if not there:
+                    _write_failure(folder, path, error, about)
+                continue
+            if there == digest:
                 before += 1
                 continue
+            if there:
+                replaced.append(path.name)
             _clear(folder, model)
-            found = predict(path, model, threshold=threshold, mirror=mirror, device=device)
-        except CheckpointError:
-            raise
-        except FundusError as error:
-            _clear(folder, model)
-            errors[path.name] = error
-            failure = {"image": path.name, "error": f"{type(error).__name__}: {error}", "about": about}
-            write_atomically(folder / DONE, (json.dumps(failure, indent=1, ensure_ascii=False) + "\n").encode())
-            continue
-        found.save(folder)
-    table = _read_table(out)
-    write_atomically(out / TABLE, table.to_csv(**AS_CSV).encode())
-    return Predictions(table, errors, before)
+            try:
+                found = predict(path, model, threshold=threshold, mirror=mirror, device=device)
+            except CheckpointError:
+                raise
+            except FundusError as error:
+                errors[path.name] = error
+                _write_failure(folder, path, error, about)
+                continue
+            found.save(folder)
+    finally:  # also of what is done when somebody stops it
+        table = _read_table(out)
+        write_atomically(out / TABLE, table.to_csv(**AS_CSV).encode())
+    return Predictions(table, errors, before, tuple(replaced))
+
+
+def _write_failure(folder: Path, path: Path, error: FundusError, about: Mapping[str, Any]) -> None:
+    """Write down that an image could not be predicted, and why."""
+    failure = {"image": path.name, "error": f"{type(error).__name__}: {error}", "about": about}
+    write_atomically(folder / DONE, (json.dumps(failure, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -116,7 +136,7 @@ def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
 
     Raises:
         MissingFileError: One is not there, or a folder holds none.
-        ArgumentError: Two in different folders have the same name.
+        ArgumentError: Two in different folders have the same name, or a name is not UTF-8.
         FileAccessError: A folder may not be read.
     """
     found: dict[Path, None] = {}
@@ -145,6 +165,16 @@ def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
         found |= dict.fromkeys(inside)
     names: dict[str, Path] = {}
     for path in found:
+        try:
+            path.name.encode()
+        except UnicodeEncodeError:
+            raise ArgumentError(
+                ascii(str(path)),
+                "this file name is not UTF-8",
+                found=ascii(path.name),
+                expected="a name in UTF-8, which goes into every output",
+                remedy="rename it, for instance with convmv -f latin1 -t utf8 --notest",
+            ) from None
         other = names.setdefault(path.name.casefold(), path)
         if other is not path and other.resolve() != path.resolve():
             raise ArgumentError(
@@ -155,6 +185,17 @@ def find_images(images: str | Path | Iterable[str | Path]) -> list[Path]:
                 remedy="rename one of them, or predict them with another --out",
             )
     return list(names.values())
+
+
+def name_left_out(images: Iterable[Path]) -> list[str]:
+    """What of the folders among these is no image by its ending, in words, one line for each such folder."""
+    said = []
+    for path in images:
+        rest = [p for p in path.iterdir() if not _is_image(p) and not p.name.startswith(".")] if path.is_dir() else []
+        if rest:
+            some = ", ".join(sorted(p.name for p in rest)[:3])
+            said.append(f"left out of {path}: {len(rest)} that are no files ending in {', '.join(ENDINGS)} ({some} …)")
+    return said
 
 
 def _is_image(path: Path) -> bool:

@@ -97,20 +97,38 @@ def write_labels(table: pd.DataFrame, file: str | Path) -> None:
     import pandas as pd
 
     file = Path(file)
-    if file.is_file():
-        there = pd.read_csv(file, dtype={"lesions": str})
-        if list(there.columns) != list(COLUMNS):
-            raise ArgumentError(
-                str(file),
-                "this is no table of pseudo labels",
-                found=", ".join(map(str, there.columns)),
-                expected=", ".join(COLUMNS),
-                remedy="name a new file",
-            )
+    there = read_labels(file)
+    if there is not None:
         kept = there[~there["leaks"].isin(table["leaks"])]
         table = pd.concat([kept, table] if len(kept) else [table])
         table = table.sort_values(["leaks", "image", "grader"], ignore_index=True)
     write_atomically(file, table.to_csv(index=False, lineterminator="\n").encode())
+
+
+def read_labels(file: Path) -> pd.DataFrame | None:
+    """A table that :func:`write_labels` wrote; None if there is no such file.
+
+    Raises:
+        ArgumentError: The file holds something else.
+    """
+    import pandas as pd
+
+    if not file.is_file():
+        return None
+    try:
+        there = pd.read_csv(file, dtype={"lesions": str})
+        found = ", ".join(map(str, there.columns))
+    except (ValueError, UnicodeDecodeError) as error:
+        there, found = pd.DataFrame(), str(error).partition("\n")[0]
+    if list(there.columns) != list(COLUMNS):
+        raise ArgumentError(
+            str(file),
+            "this is no table of pseudo labels",
+            found=found,
+            expected=", ".join(COLUMNS),
+            remedy="name a new file",
+        )
+    return there
 
 
 def _check(graders: Mapping[str, FundusTask]) -> None:

@@ -87,7 +87,7 @@ def test_figure_shows_the_ratios_and_the_percentiles(sets):
 
 
 def test_statistics_of_each_data_set(sets, ddr_root, v21, v11):
-    assert [data.size for data in stats.open_any(sets[0].root)] == [stats.TABLE1_SIZE] * 2
+    assert [data.size for data in stats.open_any(sets[0].root)] == [(48, 72)] * 2, "a small copy is not enlarged"
     table = stats.lesion_statistics(*stats.open_any(ddr_root))  # at the sizes on disk
     assert table.images.tolist() == [4] * 4 and table.with_lesion.tolist() == [4, 4, 4, 0]
     assert table.loc["EX", "ratio"] == pytest.approx((2400 + 2500 + 2400 + 1320) / (4 * 32) - 1)

@@ -20,9 +20,13 @@ from fundus_lib.errors import (
     FundusError,
     LabelFormatError,
     MissingFileError,
+    UnreadableImageError,
 )
 from fundus_lib.experiment import create_task
+from fundus_lib.image_verdicts import Rule
 from fundus_lib.prediction import calibrate, folder, predict, predict_all
+from fundus_lib.prediction.about import describe
+from fundus_lib.prediction.calibrate import read_presence
 from fundus_lib.recipes import GradingRecipe, SegmentationRecipe
 
 call = CliRunner().invoke
@@ -242,3 +246,85 @@ def test_the_package_offers_predict_and_stays_light():
     code = "import sys, fundus_lib; print(sorted({'torch', 'cv2', 'pandas', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_cannot_be_opened_for_a_moment_keeps_its_prediction(eyes, model, tmp_path, monkeypatch):
+    run(eyes, model, tmp_path / "out")
+    before = sorted(p.name for p in (tmp_path / "out").glob("*/*"))
+
+    def refuse(path):
+        raise UnreadableImageError(path, "this file cannot be read", found="Permission denied", expected="", remedy="")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "hash_file", refuse)
+        assert len(run(eyes, model, tmp_path / "out").errors) == 3
+    assert sorted(p.name for p in (tmp_path / "out").glob("*/*")) == before
+    found = run(eyes, model, tmp_path / "out")
+    assert found.done_before == 3 and not found.replaced and (found.table["error"] == "").all()
+
+
+def test_an_image_of_the_same_name_is_said_to_replace_another(eyes, model, tmp_path):
+    assert run(eyes, model, tmp_path / "out").replaced == ()
+    draw(eyes / "eye1.png", spots=3)
+    found = call(app, ["predict", str(eyes), "--model", str(model), "--out", str(tmp_path / "out"), "--device", "cpu"])
+    assert "images of this name had another content: eye1.png" in found.output
+    assert "left out of" in found.output and "notes.txt" in found.output
+
+
+def test_a_device_that_is_not_there_is_no_fault_of_the_images(eyes, model, tmp_path):
+    with pytest.raises(ArgumentError):
+        predict_all(eyes, model, tmp_path / "out", device="tpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_any_work(eyes):
+    (eyes / "M\udcfcller.png").write_bytes(b"")
+    with pytest.raises(ArgumentError, match="not UTF-8"):
+        folder.find_images(eyes)
+
+
+def test_what_was_done_is_in_the_table_when_somebody_stops_it(eyes, model, tmp_path, monkeypatch):
+    done = []
+
+    def stop(path, *args, **settings):
+        if done:
+            raise KeyboardInterrupt
+        done.append(path)
+        return predict(path, *args, **settings)
+
+    monkeypatch.setattr(folder, "predict", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(eyes, model, tmp_path / "out")
+    assert "eye0.png" in (tmp_path / "out" / "predictions.csv").read_text()
+
+
+def test_tables_as_spreadsheets_write_them(tmp_path):
+    table = tmp_path / "known.csv"
+    table.write_text("\ufeffimage, EX\na.png , 1.0\n,\n\nb.png,0\nc.png,\n", encoding="utf-8")
+    known = read_presence(table, ("HE", "EX"))
+    assert known == [(tmp_path / "a.png", {"EX": True}), (tmp_path / "b.png", {"EX": False}), (tmp_path / "c.png", {})]
+    for text in ("image,EX\na.png,1\n./a.png,1\n", "image,EX\n,1\n", "image;EX\na.png;1\n"):
+        table.write_text(text)
+        with pytest.raises(LabelFormatError):
+            read_presence(table, ("HE", "EX"))
+
+
+def test_nothing_is_predicted_for_a_calibration_that_could_not_be_kept(tmp_path, model, eyes, monkeypatch):
+    monkeypatch.setattr(sys.modules[read_presence.__module__], "predict", None)  # calling it would fail
+    table = tmp_path / "known.csv"
+    table.write_text("image,EX\neyes/eye0.png,1\neyes/none.png,0\n")
+    with pytest.raises(MissingFileError, match=r"none\.png"):
+        calibrate(model, table, tmp_path / "new.pt", progress=False)
+    for there in (model, eyes):
+        with pytest.raises(ArgumentError, match="a new file is meant"):
+            calibrate(model, table, there, progress=False)
+
+
+def test_a_rule_that_does_not_apply_is_said_not_to(tmp_path, model):
+    rule = Rule("EX", 9, 9, 0.02, 0.05, threshold=0.5, mirrored=True, source="s")
+    task = load_model(model).task
+    save_model(tmp_path / "ruled.pt", task, trained_on="nothing", rules=[rule])
+    ruled = load_model(tmp_path / "ruled.pt")
+    assert "No verdict for EX here" not in " ".join(describe(ruled, threshold=0.5, mirrored=True)["verdicts"])
+    for settings in ({"threshold": 0.4, "mirrored": True}, {"threshold": 0.5, "mirrored": False}):
+        assert "No verdict for EX here" in " ".join(describe(ruled, **settings)["verdicts"])
