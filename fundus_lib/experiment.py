@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_set import combine_fingerprints
-from fundus_lib.recipes import TASKS, Recipe
+from fundus_lib.recipes import TASKS, Recipe, SegmentationRecipe
 from fundus_lib.tasks.base import Data, FundusTask, Stage
 
 if TYPE_CHECKING:
@@ -91,6 +92,17 @@ def read_data(recipe: Recipe, root: str | Path) -> Data:
 def test_fingerprint(recipe: Recipe, root: str | Path) -> str:
     """Hash of the test data of a recipe under `root`; takes no more than tenths of a second."""
     return str(_module(recipe).test_fingerprint(recipe, Path(root)))
+
+
+def training_fingerprint(recipe: Recipe, root: str | Path) -> str | None:
+    """Hash of the training images and masks of a recipe for lesions, as its record has it.
+
+    Returns:
+        None where it does not follow from one folder's split: of folds, grades, synthetic images and other data sets.
+    """
+    if not isinstance(recipe, SegmentationRecipe) or recipe.fold or {recipe.dataset, recipe.train_on} != {"IDRiD"}:
+        return None
+    return IDRiDSegmentation(Path(root), "train", lesions=recipe.lesions, size=recipe.size).fingerprint()
 
 
 def create_experiment(recipe: Recipe, root: str | Path, data: Data | None = None) -> Experiment:

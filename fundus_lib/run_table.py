@@ -14,7 +14,7 @@ from fundus_lib.data.recognise import recognise
 from fundus_lib.devices import check_sharing, choose_device
 from fundus_lib.environment import SOURCES
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
-from fundus_lib.experiment import test_fingerprint
+from fundus_lib.experiment import test_fingerprint, training_fingerprint
 from fundus_lib.recipes import Recipe, recipes
 from fundus_lib.recipes.base import Precision
 from fundus_lib.records.compare import tell_scores
@@ -198,9 +198,10 @@ def _known(recipe: Recipe, data: Path, out: Path) -> Path | None:
     candidates = sorted(out.glob(f"{recipe.stem}-*.json"))
     if not candidates:
         return None
-    fingerprint = test_fingerprint(recipe, data)
+    fingerprint, training = test_fingerprint(recipe, data), training_fingerprint(recipe, data)
     for path in candidates:
         record = records.read(path)
-        if records.get_recipe(record).digest == recipe.digest and record["dataset_fingerprint"] == fingerprint:
+        same = records.get_recipe(record).digest == recipe.digest and record["dataset_fingerprint"] == fingerprint
+        if same and (training is None or record.get("trained_on_fingerprint", training) == training):
             return path
     return None

@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fundus_lib import provenance
 from fundus_lib.callbacks import Best, Curve
@@ -123,6 +126,18 @@ def test_a_table_is_worked_through_once_and_in_shards(synthetic_root, tmp_path, 
     assert table() == [0]
     assert table() == []
     assert "done before" in capsys.readouterr().out
+
+
+def test_other_training_masks_are_another_run(synthetic_root, tmp_path, capsys):
+    changed = tmp_path / "IDRiD"
+    shutil.copytree(synthetic_root, changed)
+    settings = {"row": "unet", "smoke": True, "device": "cpu", "progress": False, "precision": "32"}
+    assert len(run_table("first_segmenter", synthetic_root, tmp_path / "runs", **settings)) == 1
+    assert not run_table("first_segmenter", changed, tmp_path / "runs", **settings), "a copy is the same data"
+    mask = next((changed / "A. Segmentation").rglob("*a. Training Set/*Hard Exudates/*.tif"))
+    array = np.array(Image.open(mask))
+    Image.fromarray(array[::-1]).save(mask)
+    assert len(run_table("first_segmenter", changed, tmp_path / "runs", **settings)) == 1
 
 
 def test_trained_on_synthetic_images_alone(synthetic_root, tmp_path):
