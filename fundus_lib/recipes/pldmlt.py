@@ -261,10 +261,14 @@ ABLATIONS = (
     _ablation("rule_mask", allowed="rule"),
     _ablation("maxl_mask", allowed="rule", form="maxl"),
     *(_ablation(f"beta_{beta:g}", small(GRADES), criterion={"beta": beta}) for beta in (0.01, 0.1)),
+    _ablation("update_beta_0.01", criterion={"beta": 0.01}),
     *(_ablation(f"labels_{labels}", small(GRADES), labels=labels) for labels in ("graders", "rule", "true")),
     _ablation("labels_with_leaks", small(GRADES), label_leaks=True),
 )
-"""One thing changed in the small row with a label network, or in that with fixed labels."""
+"""One thing changed in the small row with a label network, or in that with fixed labels.
+
+``update_beta_0.01`` has a label network where fixed labels with this weight of the grades leave the segmentation alone.
+"""
 
 GPU: dict[str, Any] = {
     "table": "gpu",
