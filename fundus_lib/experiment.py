@@ -98,9 +98,12 @@ def training_fingerprint(recipe: Recipe, root: str | Path) -> str | None:
     """Hash of the training images and masks of a recipe for lesions, as its record has it.
 
     Returns:
-        None where it does not follow from one folder's split: of folds, grades, synthetic images and other data sets.
+        None where it is not the hash of one folder's split alone: of folds, of graded or synthetic images besides, of
+        other data sets, and of recipes that are no :class:`~fundus_lib.recipes.SegmentationRecipe`.
     """
-    if not isinstance(recipe, SegmentationRecipe) or recipe.fold or {recipe.dataset, recipe.train_on} != {"IDRiD"}:
+    if not isinstance(recipe, SegmentationRecipe) or {recipe.dataset, recipe.train_on} != {"IDRiD"}:
+        return None
+    if recipe.fold or recipe.pretraining_epochs or getattr(recipe, "graded_size", None):
         return None
     return IDRiDSegmentation(Path(root), "train", lesions=recipe.lesions, size=recipe.size).fingerprint()
 

@@ -15,6 +15,7 @@ from fundus_lib.devices import check_sharing, choose_device
 from fundus_lib.environment import SOURCES
 from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 from fundus_lib.experiment import test_fingerprint, training_fingerprint
+from fundus_lib.processes import process_rank
 from fundus_lib.recipes import Recipe, recipes
 from fundus_lib.recipes.base import Precision
 from fundus_lib.records.compare import tell_scores
@@ -102,7 +103,7 @@ def run_table(
         if record:
             made.append(record)
             print(f"{title}: {tell_scores(record['metrics'])}; all in {_known(recipe, root, Path(out))}")
-        elif left is not None:
+        elif left is not None and not process_rank()[0]:
             print(f"{title}: stopped, as time is up; the same call goes on")
     return made
 

@@ -221,7 +221,8 @@ def test_records_are_compared_row_by_row() -> None:
     assert [float(value) for value in line.split()[-4:]] == pytest.approx(
         [dice.mean(), dice.min(), dice.max(), len(dice)], abs=6e-4
     )
-    assert "only rows of one paper compare" in call(app, ["records", "--compare", "EX_aupr"]).output.splitlines()[-1]
+    assert "only rows of one paper compare" in call(app, ["records", "--compare", "EX_aupr"]).output
+    assert "only rows of one paper compare" not in call(app, ["records", *options]).output
     with pytest.raises(ArgumentError, match="no such score"):
         call(app, ["records", "--compare", "EX_beauty"], catch_exceptions=False)
 

@@ -52,7 +52,8 @@ def test_every_record_is_recognised_by_the_row_that_it_is_of(tmp_path, monkeypat
     for path in PATHS:
         record = records.read(path)
         monkeypatch.setattr(run_table, "test_fingerprint", lambda *_, of=record["dataset_fingerprint"]: of)
-        monkeypatch.setattr(run_table, "training_fingerprint", lambda *_, of=record.get("trained_on_fingerprint"): of)
+        trained = record.get("trained_on_fingerprint")
+        monkeypatch.setattr(run_table, "training_fingerprint", lambda *_, of=trained: of)
         shutil.copy(path, tmp_path)
         copied = tmp_path / path.name
         row = rows[record["paper"], record["table"], record["row"]].replace(seed=record["seed"])

@@ -103,7 +103,7 @@ def test_no_mean_is_taken_over_runs_of_one_seed_or_of_a_variant_that_is_not_ther
 
 def test_seeds_of_synthetic_training_are_one_experiment():
     """Synthetic training images are drawn anew for each seed, so that their digits differ."""
-    (one,) = [read(Path(f)) for f in records.load().query("row == 'sunet_mixed_synthetic'").file]
+    one = read(Path(records.load().query("row == 'sunet_mixed_synthetic'").file.iloc[0]))
     other = {**one, "seed": 1, "recipe": {**one["recipe"], "seed": 1}, "trained_on_fingerprint": "another"}
     assert experiment(one) == experiment(other)
     check_one_experiment([one, other])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -284,7 +284,7 @@ def check_lesions(lesions: Sequence[str], known: Sequence[str] = LESIONS) -> tup
         UnknownNameError: One is not known, or comes twice, or a single string was given.
     """
     names = (lesions,) if isinstance(lesions, str) else tuple(lesions)
-    unordered = isinstance(lesions, str | Set)  # masks have their channels in the order of the lesions
+    unordered = isinstance(lesions, str | set | frozenset)  # masks have their channels in the order of the lesions
     if unordered or len(set(names)) < len(names) or not set(names) <= set(known):
         raise UnknownNameError(
             "lesions",
