@@ -143,10 +143,10 @@ def test_other_training_masks_are_another_run(synthetic_root, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("paper", "table", "row"), [("benchmark", "ideas", "grades_shared"), ("losses", "race", "dice")]
 )
-def test_what_was_run_is_known(paper, table, row, synthetic_root, tmp_path, capsys):
+def test_what_was_run_is_known(paper, table, row, graded_root, tmp_path, capsys):
     settings = {"table": table, "row": row, "smoke": True, "device": "cpu", "progress": False}
-    assert len(run_table(paper, synthetic_root, tmp_path, **settings)) == 1
-    assert not run_table(paper, synthetic_root, tmp_path, **settings) and "done before" in capsys.readouterr().out
+    assert len(run_table(paper, graded_root, tmp_path, **settings)) == 1
+    assert not run_table(paper, graded_root, tmp_path, **settings) and "done before" in capsys.readouterr().out
 
 
 def test_trained_on_synthetic_images_alone(synthetic_root, tmp_path):
