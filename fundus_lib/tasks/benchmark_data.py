@@ -19,6 +19,7 @@ from fundus_lib.data.image_set import ImageSet, combine_fingerprints
 from fundus_lib.data.inventory import title
 from fundus_lib.data.pseudo_label_table import read_pseudo_labels
 from fundus_lib.data.splits import find_shared, grading_leaks
+from fundus_lib.errors import ArgumentError
 from fundus_lib.pseudo_labels import allow_grades
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.base import Data
@@ -100,11 +101,23 @@ def read_graded(recipe: BenchmarkRecipe, root: Path) -> ImageSet:
     """Graded training images, but those that contradict each other or that the part with masks holds too.
 
     These are left out in whichever split of that part they are: its test images cannot be learnt from their grades.
+
+    Raises:
+        ArgumentError: None is left.
     """
     without = {*grading_leaks(root, "train")["name"], *find_shared(root)}
     data = IDRiDGrading(root, "train", size=recipe.graded_size, exclude=tuple(sorted(without)))
     count = None if recipe.train_images is None else 8 * recipe.train_images
-    return ImageSet.read(data, title(root), data.fingerprint(), masks=False, count=count)
+    images = ImageSet.read(data, title(root), data.fingerprint(), masks=False, count=count)
+    if not len(images):
+        raise ArgumentError(
+            root,
+            "there is no graded image to show",
+            found=f"none but {len(without)} that contradict each other or that the part with masks holds, too",
+            expected="graded training images of their own",
+            remedy="unpack 'B. Disease Grading' as well, or draw a larger set with fundus data make",
+        )
+    return images
 
 
 def label(images: ImageSet, size: tuple[int, int]) -> ImageSet:

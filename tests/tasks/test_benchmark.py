@@ -277,3 +277,8 @@ def test_graded_images_are_none_that_has_masks(graded_root):
     plain = read_data(row.replace(model="unet", model_args={}, graded_size=None), graded_root)
     assert plain.graded is None
     assert len({one.training.fingerprint for one in (data, pseudo, plain)}) == 3
+
+
+def test_a_set_without_graded_images_of_its_own_is_named(synthetic_root):
+    with pytest.raises(ArgumentError, match="there is no graded image to show"):
+        read_data(recipes("benchmark", "ideas", "grades_shared")[0].smoke(), synthetic_root)
