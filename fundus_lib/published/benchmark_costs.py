@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fundus_lib.experiment import create_task
 from fundus_lib.models.gradedunet import GradedUNet
 from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.recipes import BenchmarkRecipe
+from fundus_lib.tasks.benchmark import Task
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def count_costs(recipe: BenchmarkRecipe) -> Costs:
         recipe: The row.
     """
     with torch.device("meta"):
-        task = create_task(recipe, start=False)
+        task = Task(recipe, start=False)
         crops = torch.empty(recipe.batch, 3, recipe.crop, recipe.crop)
         image = torch.empty(1, 3, *recipe.size)
         parameters = sum(p.numel() for p in task.model.parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,9 @@ from fundus_lib.metrics.bootstrap import Estimate
 from fundus_lib.metrics.score_bins import average_precision_from_bins, read_counts
 from fundus_lib.protocols.lesions import LESION_SIZES
 from fundus_lib.published.benchmark_names import name_row
-from fundus_lib.records import curve, load, read
+from fundus_lib.records import load, read
 from fundus_lib.records.differences import Difference, check_one_data_set, difference
 from fundus_lib.records.rows import check_one_experiment, newest
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PAPER = "benchmark"
 
@@ -32,7 +29,43 @@ BASE: Key = ("base", "chosen")
 CONTROLS = ("two_branches", "two_branches_dice", "wide", "grades_control")
 """Rows that are no idea of a paper, but what an idea is to be compared with besides the base."""
 
+CONTROLLED: dict[Key, tuple[Key, ...]] = {
+    ("ideas", row): tuple(("ideas", other) for other in others)
+    for row, others in {
+        "two_branches_dice": ("loss_dice",),
+        "two_branches_dsm": ("two_branches_dice", "loss_dice"),
+        "global_context": ("wide",),
+        "grades_blending": ("grades_control",),
+        "grades_pseudo": ("grades_shared",),
+    }.items()
+}
+"""Rows that differ from others in less than from the base: the same loss, as many parameters, the same added layers."""
+
 NOTHING = Estimate(*[float("nan")] * 3)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a row gains over another one on the same images and seeds; false if no seed was run with both.
+
+    Attributes:
+        over: Table and row of the other one.
+        scores: As those of a :class:`Standing`; NaN without a seed.
+        seeds: That both were run with.
+    """
+
+    over: Key
+    scores: Mapping[str, Estimate]
+    seeds: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.seeds)
+
+    def tell(self, score: str = "mean") -> str:
+        """A gain with its interval, such as "+0.012 [−0.003, +0.020]"."""
+        gain = self.scores[score]
+        value, low, high = (f"{end:+.3f}".replace("-", "−") for end in (gain.value, gain.low, gain.high))
+        return f"{value} [{low}, {high}]"
 
 
 @dataclass(frozen=True)
@@ -45,8 +78,8 @@ class Standing:
         seeds: It was run with.
         scores: AUPR pooled over the test images at full size, of each lesion and as `"mean"` over them: mean over the
             seeds, with the 95 % bootstrap interval over images and seeds.
-        gain: The same of its difference to the base on the same images and seeds; NaN for the base.
-        shared: Seeds that both were run with.
+        gain: Over the base; of no seed for the base itself.
+        controlled: Gains over its controls, see :data:`CONTROLLED`.
         best: How often it has the highest mean among all rows, over the resamples.
         seconds: Core seconds of training, mean over the runs.
         peak_memory: In MB, mean over the runs; NaN where unknown.
@@ -56,8 +89,8 @@ class Standing:
     name: str
     seeds: tuple[int, ...]
     scores: Mapping[str, Estimate]
-    gain: Mapping[str, Estimate]
-    shared: tuple[int, ...]
+    gain: Gain
+    controlled: tuple[Gain, ...]
     best: float
     seconds: float
     peak_memory: float
@@ -117,36 +150,37 @@ def leaderboard(
         RecordError: A folder does not exist, a record is damaged, or runs were tested on several copies of the data.
     """
     runs = find(None, *folders, table=table, dataset=dataset) | find([base], *folders, dataset=dataset)
-    runs = {key: {n: r for n, r in own.items() if _has_counts(r)} for key, own in runs.items()}
-    runs = {key: dict(sorted(own.items())) for key, own in runs.items() if own}
-    if not runs:
+    runs = {key: dict(sorted(own.items())) for key, own in runs.items()}
+    drawn = _draw(runs, resamples, seed)
+    if not drawn:
         return []
-    check_one_data_set(base, (table, "all"), (r["dataset_fingerprint"] for own in runs.values() for r in own.values()))
-    names = next(iter(next(iter(runs.values())).values()))["predictions"]["names"]
-    weights = draw_weights(len(names), resamples, seed)
-    drawn = {key: {n: pool(r, names, weights) for n, r in own.items()} for key, own in runs.items()}
     means = {key: _over_seeds(list(own.values()), seed) for key, own in drawn.items()}  # (1 + resamples, lesions + 1)
     winners = np.argmax([mean[1:, -1] for mean in means.values()], axis=0)
     standings = []
-    for place, (key, own) in enumerate(runs.items()):
-        shared = tuple(n for n in own if n in runs.get(base, {}))
-        gain = dict.fromkeys((*LESIONS, "mean"), NOTHING)
-        if shared and key != base:
-            gain = _estimate(_over_seeds([drawn[key][n] - drawn[base][n] for n in shared], seed))
+    for place, key in enumerate(drawn):
+        own = {n: runs[key][n] for n in drawn[key]}
         standings.append(
             Standing(
                 key,
                 name_row(key[1]),
                 tuple(own),
                 _estimate(means[key]),
-                gain,
-                shared,
+                _gain(drawn, key, base, seed),
+                tuple(_gain(drawn, key, other, seed) for other in CONTROLLED.get(key, ())),
                 float(np.mean(winners == place)),
-                _mean(r["seconds"].get("train_cpu", float("nan")) for r in own.values()),
-                _mean(r.get("peak_memory_mb") or float("nan") for r in own.values()),
+                mean_of(r["seconds"].get("train_cpu", float("nan")) for r in own.values()),
+                mean_of(r.get("peak_memory_mb") or float("nan") for r in own.values()),
             )
         )
     return sorted(standings, key=lambda one: -one.scores["mean"].value)
+
+
+def gain(
+    row: Key, over: Key, *folders: str | Path, resamples: int = 2000, seed: int = 0, dataset: str = "IDRiD"
+) -> Gain:
+    """What one row of the benchmark gains over another, as in the leaderboard; of no seed if both were not run."""
+    drawn = _draw(find([row, over], *folders, dataset=dataset), resamples, seed)
+    return _gain(drawn, row, over, seed)
 
 
 def draw_weights(images: int, resamples: int, seed: int = 0) -> NDArray[np.float64]:
@@ -195,48 +229,6 @@ def cheapest(standings: Iterable[Standing]) -> list[Standing]:
     return front
 
 
-def search(*folders: str | Path, table: str = "search", base: str = "base", dataset: str = "IDRiD") -> pd.DataFrame:
-    """What was tried to make the base good: one change at a time, judged on held-out training images.
-
-    Returns:
-        A line for each row, the largest gain first, with the columns row, seeds (number), validation (mean over the
-        lesions of AUPR on the held-out images after the last epoch, mean over the seeds), gain (over the base, of the
-        seeds that both have; NaN for the base and without any), test (mean AUPR of the test images, at which nobody
-        looked), and minutes (of one core, mean). Empty if nothing was run.
-
-    Raises:
-        RecordError: A folder does not exist, or a record is damaged.
-    """
-    import pandas as pd
-
-    runs = find(None, *folders, table=table, dataset=dataset)
-    scores = {row: {n: last_validation(record) for n, record in own.items()} for (_, row), own in runs.items()}
-    lines = []
-    for (_, row), own in runs.items():
-        gains = [value - scores[base][n] for n, value in scores[row].items() if n in scores.get(base, {})]
-        tests = (_mean(r["metrics"].get(f"{lesion}_aupr", float("nan")) for lesion in LESIONS) for r in own.values())
-        lines.append(
-            {
-                "row": row,
-                "seeds": len(own),
-                "validation": _mean(scores[row].values()),
-                "gain": _mean(gains) if row != base else float("nan"),
-                "test": _mean(tests),
-                "minutes": _mean(r["seconds"].get("train_cpu", float("nan")) for r in own.values()) / 60,
-            }
-        )
-    columns = ["row", "seeds", "validation", "gain", "test", "minutes"]
-    made = pd.DataFrame(lines, columns=columns)
-    return made.sort_values("validation", ascending=False, ignore_index=True)
-
-
-def last_validation(record: Mapping[str, Any]) -> float:
-    """Mean over the lesions of the AUPR on held-out images after the last epoch; NaN if there were none."""
-    points = curve(record)
-    known = [f"validation_{lesion}_aupr" for lesion in LESIONS]
-    return _mean(points[name].iloc[-1] for name in known) if set(known) <= set(points) else float("nan")
-
-
 def tell_seeds(standings: Sequence[Standing]) -> str:
     """How many seeds the rows have, in words: "3 seeds", or "1 to 3 seeds"."""
     counts = sorted({len(one.seeds) for one in standings}) or [0]
@@ -245,8 +237,39 @@ def tell_seeds(standings: Sequence[Standing]) -> str:
     return f"{counts[0]} to {counts[-1]} seeds"
 
 
+def mean_of(values: Iterable[float]) -> float:
+    """Mean; NaN of nothing."""
+    found = list(values)
+    return float(np.mean(found)) if found else float("nan")
+
+
 def _has_counts(record: Mapping[str, Any]) -> bool:
     return all(f"{lesion}_counts" in (record.get("predictions") or {}) for lesion in LESIONS)
+
+
+Drawn = Mapping[Key, Mapping[int, NDArray[np.float64]]]
+"""Row → seed → scores of each selection of images, (1 + resamples, lesions + 1)."""
+
+
+def _draw(runs: Mapping[Key, Mapping[int, Mapping[str, Any]]], resamples: int, seed: int) -> Drawn:
+    """The scores of all runs whose records hold counts."""
+    counted = {key: {n: r for n, r in own.items() if _has_counts(r)} for key, own in runs.items()}
+    every = [record for own in counted.values() for record in own.values()]
+    if not every:
+        return {}
+    keys = list(counted)
+    check_one_data_set(keys[0], keys[-1], (r["dataset_fingerprint"] for r in every))
+    names = every[0]["predictions"]["names"]
+    weights = draw_weights(len(names), resamples, seed)
+    return {key: {n: pool(r, names, weights) for n, r in own.items()} for key, own in counted.items() if own}
+
+
+def _gain(drawn: Drawn, row: Key, over: Key, seed: int) -> Gain:
+    """Of one row over another, from the scores of each selection of images."""
+    shared = sorted(drawn.get(row, {}).keys() & drawn.get(over, {}).keys()) if row != over else []
+    if not shared:
+        return Gain(over, dict.fromkeys((*LESIONS, "mean"), NOTHING), ())
+    return Gain(over, _estimate(_over_seeds([drawn[row][n] - drawn[over][n] for n in shared], seed)), tuple(shared))
 
 
 def _over_seeds(runs: Sequence[NDArray[np.float64]], seed: int) -> NDArray[np.float64]:
@@ -263,8 +286,3 @@ def _estimate(scores: NDArray[np.float64]) -> dict[str, Estimate]:
     low, high = np.nanquantile(scores[1:], [0.025, 0.975], axis=0)
     ends = zip((*LESIONS, "mean"), scores[0], low, high, strict=True)
     return {name: Estimate(float(value), float(least), float(most)) for name, value, least, most in ends}
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return float(np.mean(found)) if found else float("nan")

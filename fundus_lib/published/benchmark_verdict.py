@@ -17,11 +17,11 @@ QUESTION = (
 def judge(*folders: str | Path) -> Verdict:
     """The answer, from the records of the library."""
     standings = leaderboard(*folders)
-    ideas = [one for one in standings if one.row != BASE and one.row[1] not in CONTROLS and one.shared]
+    ideas = [one for one in standings if one.row != BASE and one.row[1] not in CONTROLS and one.gain]
     if not ideas:
         return Verdict(QUESTION, "Nothing yet.", "Cannot be told yet.", f"{ENOUGH} seeds of the base and of each idea.")
-    decided = [one for one in ideas if len(one.shared) >= ENOUGH]
-    counts = sorted({len(one.shared) for one in ideas})
+    decided = [one for one in ideas if len(one.gain.seeds) >= ENOUGH]
+    counts = sorted({len(one.gain.seeds) for one in ideas})
     seeds = " to ".join(map(str, counts[:1] + counts[1:][-1:])) + f" seed{'s' * (counts[-1] > 1)} of each"
     ran = (
         f"A U-Net for four lesions and {_count(ideas)} on it, trained and tested on real IDRiD with the same crops "
@@ -36,7 +36,7 @@ def judge(*folders: str | Path) -> Verdict:
 
 def summarise(ideas: Sequence[Standing]) -> str:
     """In a sentence, for how many ideas a gain or a loss is shown."""
-    said = [judge_gain(one.gain["mean"])[1] for one in ideas]
+    said = [judge_gain(one.gain.scores["mean"])[1] for one in ideas]
     parts = [
         f"{result} for {said.count(result)}{_name(ideas, said, result)}"
         for result in ("a gain is shown", "a loss is shown", "no gain is shown")
@@ -55,14 +55,7 @@ def _name(ideas: Sequence[Standing], said: Sequence[str], result: str) -> str:
 
 
 def _list(ideas: Sequence[Standing]) -> str:
-    return "; ".join(f"{one.name} {tell(one)}" for one in ideas)
-
-
-def tell(one: Standing, score: str = "mean") -> str:
-    """A gain with its interval, such as "+0.012 [−0.003, +0.020]"."""
-    gain = one.gain[score]
-    value, low, high = (f"{end:+.3f}".replace("-", "−") for end in (gain.value, gain.low, gain.high))
-    return f"{value} [{low}, {high}]"
+    return "; ".join(f"{one.name} {one.gain.tell()}" for one in ideas)
 
 
 def _sure(ideas: Sequence[Standing]) -> str:

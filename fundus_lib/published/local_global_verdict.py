@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
-from fundus_lib.recipes.local_global import RECIPES
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
@@ -15,9 +14,6 @@ LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
 
 OTHERS = {"global": "the global network", "local": "the local network"}
 """The networks that the fused one is compared with, trained as its first stages are."""
-
-FUSED = {"fused": "in four stages", "joint_only": "in one stage, without pre-training"}
-"""How the fused network is trained: as in the paper, and as it is not."""
 
 Gains = dict[str, ImageGain]
 """Name of a comparison → what the fused network gains in it, in the mean over the test images."""
@@ -50,20 +46,10 @@ class Regime:
         found = {name: image_gain("local_global", rows["fused"], rows[name], f"{lesion}_aupr") for name in OTHERS}
         return {name: gain for name, gain in found.items() if gain}
 
-    def gains_over_plain(self, lesion: str) -> Gains:
-        """What fused networks gain over a plain U-Net of about as many parameters, by the row of the fused network."""
-        plain = self.beyond, f"{lesion}_plain"
-        tables = {"fused": self.table, "joint_only": self.beyond}
-        found = {
-            row: image_gain("local_global", (tables[row], f"{lesion}_{row}"), plain, f"{lesion}_aupr") for row in FUSED
-        }
-        return {row: gain for row, gain in found.items() if gain}
-
-    def updates(self, lesion: str, row: str) -> int:
-        """Steps of all stages of a row together."""
-        name = self.table if row == "fused" else self.beyond, f"{lesion}_{row}"
-        recipe = next(recipe for recipe in RECIPES if (recipe.table, recipe.row) == name)
-        return sum(recipe.stages.values()) * recipe.steps
+    def gain_over_plain(self, lesion: str) -> ImageGain:
+        """What the fused network gains over a plain U-Net of about as many parameters and as many updates."""
+        rows = (self.table, f"{lesion}_fused"), (self.beyond, f"{lesion}_plain")
+        return image_gain("local_global", *rows, f"{lesion}_aupr")
 
 
 REGIMES = (
@@ -87,22 +73,24 @@ def judge() -> Verdict:
     claim = f"Fusing a global and a local U-Net beats both where lesions are small and scattered: AUPR {numbers}."
     every = [(regime, lesion) for lesion in LESIONS for regime in REGIMES]
     found = {(regime, lesion): gains for regime, lesion in every if (gains := regime.gains(lesion))}
-    plain = {(regime, lesion): gains for regime, lesion in every if (gains := regime.gains_over_plain(lesion))}
     if not found:
         need = f"The three networks of one lesion with {ENOUGH} seeds would tell."
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
-    ran = "; ".join(f"{lesion} at {regime.words}: {_runs(regime, lesion)}" for regime, lesion in found)
-    said = "; ".join(
-        f"{lesion} at {regime.name}: " + ", ".join(f"{gain} over {OTHERS[name]}" for name, gain in gains.items())
-        for (regime, lesion), gains in found.items()
-    )
-    answer, beside = decide(found), _compare_with_plain(plain, found)
+    ran: dict[str, list[str]] = {}
+    for regime, lesion in found:
+        ran.setdefault(f"at {regime.words}: {_runs(regime, lesion)}", []).append(lesion)
+    where = "; ".join(f"{' and '.join(lesions)} {place}" for place, lesions in ran.items())
+    own = [regime for regime in REGIMES if any(key[0] == regime for key in found)]
+    said = "; ".join(_list_parts(regime, found) for regime in own)
+    answer = decide(found)
+    short = f"{answer}{''.join(_compare_with_plain(regime, found, numbers=False) for regime in own)}"
     return Verdict(
         claim,
-        f"Global, local and fused network, trained and tested on real IDRiD. {ran}.",
-        f"{answer} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}.{beside}",
+        f"Global, local and fused network, trained and tested on real IDRiD. {where}.",
+        f"{answer} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
+        f"{''.join(_compare_with_plain(regime, found) for regime in own)}",
         _how_sure(found),
-        f"{answer}{_compare_in_short(plain)}",
+        short,
     )
 
 
@@ -114,7 +102,10 @@ def decide(found: Found) -> str:
         if regime.close and not any(own.values()):
             said.append(f"For {regime.name} it cannot be told yet, as the three networks were not all run there.")
         elif any(own.values()):
-            each = " For ".join(f"{LESIONS[le]} ({le}): {_decide(gains)}" for le, gains in own.items())
+            answers: dict[str, list[str]] = {}
+            for lesion, gains in own.items():
+                answers.setdefault(_decide(gains), []).append(f"{LESIONS[lesion]} ({lesion})")
+            each = " For ".join(f"{' and '.join(names)}: {answer}" for answer, names in answers.items())
             said.append(f"At {regime.words}, for {each}")
     return " ".join(said)
 
@@ -136,46 +127,45 @@ def _decide(gains: Gains) -> str:
     return f"cannot be told yet ({least.runs} instead of {ENOUGH}); so far {words}."
 
 
-def _compare_in_short(plain: Found) -> str:
-    """The same in a sentence without numbers, of the rows of all stages."""
-    said = []
-    for (regime, lesion), gains in plain.items():
-        if gain := gains.get("fused"):
-            low, high = gain.difference.low, gain.difference.high
-            word = "ahead" if low > 0 else "behind" if high < 0 else "no gain shown"
-            said.append(f"{lesion} at {regime.name}: {word}")
-    return f" Against a plain U-Net of as many parameters and updates: {'; '.join(said)}." if said else ""
+def _list_parts(regime: Regime, found: Found) -> str:
+    """The gains over both parts of one regime, of all lesions."""
+    own = {lesion: found[regime, lesion] for lesion in LESIONS if (regime, lesion) in found}
+    return f"at {regime.name}, " + ", ".join(
+        f"over {words}: {_list({lesion: gains[name] for lesion, gains in own.items() if name in gains})}"
+        for name, words in OTHERS.items()
+        if any(name in gains for gains in own.values())
+    )
 
 
-def _compare_with_plain(plain: Found, found: Found) -> str:
-    """Whether compute may explain the gain, in sentences; empty if no plain network was run."""
-    said = []
-    for (regime, lesion), gains in plain.items():
-        parts = [gain for gain in found.get((regime, lesion), {}).values() if gain.difference.low > 0]
-        each = "; ".join(
-            f"trained {FUSED[row]}, with {_count_updates(regime, lesion, row)}, {gain}: {_weigh(gain, bool(parts))}"
-            for row, gain in gains.items()
-        )
-        said.append(f" {lesion} at {regime.name}, over a plain U-Net of about as many parameters: {each}.")
-    return "".join(said)
+def _list(gains: Mapping[str, ImageGain]) -> str:
+    """Lesions with their gains; of how many runs is said once where all have as many."""
+    runs = {gain.runs for gain in gains.values()}
+    if len(runs) > 1:
+        return ", ".join(f"{lesion} {gain}" for lesion, gain in gains.items())
+    (each,) = runs
+    ends = (f"{lesion} {str(gain).removesuffix(f' ({each})')}" for lesion, gain in gains.items())
+    return f"{', '.join(ends)} ({each})"
 
 
-def _count_updates(regime: Regime, lesion: str, row: str) -> str:
-    """The updates of a fused network beside those of the plain one, in words."""
-    own, plain = regime.updates(lesion, row), regime.updates(lesion, "plain")
-    if own == plain:
-        return f"as many updates ({own:,})"
-    return f"{'fewer' if own < plain else 'more'} updates ({own:,} against {plain:,})"
+def _compare_with_plain(regime: Regime, found: Found, *, numbers: bool = True) -> str:
+    """Whether size and updates may explain the gains, in a sentence; empty if no plain network was run."""
+    plain = {lesion: gain for lesion in LESIONS if (gain := regime.gain_over_plain(lesion))}
+    groups: dict[str, dict[str, ImageGain]] = {}
+    for lesion, gain in plain.items():
+        groups.setdefault(_weigh(gain, found.get((regime, lesion), {})), {})[lesion] = gain
+    said = "; ".join(f"{words} ({_list(own) if numbers else ', '.join(own)})" for words, own in groups.items())
+    return f" Against a plain U-Net of about as many parameters and as many updates: {said}." if said else ""
 
 
-def _weigh(gain: ImageGain, ahead_of_parts: bool) -> str:
-    """What a gain over the plain network means."""
+def _weigh(gain: ImageGain, parts: Gains) -> str:
+    """What a gain over the plain network means beside the gains over the parts."""
     if gain.difference.low > 0:
-        return "the fused network is ahead of it"
+        return "the fused network is ahead"
     if gain.difference.high < 0:
-        return "the fused network is behind it"
-    may = ", so that size and updates may explain the gain over its parts" if ahead_of_parts else ""
-    return f"no gain over it is shown{may}"
+        return "the fused network is behind"
+    ahead = any(part.difference.low > 0 for part in parts.values())
+    may = ", so that size and updates may explain the gain over the parts" if ahead else ""
+    return f"no gain is shown{may}"
 
 
 def _how_sure(found: Found) -> str:

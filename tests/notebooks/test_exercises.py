@@ -12,6 +12,17 @@ import pytest
 
 BOOK = Path(__file__).parents[2] / "book"
 WRONG = {
+    "def pareto_places": "def pareto_places(rows):\n    return sorted(range(len(rows)), key=lambda n: rows[n])",
+    "def being_best": "def being_best(drawn):\n    return np.eye(3)[drawn.argmax(axis=1)].mean(axis=0)",
+    "def resampled_aupr": (
+        "def resampled_aupr(counts, chosen):\n"
+        "    found = []\n"
+        "    for background, lesion in counts[list(chosen)][:, :, ::-1]:\n"
+        "        hits = lesion.cumsum()\n"
+        "        precision = hits / np.maximum(hits + background.cumsum(), 1)\n"
+        "        found.append((lesion * precision).sum() / lesion.sum())\n"
+        "    return np.mean(found)"
+    ),
     "def empty_scores": "def empty_scores(lesion):\n    return 1 - lesion, 1 - lesion",
     "def mdice_of": "def mdice_of(dice, lesion):\n    return 1 - lesion * (1 - dice)",
     "def tie_dice": "def tie_dice(ratio):\n    return 0.5",

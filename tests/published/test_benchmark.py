@@ -11,15 +11,17 @@ from fundus_lib.metrics.score_bins import average_precision_from_bins, read_coun
 from fundus_lib.published import benchmark_leaderboard, benchmark_verdict
 from fundus_lib.published.benchmark_leaderboard import (
     BASE,
+    CONTROLLED,
     cheapest,
     draw_weights,
     gains_by_size,
     leaderboard,
     pool,
-    search,
     tell_seeds,
 )
 from fundus_lib.published.benchmark_protocols import agreement, beside_print, matrix, moves, rank
+from fundus_lib.published.benchmark_search import search
+from fundus_lib.recipes import recipes
 from helpers.benchmark_records import make_record, write_records
 
 SKILLS = {BASE: 4.0, ("ideas", "loss_dice"): 5.5, ("ideas", "hecl"): 4.05, ("ideas", "wide"): 2.5}
@@ -49,13 +51,27 @@ def test_the_leaderboard_pools_each_selection_of_images_anew(tmp_path):
     levels = np.array([[score(one, d) for one in own] for d in [range(6), *draws]])
     gains = levels - np.array([[score(one, d) for one in over] for d in [range(6), *draws]])
     seeds = np.random.default_rng(1).integers(2, size=(200, 2))
-    for values, estimate in ((levels, found[0].scores["mean"]), (gains, found[0].gain["mean"])):
+    for values, estimate in ((levels, found[0].scores["mean"]), (gains, found[0].gain.scores["mean"])):
         drawn = [row[s].mean() for row, s in zip(values[1:], seeds, strict=True)]
         assert estimate.value == pytest.approx(values[0].mean())
         assert (estimate.low, estimate.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
     assert sum(one.best for one in found) == pytest.approx(1) and found[0].best > 0.9
-    assert np.isnan(found[2].gain["mean"].value) and found[0].shared == (0, 1) and found[0].seconds == 1150
-    assert found[3].gain["mean"].high < 0 < found[0].gain["EX"].low
+    assert np.isnan(found[2].gain.scores["mean"].value) and found[0].gain.seeds == (0, 1) and found[0].seconds == 1150
+    assert found[3].gain.scores["mean"].high < 0 < found[0].gain.scores["EX"].low
+
+
+def test_an_idea_is_compared_with_its_controls(tmp_path):
+    rows = {BASE: 4.0, ("ideas", "global_context"): 5.0, ("ideas", "wide"): 4.5, ("ideas", "two_branches_dsm"): 4.0}
+    write_records(tmp_path, rows)
+    board = {one.row[1]: one for one in leaderboard(tmp_path, resamples=100)}
+    (over,) = board["global_context"].controlled
+    means = {row: one.scores["mean"].value for row, one in board.items()}
+    assert over.over == ("ideas", "wide") and over.seeds == (0, 1) and over
+    assert over.scores["mean"].value == pytest.approx(means["global_context"] - means["wide"])
+    assert over.tell().startswith(f"+{over.scores['mean'].value:.3f} [") and not board["wide"].controlled
+    assert not any(board["two_branches_dsm"].controlled)  # neither control was run
+    known = {row.row for row in recipes("benchmark", "ideas")}
+    assert {row for pair in CONTROLLED.items() for _, row in (pair[0], *pair[1])} <= known
 
 
 def test_weights_are_those_of_the_bootstrap_and_images_go_by_name():
@@ -74,7 +90,7 @@ def test_few_records_give_a_shorter_board(tmp_path):
     assert beside_print(tmp_path).ours.isna().all() and "Cannot" in benchmark_verdict.judge(tmp_path).answer
     write_records(tmp_path, {("ideas", "hecl"): 4.0}, seeds=1)
     (alone,) = leaderboard(tmp_path, resamples=20)
-    assert alone.seeds == (0,) and not alone.shared and np.isnan(alone.gain["mean"].value) and alone.best == 1
+    assert alone.seeds == (0,) and not alone.gain and np.isnan(alone.gain.scores["mean"].value) and alone.best == 1
     old = make_record("loss_dice", 0, 4.0) | {"predictions": {}}  # of a run before records held counts
     records.save(old, tmp_path / "old.json")
     assert len(leaderboard(tmp_path, resamples=20)) == 1 and len(matrix(tmp_path)) == 2
