@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_lib.data.inventory import COLUMNS, inventory
-from fundus_lib.data.layout import check_split
-from fundus_lib.errors import ArgumentError
+from fundus_lib.data.layout import PARTS, check_split, describe_folder
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError
 
 OVERLAP_COLUMNS, DUPLICATE_COLUMNS = COLUMNS["overlap"], COLUMNS["duplicates"]
 
@@ -44,6 +44,9 @@ def overlap(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 
     Returns:
         One row for each, with the columns `OVERLAP_COLUMNS`; a split is "train" or "test".
+
+    Raises:
+        DatasetNotFoundError: The root holds no part of IDRiD.
     """
     own = _manifest_table(root, "overlap", OVERLAP_COLUMNS)
     if own is not None:
@@ -60,6 +63,9 @@ def duplicates(root: str | PathLike[str] | None = None) -> pd.DataFrame:
 
     Returns:
         One row for each pair, with the columns `DUPLICATE_COLUMNS`; `labels` is "the same" or says how they differ.
+
+    Raises:
+        DatasetNotFoundError: The root holds no part of IDRiD.
     """
     own = _manifest_table(root, "duplicates", DUPLICATE_COLUMNS)
     return pd.DataFrame(_DUPLICATES, columns=DUPLICATE_COLUMNS) if own is None else own
@@ -82,6 +88,7 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
 
     Raises:
         UnknownNameError: There is no such split.
+        DatasetNotFoundError: The root holds no part of IDRiD.
 
     Example:
         >>> leaks = grading_leaks(split="train")
@@ -233,6 +240,14 @@ def _manifest_table(root: str | PathLike[str] | None, key: str, columns: list[st
     """What the manifest says about itself; None where the facts about IDRiD hold (published, or shrunk from it)."""
     if root is None:
         return None
+    if not any((Path(root) / folder).is_dir() for folder in PARTS.values()):
+        raise DatasetNotFoundError(
+            root,
+            "this is no copy of IDRiD",
+            found=describe_folder(Path(root)),
+            expected=f"a folder that holds {' or '.join(PARTS.values())}",
+            remedy="name the folder that holds them; without a root, the facts are those of IDRiD as published",
+        )
     files = inventory(Path(root))
     if key not in files.facts:
         return None if files.kind != "synthetic" else pd.DataFrame(columns=columns)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fundus_lib.checks import check_choice, check_counts, check_setting
 from fundus_lib.errors import ArgumentError
+from fundus_lib.losses._dilation import dilate
 from fundus_lib.losses._precision import wide, without_autocast
 from fundus_lib.losses.registry import create_loss
 
@@ -29,7 +30,8 @@ class HECLCriterion(nn.Module):
     without the mask; patches that are dense have other widths than the others. The mean features of the inner contours
     of the images of a batch are positives of each other and negatives of those of the outer contours.
 
-    Lesions of several channels count as one. What is contrasted is the batch that one process has.
+    Lesions of several channels, or of those that are chosen, count as one. What is contrasted is the batch that one
+    process has.
 
     ===================  =======================  ========================  =======================
     setting              the paper                its code                  ours, the default
@@ -64,6 +66,7 @@ class HECLCriterion(nn.Module):
         undefined: In a batch without a dense patch, or with an image without a contour: ``"skip"`` the term, or
             the image's contour; or make the term ``"nan"``.
         feature: Name of the feature map that is contrasted, for the model's ``keep``.
+        channels: Of the mask, whose lesions are contrasted; None for all.
 
     Raises:
         UnknownNameError: There is no such loss.
@@ -87,6 +90,7 @@ class HECLCriterion(nn.Module):
         strip: str = "covered",
         undefined: str = "skip",
         feature: str = "features",
+        channels: Sequence[int] | None = None,
     ):
         super().__init__()
         where = type(self).__name__
@@ -115,6 +119,7 @@ class HECLCriterion(nn.Module):
         self.strip = check_choice(where, "strip", strip, STRIPS)
         self.undefined = check_choice(where, "undefined", undefined, ("skip", "nan"))
         self.keep: tuple[str, ...] = (feature,) if self.terms else ()
+        self.channels = None if channels is None else list(channels)
 
     def forward(
         self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], progress: float = 0.0
@@ -167,6 +172,7 @@ class HECLCriterion(nn.Module):
                 expected=f"{self.grid} or more each way",
                 remedy="a smaller grid, or another feature map",
             )
+        mask = mask if self.channels is None else self.choose_channels(mask)
         lesion = mask.amax(1) > 0  # (B, H, W)
         density = self.measure_density(lesion)
         dense = density >= self.dense
@@ -182,6 +188,19 @@ class HECLCriterion(nn.Module):
             found = self.contrast(edges.flatten(0, 1), inner.flatten(), there.flatten())
             terms["edge"] = self.unless(found, ~there.all())
         return terms
+
+    def choose_channels(self, mask: Tensor) -> Tensor:
+        """The channels whose lesions are contrasted, (B, L, H, W) to (B, l, H, W)."""
+        chosen, there = self.channels or [], range(mask.shape[1])
+        if not chosen or not {*chosen} <= {*there}:
+            raise ArgumentError(
+                type(self).__name__,
+                "these are not channels of the mask",
+                found=f"channels={chosen}, mask {tuple(mask.shape)}",
+                expected=f"some of {', '.join(map(str, there))}",
+                remedy="count the mask's channels from 0; None is all of them",
+            )
+        return mask[:, chosen]
 
     def unless(self, term: Tensor, undefined: Tensor) -> Tensor:
         """A term, or NaN where it is undefined and that counts."""
@@ -277,30 +296,4 @@ class HECLCriterion(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print(criterion)``."""
         names = ("terms", "alpha", "grid", "dense", "extremes", "contours", "borders", "strip", "undefined", "keep")
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-
-
-def dilate(mask: Tensor, times: int, walls: Sequence[Tensor] | None = None, outside: bool = False) -> list[Tensor]:
-    """A mask, and what it is after each of so many dilations with a cross of 3×3.
-
-    Args:
-        mask: bool (B, H, W).
-        times: How many.
-        walls: Rows and columns, int64, where patches begin: nothing grows from one patch into another.
-        outside: Whether the mask grows into each patch from all around it.
-    """
-    found = [mask]
-    for _ in range(times):
-        before, mask = mask, mask.clone()
-        for axis in (1, 2):
-            length = mask.shape[axis] - 1
-            for start in (1, 0):  # from the row above, from the row below
-                wall = None if walls is None else walls[axis - 1] - 1 + start
-                kept = None if wall is None else mask.index_select(axis, wall)
-                mask.narrow(axis, start, length).bitwise_or_(before.narrow(axis, 1 - start, length))
-                if outside:
-                    mask.select(axis, 0 if start else length).fill_(True)
-                if wall is not None and kept is not None:
-                    mask.index_copy_(axis, wall, torch.ones_like(kept) if outside else kept)
-        found.append(mask)
-    return found
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names, "channels"))

@@ -11,6 +11,8 @@ NAMES = {
     "hecl": "contrast: density and edge",
     "hecl_density": "contrast: density",
     "hecl_edge": "contrast: edge",
+    "hecl_EX": "contrast of EX alone",
+    "hecl_weak": "contrast, a tenth of the weight",
     "global_context": "global context, fused",
     "wide": "wider U-Net",
     "grades_control": "blending block, no grades",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from fundus_lib.recipes.base import Recipe
+from fundus_lib.recipes.benchmark_grading import GRADING
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
-from fundus_lib.recipes.grading import GradingRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,11 +196,23 @@ All three have the same weights of the branches from epoch to epoch. That both b
 what makes data and updates those of the base; the paper draws images for each.
 """
 
+BOTH_TERMS: dict[str, Any] = {"terms": ("density", "edge")}
+
 CONTRASTS = tuple(
-    _idea(row, criterion={"terms": terms})
-    for row, terms in (("hecl", ("density", "edge")), ("hecl_density", ("density",)), ("hecl_edge", ("edge",)))
+    _idea(row, criterion=criterion)
+    for row, criterion in (
+        ("hecl", BOTH_TERMS),
+        ("hecl_density", {"terms": ("density",)}),
+        ("hecl_edge", {"terms": ("edge",)}),
+        ("hecl_EX", {**BOTH_TERMS, "channels": (BASE.lesions.index("EX"),)}),
+        ("hecl_weak", {**BOTH_TERMS, "alpha": 0.001}),
+    )
 )
-"""Contrast of dense and other patches, of inner and outer contours, and both; all lesions count as one."""
+"""Contrast of dense and other patches, of inner and outer contours, and both.
+
+All lesions count as one; in `hecl_EX` hard exudates alone are contrasted, as in the paper. The weight is the paper's,
+.01, at which the terms are more than twice the loss of the four masks; in `hecl_weak` it is a tenth of that.
+"""
 
 CONTEXT = (
     _idea("global_context", "localglobal", {"loss": "crossentropy"}).replace(
@@ -249,52 +261,5 @@ EXTERNAL = tuple(
 )
 """The base on two other cameras, and what normalisation by each image's own colours gives there."""
 
-
-def _grader(
-    row: str, model: str = "sunet", criterion: Mapping[str, Any] | None = None, **model_args: Any
-) -> GradingRecipe:
-    """Grades of both diseases from ImageNet's EfficientNet-Lite0, each image once in an epoch: minutes of one core."""
-    return GradingRecipe(
-        paper="benchmark",
-        table="grading",
-        row=row,
-        model=model,
-        criterion=criterion or {},
-        model_args={"backbone": "efficientnetlite0", **model_args},
-        order="mixed",
-        imagenet=True,
-        side=224,
-        epochs=12,
-        learning_rate=5e-4,
-        precision="32",
-    )
-
-
-NO_LESIONS: dict[str, Any] = {"lesions": 0.0}
-"""The lesions' loss does not count: the same images, layers and order without it."""
-
-BLENDING = (_grader("sunet"), _grader("sunet_control", criterion=NO_LESIONS))
-SHARED = (_grader("shared", steps=0), _grader("shared_control", criterion=NO_LESIONS, steps=0))
-"""Lesions and grades from one feature map, without the block that separates and unites two of them."""
-
-PRETRAINED: dict[str, Any] = {"pretraining_images": 400, "pretraining_epochs": 10}
-"""On synthetic images first, all of which have masks, so that the lesion path has learnt when IDRiD begins."""
-
-LONG: dict[str, Any] = {"side": 512, "epochs": 60, "order": "alternate", "precision": "bf16"}
-"""At the paper's side every second batch has masks, for 60 epochs: for a GPU."""
-
-
-def _like(rows: tuple[GradingRecipe, ...], ending: str, **changes: Any) -> tuple[GradingRecipe, ...]:
-    return tuple(row.replace(row=f"{row.row}_{ending}", **changes) for row in rows)
-
-
-GRADING: tuple[GradingRecipe, ...] = (
-    _grader("grader", "grader"),
-    *BLENDING,
-    *SHARED,
-    *_like(BLENDING, "pretrained", **PRETRAINED),
-    *_like(BLENDING, "long", **LONG),
-)
-"""Does learning lesions help to grade? A plain grader, and networks of both tasks with and without lesions' loss."""
 
 RECIPES: tuple[Recipe, ...] = (BASE, START, *SEARCH, *IDEAS, *map(_large, (BASE, *IDEAS)), *EXTERNAL, *GRADING)

@@ -65,6 +65,8 @@ class DualBranchRecipe(Recipe):
             return f"choose_by={self.choose_by!r}: 'aupr' or 'f1'"
         if self.optimiser == "hed" and self.base not in ("hed", "lseg"):
             return f"optimiser='hed' knows the layers of 'hed' and 'lseg', not those of {self.base!r}"
+        if self.dataset == "DDR" and self.validation is not None and self.validation % 1:
+            return f"validation={self.validation}: DDR has validation images of its own; how many, or None for all"
         return super().problem()
 
     @property

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_lib.data import splits
-from fundus_lib.errors import ArgumentError, UnknownNameError
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError, UnknownNameError
 from helpers import small_idrid as small
 
 OVERLAP = [
@@ -75,6 +75,12 @@ def test_drawn_copy_answers_for_itself(tmp_path):
 def test_twins_are_left_out(tmp_path, duplicate, dropped):
     root = small.write(tmp_path / "IDRiD", overlap=OVERLAP, duplicates=[duplicate])
     assert splits.grading_leaks(root).name.tolist() == sorted({"IDRiD_003", *dropped})
+
+
+def test_a_root_that_is_no_copy_is_not_answered_with_published_facts(tmp_path):
+    for helper in (splits.overlap, splits.duplicates, splits.grading_leaks, splits.segmentation_leaks):
+        with pytest.raises(DatasetNotFoundError, match="no copy of IDRiD"):
+            helper(tmp_path / "mistyped")
 
 
 def test_split_that_does_not_exist():

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from fundus_lib.errors import ArgumentError
 from fundus_lib.losses import CrossEntropy, HECLCriterion
-from fundus_lib.losses.hecl import BORDERS, STRIPS, dilate
+from fundus_lib.losses._dilation import dilate
+from fundus_lib.losses.hecl import BORDERS, STRIPS
 from helpers import slow_hecl
 
 CONTRASTS = {"supcon": False, "ntxent": True}
@@ -143,6 +144,20 @@ def test_total_terms_and_what_the_model_must_keep():
     for bad in ({"logits": features[:, :1]}, {"features": features}):
         with pytest.raises(ArgumentError, match="keep="):
             HECLCriterion()(bad, batch)
+
+
+def test_lesions_of_chosen_channels_are_contrasted():
+    torch.manual_seed(0)
+    features, masks = torch.randn(2, 5, 30, 30), (torch.rand(2, 3, 30, 30) > 0.7).float()
+    settings = {"grid": 3, "temperature": 0.3}
+    for channels in ([1], [0, 2], None):
+        found = HECLCriterion(channels=channels, **settings).compute_terms(features, masks)
+        own = masks if channels is None else torch.stack([masks[:, k] for k in channels], 1)
+        alone = HECLCriterion(**settings).compute_terms(features, own.amax(1, keepdim=True))
+        assert found.keys() == alone.keys() and all(torch.equal(found[name], alone[name]) for name in found)
+    for channels in ([3], [-1], []):
+        with pytest.raises(ArgumentError, match="not channels of the mask"):
+            HECLCriterion(channels=channels, **settings).compute_terms(features, masks)
 
 
 def test_a_map_of_half_the_size_is_as_the_same_one_enlarged():

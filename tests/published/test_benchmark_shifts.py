@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from fundus_lib import weights
+from fundus_lib.checkpoints import load_model, save_model
 from fundus_lib.data import SyntheticFundus
 from fundus_lib.experiment import create_task
 from fundus_lib.metrics import average_precision, pixel_counts
 from fundus_lib.metrics.score_bins import BIN_EDGES
+from fundus_lib.published import benchmark_colours as colours
 from fundus_lib.published import benchmark_shifts as shifts
 from fundus_lib.recipes import SegmentationRecipe
+from fundus_lib.tasks.first_segmenter import read_split
 
 RECIPE = SegmentationRecipe(
     paper="p", table="t", row="r", lesions=("EX",), size=(96, 144), crop=32, model_args={"width": 4, "depth": 2}
@@ -119,3 +122,32 @@ def test_what_was_measured_is_of_all_test_images_and_of_the_network_that_ships()
                 assert 0 <= own["interval"][0] <= own["aupr"] <= own["interval"][1] <= 1
                 assert own["f1"] <= own["best_f1"] and ("gain" in own) == (by == shifts.OWN)
     assert found["scores"]["as it is"][shifts.TRAINING]["EX"]["change"] == [0, 0, 0]
+
+
+def test_networks_are_compared_as_each_normalises(tmp_path, synthetic_root):
+    files = {}
+    for row, changes in {"base": {}, "by_image": {"normalise_by": "image"}}.items():
+        torch.manual_seed(0)
+        own = create_task(RECIPE.replace(row=row, **changes)).eval()
+        for weight in own.model.parameters():
+            weight.data.mul_(2)  # logits that differ from each other by more than a bin
+        if not changes:
+            own.statistics = torch.tensor([[150.0, 90, 45], [40, 40, 20]])
+        own.field_width = 140.0
+        files[row] = tmp_path / f"{row}.pt"
+        save_model(files[row], own, trained_on="test")
+    few = [shifts.SHIFTS[0], shifts.Shift("darker", "light", lambda image: shifts.tint(image, 0.5, 0.5, 0.5))]
+    found = colours.measure(synthetic_root, files, count=3, shifts=few)
+    assert (found["images"], found["size"], found["lesions"]) == (3, [96, 144], ["EX"])
+    base, own = found["scores"]["base"], found["scores"]["by_image"]
+    assert base["as it is"]["change"] == base["darker"]["gain"] == [0, 0, 0]
+    for scores in (base, own):
+        change = scores["darker"]["aupr"][0] - scores["as it is"]["aupr"][0]
+        assert scores["darker"]["change"][0] == pytest.approx(change, abs=2e-4)
+    assert own["darker"]["gain"][0] == pytest.approx(own["darker"]["aupr"][0] - base["darker"]["aupr"][0], abs=2e-4)
+    assert abs(own["darker"]["change"][0]) < abs(base["darker"]["change"][0])
+    test = read_split(RECIPE, synthetic_root, "test", 3)
+    task = load_model(files["by_image"]).task
+    logits = [task.predict(image, own)["logits"] for image, own in zip(test.images, test.statistics, strict=True)]
+    counts = np.stack([shifts.count_scores(*pair) for pair in zip(logits, test.masks, strict=True)])
+    assert own["as it is"]["aupr"][0] == pytest.approx(shifts.score(counts)[0], abs=0.02)  # bf16
