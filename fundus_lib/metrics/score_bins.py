@@ -12,11 +12,12 @@ from fundus_lib.errors import ArgumentError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-BIN_EDGES = np.round(2 * np.sinh(np.linspace(-1, 1, 59) * np.arcsinh(8)), 3)
-"""Logits at which a bin ends and the next, to which the edge belongs, begins: 59 from -16 to 16, denser around 0.
+BIN_EDGES = np.round(2 * np.sinh(np.arange(-29, 52) / 29 * np.arcsinh(8)), 3)
+"""Logits at which a bin ends and the next, to which the edge belongs, begins: 81 from -16 to 131, denser around 0.
 
 They stand .2 apart at a logit of 0 and .8 apart at 8, so that a network whose logits are large (Dice) or small (focal
-loss) has its lesion pixels in many bins, too.
+loss) has its lesion pixels in many bins, too. Records that were made before have 60 bins, the last from 16 on: for
+networks that give no lesion more, that is the same.
 """
 
 BINS = len(BIN_EDGES) + 1

@@ -26,7 +26,7 @@ AS_MASKS = "regions as masks"
 OF_REGIONS = ("image_auc", "ppv", "recall_", "lesions_")
 """With what the names of the scores begin that coarse regions allow."""
 
-_PROBABILITIES = 1 / (1 + np.exp(-np.concatenate([[-16], (BIN_EDGES[:-1] + BIN_EDGES[1:]) / 2, [16]])))
+_PROBABILITIES = 1 / (1 + np.exp(-np.concatenate([[-16], (BIN_EDGES[:-1] + BIN_EDGES[1:]) / 2, BIN_EDGES[-1:]])))
 """The probability in the middle of each bin."""
 
 

@@ -293,8 +293,14 @@ def store_levels(logits: Tensor) -> NDArray[np.uint8]:
 
 
 def store_steps(logits: Tensor) -> NDArray[np.uint16]:
-    """Logits in steps of a thousandth, -32 as 0 and 32 as 65,472, any shape."""
-    return np.asarray(((logits.clamp(-32, 32) + 32) * 1023).round().to(torch.int32).cpu().numpy().astype(np.uint16))
+    """Logits in steps of a thousandth up to ±31, 0 as 32,736, and in steps of a sixth from there to ±200; any shape.
+
+    Networks that were trained with Dice give lesions logits of 90 and more: where all that is beyond 32 was equal, the
+    order was lost in which they find the pixels, and AUPR with it.
+    """
+    fine = logits.clamp(-31, 31)
+    steps = (fine * 1023).round() + ((logits.clamp(-200, 200) - fine) * 6).round() + 32736
+    return np.asarray(steps.to(torch.int32).cpu().numpy().astype(np.uint16))
 
 
 def resize_prediction(levels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:

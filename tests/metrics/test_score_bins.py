@@ -26,7 +26,7 @@ def test_a_bin_adds_its_integral_of_the_precision():
     assert average_precision_from_bins(counts) == pytest.approx(area / counts[1].sum(), abs=1e-3)
 
 
-@pytest.mark.parametrize("scale, shift", [(1, 0), (3, 0), (0.4, 0), (1, 4), (0.5, -3)])
+@pytest.mark.parametrize("scale, shift", [(1, 0), (3, 0), (10, 40), (0.4, 0), (1, 4), (0.5, -3)])
 def test_bins_tell_the_average_precision_to_a_thousandth(scale, shift):
     """Of logits as cross-entropy, Dice, focal and weighted losses give them."""
     rng = np.random.default_rng(1)

@@ -258,8 +258,10 @@ def test_each_prediction_of_two_branches_is_scored_as_its_own():
 def test_logits_are_told_apart_where_levels_are_not():
     logits = torch.tensor([-200.0, -0.001, 0.0, 8.0, 8.001, 31.0, 200.0])
     assert store_levels(logits).tolist() == [0, 127, 127, 254, 254, 255, 255]
-    assert store_steps(logits).tolist() == [0, 32735, 32736, 40920, 40921, 64449, 65472]
-    assert resize_prediction(store_steps(logits)[None, :2], (1, 4)).tolist() == [[0, 8184, 24551, 32735]]
+    assert store_steps(logits).tolist() == [9, 32735, 32736, 40920, 40921, 64449, 65463]
+    large = store_steps(torch.cat([torch.arange(-31, 31, 0.001), torch.arange(31, 200, 0.2)])).astype(int)
+    assert (np.diff(large) >= 1).sum() > 0.97 * len(large) and np.diff(large).min() >= 0  # none of Dice's are equal
+    assert resize_prediction(store_steps(logits)[None, :2], (1, 4)).tolist() == [[9, 8190, 24554, 32735]]
 
 
 def test_breakeven_predicts_as_many_pixels_as_are_lesion_however_sure_the_network_is():
