@@ -97,9 +97,14 @@ def _how_sure(lesions: float) -> str:
     )
 
 
+def deciding(found: dict[Regime, Gains]) -> Regime | None:
+    """The first regime that has enough seeds in the first of its measures; None if there is none."""
+    return next((r for r, gains in found.items() if len(next(iter(gains.values())).by_seed) >= ENOUGH), None)
+
+
 def decide(found: dict[Regime, Gains]) -> str:
     """In a sentence, by the first regime that has enough seeds, and the first of its measures."""
-    regime = next((r for r, gains in found.items() if len(next(iter(gains.values())).by_seed) >= ENOUGH), None)
+    regime = deciding(found)
     if regime is None:
         return f"Cannot be told yet: no comparison has {ENOUGH} seeds."
     judged, elsewhere, interval = judge_gain(next(iter(found[regime].values())).difference)
