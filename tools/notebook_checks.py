@@ -119,7 +119,7 @@ def slug(root: Path = store.ROOT) -> str:
 
 def addressed(root: Path = store.ROOT) -> list[Path]:
     """The files that speak of the repository's address."""
-    files = [root / name for name in ("_config.yml", "README.md", "CITATION.cff", "CONTRIBUTING.md")]
+    files = [root / name for name in ("_config.yml", "README.md", "RESULTS.md", "CITATION.cff", "CONTRIBUTING.md")]
     notebooks = store.paths(root / "book")
     pages = [page for page in sorted((root / "book").rglob("*.md")) if "_static" not in page.parts]
     return [file for file in [*files, *notebooks, *pages] if file.is_file()]

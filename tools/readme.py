@@ -1,4 +1,4 @@
-"""Write the tables of the README and of the setup page from the records: `python tools/readme.py`."""
+"""Write what README, RESULTS.md and the setup page take from the records: `python tools/readme.py`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from fundus_lib import records
 from fundus_lib.data.summary import measured
 from fundus_lib.metrics import majority_accuracy
+from fundus_lib.published.six_results import six_results
 from fundus_lib.records.rows import latest, mark
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).resolve().parent.parent
-README, SETUP = ROOT / "README.md", ROOT / "book" / "setup.md"
+README, RESULTS, SETUP = ROOT / "README.md", ROOT / "RESULTS.md", ROOT / "book" / "setup.md"
 ASIDE = ("anywhere", "faster", "ablations", "phi", "beyond")
-"""Tables that repeat another one under other conditions: their chapter shows them, the README does not."""
-PLACE = re.compile(r"(a test holds these\s+tables\s+to\s+them).*?(?=\n\n## )", re.S)
+"""Tables that repeat another one under other conditions: their chapter shows them, RESULTS.md does not."""
+PLACE = re.compile(r"(a test holds these\s+tables\s+to\s+them).*", re.S)
+SIX_PLACE = re.compile(r"(## Six results\n\n).*?(?=\n\n)", re.S)
 SETUP_PLACE = re.compile(r"(a test holds this table to the records\.\n\n)\|.*?(?=\n\n)", re.S)
 FOUNDATIONS = ("first_segmenter", "losses")
 
@@ -100,8 +102,13 @@ def time(group: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    """Replace the tables in both files."""
-    for path, place, made in ((README, PLACE, tables), (SETUP, SETUP_PLACE, times)):
+    """Replace the tables in the three files."""
+    written = (
+        (README, SIX_PLACE, lambda: six_results().to_markdown()),
+        (RESULTS, PLACE, lambda: f"{tables()}\n"),
+        (SETUP, SETUP_PLACE, times),
+    )
+    for path, place, made in written:
         text, found = place.subn(lambda match, made=made: match[1] + made(), path.read_text(encoding="utf-8"))
         if found != 1:
             sys.exit(f"{path}: {found} places for the tables, expected one: {place.pattern}")

@@ -88,7 +88,7 @@ class AnotherCamera(Benchmark):
         """All scores of some images, and their pixels counted image by image."""
         lesions, counts = self.recipe.lesions, ImageBins()
         with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
-            stored = StoredLazily(predict_to_disk(task, images, Path(folder)))
+            stored = StoredLazily(predict_to_disk(task, images, Path(folder))[COMBINED])
             metrics = pool_at_full_size(images, lesions, stored, watch=counts.see)[COMBINED]
         texts = counts.texts(lesions, len(images))
         for lesion in lesions:

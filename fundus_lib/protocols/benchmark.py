@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 IMAGE_MEANS, MIDDLE, SQUARE, FUSED = "image means", "middle", "field square", "lesions fused"
 """Names of the variants: scores as in hecl, local_global, the chapter on sunet, and pldmlt."""
 
+BRANCHES = {"large branch": "large_logits", "small branch": "small_logits"}
+PREDICTIONS = {COMBINED: "logits", **BRANCHES}
+"""Names of predictions, and of what a task gives."""
+
 GRADING_SIDE, FUSED_SIDE = 512, 1024
 """Sides of the square around the field of view in pixels, at which sunet and pldmlt predict."""
 
@@ -82,9 +86,10 @@ class Benchmark:
             f"“{MIDDLE}”: exact average precision of the middle of the images at full size as in local_global, and of "
             f"whole images with what the middle leaves out as background (aupr_whole); “{SQUARE}”: exact average "
             f"precision, pooled, in the square around the field of view at {GRADING_SIDE}², as sunet's lesions are "
-            f"scored here; “{FUSED}”: all lesions as one at {FUSED_SIDE}², with background, as in pldmlt. mean_…: "
-            "mean over the lesions. Predictions hold, image by image, the scores at 512² and aupr at the size that is "
-            "predicted; …_counts: pixels of background and of lesion at full size by logit, in bins."
+            f"scored here; “{FUSED}”: all lesions as one at {FUSED_SIDE}², with background, as in pldmlt; of two "
+            "branches each alone, scored as their mean is. mean_…: mean over the lesions. Predictions hold, image by "
+            "image, the scores at 512² and aupr at the size that is predicted; …_counts: pixels of background and of "
+            "lesion at full size by logit, in bins."
         )
 
     def quick(self, task: FundusTask, images: ImageSet) -> dict[str, float]:
@@ -106,7 +111,8 @@ class Benchmark:
         """
         lesions = self.recipe.lesions
         with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
-            logits = predict_to_disk(task, self.test, Path(folder))
+            predicted = predict_to_disk(task, self.test, Path(folder))
+            logits = predicted[COMBINED]
             test = replace(self.test, full_masks=tuple(map(_keep, self.test.full_masks)))
             stored, counts = StoredLazily(logits), ImageCounts()
             watch = counts.see if variants else None
@@ -118,6 +124,9 @@ class Benchmark:
             found[IMAGE_MEANS], predictions = score_image_means(test, lesions, logits)
             found[SQUARE] = score_square(test, lesions, logits)
             found[FUSED] = score_fused(test, logits)
+            for branch in (name for name in BRANCHES if name in predicted):
+                own = pool_at_full_size(test, lesions, StoredLazily(predicted[branch]))[COMBINED]
+                found[branch] = own | add_means(own, lesions)
         predictions |= counts.texts(lesions, len(test))
         return Scores(metrics, found, predictions)
 
@@ -140,8 +149,10 @@ class StoredLazily(Mapping[int, Mapping[str, Stored]]):
         return len(self.own)
 
 
-def predict_to_disk(task: FundusTask, images: ImageSet, folder: Path) -> list[Tensor]:
+def predict_to_disk(task: FundusTask, images: ImageSet, folder: Path) -> dict[str, list[Tensor]]:
     """Logits of all images, (L, h, w) each, mapped into memory; several processes share out the work.
+
+    Of two branches those of each as well, under the names of :data:`BRANCHES`.
 
     Args:
         task: What predicts.
@@ -154,11 +165,12 @@ def predict_to_disk(task: FundusTask, images: ImageSet, folder: Path) -> list[Te
     for first in range(0, len(images), processes):
         index, own = first + rank, None
         if index < len(images):
-            own = task.predict(images.images[index], images.statistics[index])["logits"].cpu()
-        for place, logits in enumerate(gather_all(own)):
-            if logits is not None:
-                kept.put(first + place, COMBINED, logits)
-    return [torch.from_numpy(kept.get(index, COMBINED)) for index in range(len(images))]
+            output = task.predict(images.images[index], images.statistics[index])
+            own = {name: output[key].cpu() for name, key in PREDICTIONS.items() if key in output}
+        for place, found in enumerate(gather_all(own)):
+            for name, logits in (found or {}).items():
+                kept.put(first + place, name, logits)
+    return {name: [torch.from_numpy(kept.get(k, name)) for k in range(len(images))] for name in kept.names}
 
 
 def score_image_means(

@@ -14,7 +14,7 @@ from fundus_lib.published.benchmark_names import name_row
 from fundus_lib.published.printed import table as printed_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -138,8 +138,19 @@ DUAL_BRANCH = {"sn": "sensitivity", "ppv": "ppv", "f1": "f1", "iou": "iou", "aup
 """Columns of Table 4 of dual_branch, and the scores of a record under the same protocol."""
 
 
-def beside_print(*folders: str | Path, row: Key = BASE, dataset: str = "IDRiD") -> pd.DataFrame:
+def beside_print(
+    *folders: str | Path,
+    row: Key = BASE,
+    dataset: str = "IDRiD",
+    records: Sequence[Mapping[str, Any]] | None = None,
+) -> pd.DataFrame:
     """A row of ours beside the best printed numbers of the same protocol.
+
+    Args:
+        *folders: Folders of records besides those of the library.
+        row: Of the benchmark.
+        dataset: On which it was tested.
+        records: What is scored in place of that row.
 
     Returns:
         A line for each printed score, with the columns paper, lesion, score, printed (the highest in the table), by
@@ -150,7 +161,7 @@ def beside_print(*folders: str | Path, row: Key = BASE, dataset: str = "IDRiD") 
     """
     import pandas as pd
 
-    runs = list(find([row], *folders, dataset=dataset).get(row, {}).values())
+    runs = list(find([row], *folders, dataset=dataset).get(row, {}).values()) if records is None else records
     wanted = [("dual_branch", 4, "EX", column, column, f"EX_{name}", "") for column, name in DUAL_BRANCH.items()]
     wanted += [
         ("local_global", 1, lesion, lesion.lower(), "aupr", f"{lesion}_aupr", MIDDLE)

@@ -76,5 +76,6 @@ def as_html(title: str, lines: Mapping[str, str], strong: str) -> str:
 
 
 def _inline(text: str) -> str:
-    """Safe HTML of a plain text, with code between backticks."""
-    return re.sub("`(.+?)`", r"<code>\1</code>", escape(text, quote=False))
+    """Safe HTML of a plain text, with code between backticks and bold between double asterisks."""
+    text = re.sub("`(.+?)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)

@@ -93,6 +93,22 @@ def test_the_scores_are_those_of_the_chapters(small):
             assert found.variants[MIDDLE][key] == pytest.approx(crops[key], abs=1e-9), key
 
 
+def test_each_of_two_branches_is_scored_as_their_mean_is(small):
+    images, logits = case()
+    task = Known(logits)
+    task.predict = lambda image, statistics=None: {
+        "logits": logits[int(image[0, 0, 0])],
+        "large_logits": logits[int(image[0, 0, 0])] + 1,
+        "small_logits": -logits[int(image[0, 0, 0])],
+    }
+    found = Benchmark(RECIPE, images).full(task)
+    assert [*found.variants][-2:] == ["large branch", "small branch"]
+    for branch, own in (("large branch", [one + 1 for one in logits]), ("small branch", [-one for one in logits])):
+        alone = Benchmark(RECIPE, images).full(Known(own)).metrics
+        assert found.variants[branch] == pytest.approx(alone, nan_ok=True)
+    assert found.metrics == pytest.approx(Benchmark(RECIPE, images).full(Known(logits)).metrics, nan_ok=True)
+
+
 def test_counts_of_images_pool_to_the_scores(small):
     images, logits = case()
     found = Benchmark(RECIPE, images).full(Known(logits))
