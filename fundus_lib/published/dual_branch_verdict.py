@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fundus_lib.published.benchmark_leaderboard import Gain
+from fundus_lib.published.benchmark_leaderboard import BASE, Gain
 from fundus_lib.published.benchmark_leaderboard import gain as gain_on_base
 from fundus_lib.published.printed import table
 from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
@@ -62,21 +62,21 @@ def judge() -> Verdict:
     return Verdict(
         claim,
         f"{_tell_base(on_base)}A U-Net with one and with two branches, on whole images at 320×480, a third of the "
-        f"paper's height and width, from random numbers, {count_seeds(runs)} "
+        f"paper's height and width, from random initial weights, {count_seeds(runs)} "
         f"({', '.join(sorted(runs.device.unique()))}).{_tell_paper_rows()}",
         f"{short} All comparisons at 320×480 stand in the appendix of the ablations."
         if on_base
         else f"{short} {decide(found)} Two branches with the DSM loss minus {OTHERS[fair]}, mean and range over seeds: "
         f"{said}.",
-        f"{_HOW_SURE} At 320×480 the networks reach an AUPR of {reached.min():.2f} to {reached.max():.2f} only, where "
-        "small exudates are hardly visible, and these records hold no score of single images, so that there is no "
+        f"{_HOW_SURE} At 320×480 the networks reach an AUPR of {reached.min():.2f} to {reached.max():.2f} only, small "
+        "exudates are hardly visible, and these records hold no score of single images, so that there is no "
         "interval over images.",
         short if on_base else f"{short} {decide(found)}",
     )
 
 
 _HOW_SURE = (
-    f"{ENOUGH} seeds of the paper's networks at its size, 1440×960, would settle it; the paper has one run of each."
+    f"{ENOUGH} seeds of the paper's networks at its size, 960×1440, would settle it; the paper has one run of each."
 )
 
 
@@ -97,7 +97,9 @@ def decide_on_base(gain: Gain) -> str:
         return ""
     judged = judge_gain(gain.scores["EX"])[1]
     if len(gain.seeds) < ENOUGH:
-        judged = f"{len(gain.seeds)} of {ENOUGH} seeds"
+        judged = f"not decided ({len(gain.seeds)} of the {ENOUGH} seeds that it takes)"
+    plain = gain_on_base(ON_BASE[0], BASE)
+    beside = f", minus the base with cross-entropy {plain.tell('EX')}" if plain else ""
     rest = {name: difference("benchmark", *ON_BASE, key) for key, name in SCORES.items() if key != "EX_aupr"}
     said = "".join(f"; {name} {found}" for name, found in rest.items() if found)
     small, large = ((*ON_BASE[0], f"{size} branch") for size in ("small", "large"))
@@ -105,7 +107,7 @@ def decide_on_base(gain: Gain) -> str:
     branches = f" The small branch minus the large one, {SCORES[SMALL]}: {apart}." if apart else ""
     return (
         f"At 640×960 on the benchmark's base, two branches with the DSM loss minus one with the Dice loss: {judged}, "
-        f"AUPR of hard exudates {gain.tell('EX')} (95 % interval){said}.{branches}"
+        f"AUPR of hard exudates {gain.tell('EX')} (95 % interval){said}{beside}.{branches}"
     )
 
 

@@ -175,8 +175,9 @@ def _how_sure(found: Found) -> str:
         if regime.close
     ]
     parts = [
-        "The networks share images and settings. The fused one starts from a global network of the same recipe and "
-        "seed as that it is compared with; its local one saw other patches than the local network trained alone."
+        "The networks share images and settings. The fused one starts from a global network trained with the same "
+        "recipe and seed as the one it is compared with; its local one saw other patches than the local network that "
+        "is trained alone."
     ]
     if max(close, default=0) < ENOUGH:
         parts.append(

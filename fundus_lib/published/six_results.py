@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fundus_lib.published import benchmark_shipped, hecl_verdict, local_global_verdict, pldmlt_empty, sunet_verdict
-from fundus_lib.published.benchmark_leaderboard import gain
+from fundus_lib.published.benchmark_leaderboard import BASE, gain
 from fundus_lib.published.cards import as_html
 from fundus_lib.published.dual_branch_verdict import FAIR, NETWORKS, ON_BASE, OTHERS, SCORES, compare
 from fundus_lib.published.printed import table
+from fundus_lib.published.verdict import find_runs
 from fundus_lib.records import load
 from fundus_lib.records.answers import answers
 from fundus_lib.records.rows import latest
@@ -43,8 +44,8 @@ class SixResults:
 
     def to_markdown(self) -> str:
         """A table, for the README."""
-        lines = [f"| **{one.number}** | {one.words} ({where}) |" for where, one in self.results.items()]
-        return "\n".join(["| result | what it is |", "| --- | --- |", *lines])
+        lines = [f"| {where} | **{one.number}** | {one.words} |" for where, one in self.results.items()]
+        return "\n".join(["| | result | what it is |", "| --- | --- | --- |", *lines])
 
     def __repr__(self) -> str:
         return "\n".join(f"{where}: {one.number}: {one.words}" for where, one in self.results.items())
@@ -77,21 +78,23 @@ def _plain() -> Result:
     height, width = own["size"]
     words = (
         "AUPR of hard exudates of a U-Net with 1.9 million parameters, trained with cross-entropy on crops at "
-        f"{height}×{width}, seven minutes of a GPU, one seed; the best that `dual_branch` prints is {printed:.3f}, "
-        "under the same protocol"
+        f"{height}×{width}, seven minutes of a GPU, one seed; `dual_branch` prints {printed:.3f} at best, under "
+        "the same protocol and from 960×1440"
     )
     return Result(f"{own['metrics']['EX_aupr_11']:.3f}", words)
 
 
 def _dual_branch() -> Result:
     rows = table("dual_branch", 4)["aupr"].astype(float)
-    steps = f"the paper's three steps are {_steps(rows)}"
+    steps = f"the paper's differences are {_steps(rows)}"
     found = gain(*ON_BASE)
     if found:
         words = (
             "AUPR of hard exudates, two branches with the DSM loss minus one with the Dice loss, at 640×960, "
             f"{_count(found.seeds)}; {steps}"
         )
+        plain = gain(ON_BASE[0], BASE)
+        words += f"; minus one branch with cross-entropy {plain.tell('EX')}" if plain else ""
         return Result(found.tell("EX"), words)
     small = compare(FAIR).get(SCORES["EX_aupr"])
     words = f"AUPR of hard exudates, two branches with the DSM loss minus {OTHERS[FAIR]}, at 320×480; {steps}"
@@ -99,7 +102,8 @@ def _dual_branch() -> Result:
 
 
 def _steps(rows: pd.Series[float]) -> str:
-    return ", ".join(f"{rows[two] - rows[one]:+.3f}" for two, one in NETWORKS.values())
+    each = {name: round(rows[two] - rows[one], 3) + 0.0 for name, (two, one) in NETWORKS.items()}
+    return ", ".join(f"{step:+.3f} ({name})".replace("-", "−") for name, step in each.items())
 
 
 def _sunet() -> Result:
@@ -109,9 +113,11 @@ def _sunet() -> Result:
     found = {regime: gains for regime in sunet_verdict.REGIMES if (gains := regime.gains(answered))}
     regime = sunet_verdict.deciding(found)
     own = next(iter(found[regime].values())) if regime else None
+    learnt = find_runs("sunet", regime.table, [sunet_verdict.OURS]).EX_aupr.max() if regime else float("nan")
     words = (
         "accuracy of both grades, with the lesion loss minus without, on 103 images"
-        f"{f', {regime.words}' if regime else ''}; the paper's step is {rows['SUNet'] - rows['DR+DME']:+.3f}"
+        f"{f', {regime.words}' if regime else ''}; its AUPR of hard exudates is {learnt:.2f} at most; the paper's "
+        f"difference is {rows['SUNet'] - rows['DR+DME']:+.3f}"
     )
     return Result(str(own) if own else NOT_YET, words)
 
@@ -123,7 +129,7 @@ def _hecl() -> Result:
     step = (rows["UNet++ w/ Proposed"] - rows["UNet++"]) / 100
     words = (
         "IoU of hard exudates, mean over 27 images, with both contrastive terms minus without"
-        f"{f', {regime.words}' if regime else ''}; the paper's step is {step:+.3f}"
+        f"{f', {regime.words}' if regime else ''}; the paper's difference is {step:+.3f}"
     )
     return Result(str(found[regime][hecl_verdict.MAIN]) if regime else NOT_YET, words)
 
@@ -145,8 +151,8 @@ def _local_global() -> Result:
 def _pldmlt() -> Result:
     empty = 100 * pldmlt_empty.measured()["all"]["mdice, micro, pooled"]
     words = (
-        "mDice of a prediction without any lesion, in the metric that the printed rows fit, on IDRiD at 1024×1024; the "
-        f"best row of the paper's Table 1 has {table('pldmlt', 1)['mdice'].max():.2f} %"
+        "mDice of a prediction without any lesion, background included as the printed numbers suggest, on IDRiD at "
+        f"1024×1024; the best row of the paper's Table 1 has {table('pldmlt', 1)['mdice'].max():.2f} %"
     )
     return Result(f"{empty:.2f} %", words)
 

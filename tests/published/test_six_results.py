@@ -16,7 +16,7 @@ LANDING = (Path(__file__).parents[2] / "book" / "intro.md").read_text(encoding="
 
 def test_there_is_one_of_the_plain_network_and_one_of_each_paper() -> None:
     found = six_results.six_results()
-    assert [*found.results] == ["a plain network", *PAPERS]
+    assert {*found.results} == {"a plain network", *PAPERS}
     assert "{glue} six_results\n" in LANDING
     shown, about = found._repr_mimebundle_(include=None)
     assert about["scrapbook"]["name"] == "six_results"
@@ -25,8 +25,8 @@ def test_there_is_one_of_the_plain_network_and_one_of_each_paper() -> None:
     plain = found.results["a plain network"]
     assert plain.number == f"{benchmark_shipped.measured()['metrics']['EX_aupr_11']:.3f}" and "0.830" in plain.words
     assert found.results["pldmlt"].number == "97.80 %" and "96.95 %" in found.results["pldmlt"].words
-    assert "the paper's step is +0.087" in found.results["sunet"].words
-    assert "the paper's step is +0.021" in found.results["hecl"].words
+    assert "the paper's difference is +0.087" in found.results["sunet"].words
+    assert "the paper's difference is +0.021" in found.results["hecl"].words
 
 
 def test_what_was_not_run_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,5 +43,5 @@ def test_what_was_not_run_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], ends, (0, 1, 2)))
     found = six_results.six_results().results
     assert found["dual_branch"].number == "+0.020 [+0.010, +0.030]"
-    assert "at 640×960, 3 seeds; the paper's three steps are " in found["dual_branch"].words
+    assert "at 640×960, 3 seeds; the paper's differences are " in found["dual_branch"].words
     assert ON_BASE[1] == ("ideas", "loss_dice")
