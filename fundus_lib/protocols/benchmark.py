@@ -78,9 +78,10 @@ class Benchmark:
         return (
             f"{len(self.test)} whole test images of {self.test.title}, predicted once at {height}×{width}. {weights} "
             "At the images' own size, all images pooled, masks as published, the prediction resized bilinearly: aupr "
-            "exact average precision (logits in steps of a thousandth); sensitivity, ppv, f1, iou, region_f1_σ, "
-            "aupr_11 and aupr_8bit as in dual_branch; aupr_33: 33 thresholds from 0 to 1 and trapezoids, as in IDRiD's "
-            f"challenge. Variants: “{IMAGE_MEANS}”: means over images at 512² as in hecl, an image for which a score "
+            "exact average precision (logits in steps of a thousandth up to ±31, of a sixth up to ±200); sensitivity, "
+            "ppv, f1, iou, region_f1_σ, aupr_11 and aupr_8bit as in dual_branch; aupr_33: 33 thresholds from 0 to 1 "
+            f"and trapezoids, as in IDRiD's challenge. Variants: “{IMAGE_MEANS}”: means over images at 512² as in "
+            "hecl, an image for which a score "
             "is undefined left out, and with empty_1 counted as 1 instead (nothing predicted where nothing is), with "
             "empty_0 as 0; "
             f"“{MIDDLE}”: exact average precision of the middle of the images at full size as in local_global, and of "
@@ -203,7 +204,7 @@ def score_fused(test: ImageSet, logits: Sequence[Tensor]) -> dict[str, float]:
     """The scores of pldmlt: a pixel's score is the highest of its lesions."""
     scores, masks = [], []
     for score, mask in cut_squares(test, logits, FUSED_SIDE, union=True):
-        scores.append(score.amax(0).logit())
+        scores.append(score.amax(0).logit().float())
         masks.append(mask)
     squares = replace(test, masks=tuple(masks))
     protocol = FusedLesions(SimpleNamespace(lesions=(ANY,), side=FUSED_SIDE, grades=False), squares, {}, "")
@@ -222,7 +223,8 @@ def cut_squares(
         union: Whether a mask of all lesions together, made at full size, comes before the others.
 
     Yields:
-        Probabilities, float (L, S, S), and masks, uint8 (L, S, S), or one channel more. Beyond the image all are 0.
+        Probabilities, double (L, S, S), since single ones are 1 from a logit of 17 on, and masks, uint8 (L, S, S), or
+        one channel more. Beyond the image all are 0.
     """
     square = FieldSquare(side)
     for image, reader, logit in zip(test.images, test.full_masks, logits, strict=True):
@@ -233,7 +235,7 @@ def cut_squares(
         lesions = [full.max(0), *full] if union else list(full)
         shrinks = size[0] <= logit.shape[1]
         way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        probabilities = [cv2.resize(one, size[::-1], interpolation=way) for one in logit.sigmoid().numpy()]
+        probabilities = [cv2.resize(one, size[::-1], interpolation=way) for one in logit.double().sigmoid().numpy()]
         sample = {
             "image": tv_tensors.Image(torch.from_numpy(small).permute(2, 0, 1)),
             "mask": tv_tensors.Mask(torch.from_numpy(np.stack([resize_mask(one, size) for one in lesions]))),

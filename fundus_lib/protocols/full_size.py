@@ -77,7 +77,8 @@ class AtFullSize:
             "authors' code; aupr_33: of the 8 bit at 33 thresholds from 0 to 1, trapezoids, as in IDRiD's challenge; "
             "recall: lesions (8-connected) of which at least one pixel is found, pixel_recall: their pixels found, "
             f"above {LEVEL} and at break-even, where as many pixels are predicted as lesion as are lesion; aupr and "
-            "break-even: of the logits in steps of a thousandth, since 8 bit tell nothing apart above 0.998; "
+            "break-even: of the logits in steps of a thousandth up to ±31 and of a sixth up to ±200, since 8 bit tell "
+            "nothing apart above 0.998; "
             f"{SIZES_IN_WORDS} {weights}"
         )
 
@@ -141,7 +142,7 @@ def pool_at_full_size(
             for channel, (lesion, mask) in enumerate(zip(lesions, reader(), strict=True)):
                 for name in names:
                     levels, steps = (part[channel] for part in predictions[name])
-                    large = resize(steps, mask.shape)
+                    large = resize_steps(steps, mask.shape, resize)
                     visit(tests[name, lesion], resize(levels.astype(np.float32), mask.shape), large, mask)
                     if watch and visit is FullSizeTest.count and name == names[0]:
                         watch(index, lesion, large, mask)
@@ -301,6 +302,24 @@ def store_steps(logits: Tensor) -> NDArray[np.uint16]:
     fine = logits.clamp(-31, 31)
     steps = (fine * 1023).round() + ((logits.clamp(-200, 200) - fine) * 6).round() + 32736
     return np.asarray(steps.to(torch.int32).cpu().numpy().astype(np.uint16))
+
+
+def read_steps(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The logits of steps, float32."""
+    away = steps.astype(np.float32) - 32736
+    fine = away.clip(-31 * 1023, 31 * 1023)
+    logits: NDArray[np.float32] = fine / 1023 + (away - fine) / 6
+    return logits
+
+
+def resize_steps(
+    steps: NDArray[np.uint16], size: tuple[int, ...], resize: Callable[..., NDArray[Any]]
+) -> NDArray[np.uint16]:
+    """Steps (h, w) at another (height, width): interpolated as logits, which those up to ±31 are themselves."""
+    if abs(int(steps.max()) - 32736) <= 31 * 1023 >= abs(int(steps.min()) - 32736):
+        return resize(steps, size)
+    lowest = read_steps(np.zeros(1, np.uint16))[0]  # what is added around a square is 0
+    return store_steps(torch.from_numpy(resize(read_steps(steps) - lowest, size) + lowest))
 
 
 def resize_prediction(levels: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:

@@ -137,7 +137,7 @@ def test_squares_are_those_that_the_chapters_read_and_score(small, synthetic_roo
         padded = torch.nn.functional.pad(logits[index].sigmoid(), (99,) * 4)[:, 99 + top :, 99 + left :]
         padded = padded[:, :edge, :edge][None]
         own = torch.nn.functional.interpolate(padded, (64, 64), mode="bilinear", antialias=True)[0]
-        assert torch.allclose(scores, own.clamp(0, 1), atol=1e-6)
+        assert torch.allclose(scores.float(), own.clamp(0, 1), atol=1e-6)
         highest.append(own.clamp(0, 1).amax(0, keepdim=True).logit())
     squares = ImageSet.read(fused, "synthetic", "0", count=3)
     for number, image in enumerate(squares.images):
@@ -147,6 +147,13 @@ def test_squares_are_those_that_the_chapters_read_and_score(small, synthetic_roo
     assert benchmark.score_fused(test, logits) == pytest.approx(own, nan_ok=True)
     scores, masks = map(torch.stack, zip(*cut_squares(test, logits, 48), strict=True))
     assert benchmark.score_square(test, LESIONS, logits)["EX_aupr"] == average_precision(scores[:, 2], masks[:, 2])
+
+
+def test_large_logits_keep_their_order_in_the_square(small):
+    images, logits = case()
+    large = [20 + 2 * one for one in logits]  # nearly all probabilities are 1 in 32 bits
+    found = [Benchmark(RECIPE, images).full(Known(one)).variants[benchmark.SQUARE] for one in (logits, large)]
+    assert found[1]["mean_aupr"] > 0.75 * found[0]["mean_aupr"] > 0.5
 
 
 def test_processes_join_what_each_of_them_has_counted(monkeypatch):

@@ -14,7 +14,7 @@ from fundus_lib.data.image_set import ImageSet
 from fundus_lib.metrics import average_precision, pixel_counts
 from fundus_lib.models.dualbranch import average_probabilities
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import AtFullSize, resize_prediction, store_levels, store_steps
+from fundus_lib.protocols.full_size import AtFullSize, read_steps, resize_prediction, store_levels, store_steps
 from fundus_lib.protocols.lesions import AtTrainingSize, breakeven_threshold, score_quickly, size_edges
 from helpers.images import image_set
 
@@ -260,8 +260,23 @@ def test_logits_are_told_apart_where_levels_are_not():
     assert store_levels(logits).tolist() == [0, 127, 127, 254, 254, 255, 255]
     assert store_steps(logits).tolist() == [9, 32735, 32736, 40920, 40921, 64449, 65463]
     large = store_steps(torch.cat([torch.arange(-31, 31, 0.001), torch.arange(31, 200, 0.2)])).astype(int)
-    assert (np.diff(large) >= 1).sum() > 0.97 * len(large) and np.diff(large).min() >= 0  # none of Dice's are equal
+    assert (np.diff(large) >= 1).all()  # none of Dice's are equal
+    every = torch.cat([torch.arange(-200, 200, 0.37), torch.tensor([-31.0, 0, 31])])
+    np.testing.assert_allclose(read_steps(store_steps(every)), every, atol=1 / 12 + 1e-4)
+    np.testing.assert_allclose(read_steps(store_steps(every / 7)), every / 7, atol=1 / 2000)
     assert resize_prediction(store_steps(logits)[None, :2], (1, 4)).tolist() == [[9, 8190, 24554, 32735]]
+
+
+def test_large_logits_are_enlarged_as_logits():
+    rng = np.random.default_rng(0)
+    mask = blobs(rng, (240, 300), 0.02)
+    small = cv2.resize((rng.normal(-9, 3, mask.shape) + 60 * mask).astype(np.float32), (75, 60))
+    recipe = SimpleNamespace(lesions=("EX",), model_args={})
+    logits = torch.from_numpy(small)[None]
+    task = SimpleNamespace(predict=lambda image, statistics: {"logits": logits}, recipe=recipe, model=None)
+    found = at_full_size(task, [mask[None]]).metrics["EX_aupr"]
+    large = cv2.resize(small, (300, 240), interpolation=cv2.INTER_LINEAR)
+    assert large.max() > 40 and found == pytest.approx(average_precision_score(mask.ravel(), large.ravel()), abs=1e-3)
 
 
 def test_breakeven_predicts_as_many_pixels_as_are_lesion_however_sure_the_network_is():
