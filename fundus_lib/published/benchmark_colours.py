@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fundus_lib.checkpoints import load_model
 from fundus_lib.devices import native_bf16
+from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.published.benchmark_shifts import OWN, SHIFTS, TRAINING, Shift, count_scores, predict_shifted, score
 from fundus_lib.tasks.first_segmenter import read_split
@@ -35,6 +36,9 @@ def measure(
         count: Only the first so many images.
         shifts: Which, the first of them no change.
 
+    Raises:
+        ArgumentError: There is no network, or they differ in size or lesions.
+
     Returns:
         Plain values for JSON. `"scores"`: for each row and shift, value and 95 % interval over images of the mean over
         the lesions of AUPR, pooled at the size of training: `"aupr"`; `"change"` against the same network on unchanged
@@ -54,6 +58,14 @@ def measure(
                 shift.name: np.stack([count_scores(predict_shifted(task, i, shift, by), m) for i, m in pairs])
                 for shift in shifts
             }
+    if len(sizes) != 1:
+        raise ArgumentError(
+            "networks",
+            "these cannot be compared",
+            found=f"size and lesions {sorted(map(str, sizes))}",
+            expected="one or more networks of one size, for the same lesions",
+            remedy="compare rows of one table",
+        )
     ((size, lesions),) = sizes
     first = next(iter(counts))
     return {

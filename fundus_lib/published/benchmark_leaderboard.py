@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from fundus_lib.data.sample import LESIONS
 from fundus_lib.metrics.bootstrap import Estimate
-from fundus_lib.metrics.score_bins import average_precision_from_bins, read_counts
 from fundus_lib.protocols.lesions import LESION_SIZES
 from fundus_lib.published.benchmark_names import name_row
+from fundus_lib.published.benchmark_pooling import check_bins, draw_weights, has_counts, pool
 from fundus_lib.records import load, read
 from fundus_lib.records.differences import Difference, check_one_data_set, difference
 from fundus_lib.records.rows import check_one_experiment, newest
@@ -36,6 +36,7 @@ CONTROLLED: dict[Key, tuple[Key, ...]] = {
         "two_branches_dsm": ("two_branches_dice", "loss_dice"),
         "global_context": ("wide",),
         "grades_blending": ("grades_control",),
+        "grades_weak": ("grades_control",),
         "grades_pseudo": ("grades_shared",),
     }.items()
 }
@@ -183,32 +184,6 @@ def gain(
     return _gain(drawn, row, over, seed)
 
 
-def draw_weights(images: int, resamples: int, seed: int = 0) -> NDArray[np.float64]:
-    """How often each image is in each selection, (1 + resamples, images); the first is the images themselves."""
-    draws = np.random.default_rng(seed).integers(images, size=(resamples, images))
-    times = np.stack([np.bincount(draw, minlength=images) for draw in draws])
-    return np.concatenate([np.ones((1, images)), times])
-
-
-def pool(record: Mapping[str, Any], names: Sequence[str], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """AUPR of each selection of images, of each lesion and their mean: (selections, lesions + 1).
-
-    Args:
-        record: Of a run of the benchmark.
-        names: Of the images, in the order of the weights.
-        weights: (selections, images).
-    """
-    predictions = record["predictions"]
-    order = [predictions["names"].index(name) for name in names]
-    found = []
-    for lesion in LESIONS:
-        counts = read_counts(predictions[f"{lesion}_counts"])[order]  # (N, 2, K)
-        pooled = (weights @ counts.reshape(len(order), -1)).reshape(-1, *counts.shape[1:])
-        found.append(average_precision_from_bins(pooled))
-    scores = np.stack(found, axis=1)
-    return np.concatenate([scores, scores.mean(1, keepdims=True)], axis=1)
-
-
 def gains_by_size(
     row: Key, *folders: str | Path, base: Key = BASE, dataset: str = "IDRiD"
 ) -> dict[tuple[str, str], Difference]:
@@ -243,22 +218,20 @@ def mean_of(values: Iterable[float]) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def _has_counts(record: Mapping[str, Any]) -> bool:
-    return all(f"{lesion}_counts" in (record.get("predictions") or {}) for lesion in LESIONS)
-
-
 Drawn = Mapping[Key, Mapping[int, NDArray[np.float64]]]
 """Row → seed → scores of each selection of images, (1 + resamples, lesions + 1)."""
 
 
 def _draw(runs: Mapping[Key, Mapping[int, Mapping[str, Any]]], resamples: int, seed: int) -> Drawn:
     """The scores of all runs whose records hold counts."""
-    counted = {key: {n: r for n, r in own.items() if _has_counts(r)} for key, own in runs.items()}
+    counted = {key: {n: r for n, r in own.items() if has_counts(r)} for key, own in runs.items()}
     every = [record for own in counted.values() for record in own.values()]
     if not every:
         return {}
     keys = list(counted)
     check_one_data_set(keys[0], keys[-1], (r["dataset_fingerprint"] for r in every))
+    for record in every:
+        check_bins(record)
     names = every[0]["predictions"]["names"]
     weights = draw_weights(len(names), resamples, seed)
     return {key: {n: pool(r, names, weights) for n, r in own.items()} for key, own in counted.items() if own}

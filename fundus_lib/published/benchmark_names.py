@@ -19,6 +19,7 @@ NAMES = {
     "grades_shared": "grades, shared map",
     "grades_blending": "grades, blending block",
     "grades_pseudo": "grades from pseudo labels",
+    "grades_weak": "grades, a hundredth of the weight",
     "loss_dice": "Dice loss",
     "loss_classbalanced": "class-balanced loss",
     "loss_bin": "bin loss",

@@ -59,8 +59,10 @@ def _list(ideas: Sequence[Standing]) -> str:
 
 
 def _sure(ideas: Sequence[Standing]) -> str:
-    return (
-        f"27 test images of one clinic, one base at one size. Of {_count(ideas)} that changed nothing, "
-        f"{len(ideas) / 20:.2g} would have an interval without zero on average. More seeds and another "
-        "data set would say more."
+    chance = (
+        f"Of {_count(ideas)} that changed nothing, at least {len(ideas) / 20:.2f} would have an interval without zero "
+        "on average."
+        if min(len(one.gain.seeds) for one in ideas) >= ENOUGH
+        else "With few seeds an interval covers other test images, hardly another training."
     )
+    return f"27 test images of one clinic, one base at one size. {chance} More seeds and another data set would tell."

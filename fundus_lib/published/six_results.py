@@ -11,7 +11,7 @@ from fundus_lib.published.benchmark_leaderboard import BASE, gain
 from fundus_lib.published.cards import as_html
 from fundus_lib.published.dual_branch_verdict import FAIR, NETWORKS, ON_BASE, OTHERS, SCORES, compare
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import find_runs
+from fundus_lib.published.verdict import ENOUGH, find_runs
 from fundus_lib.records import load
 from fundus_lib.records.answers import answers
 from fundus_lib.records.rows import latest
@@ -93,17 +93,20 @@ def _dual_branch() -> Result:
             "AUPR of hard exudates, two branches with the DSM loss minus one with the Dice loss, at 640×960, "
             f"{_count(found.seeds)}; {steps}"
         )
+        number = found.tell("EX")
+        if len(found.seeds) < ENOUGH:
+            number, words = "not decided", f"{number} in {words}"
         plain = gain(ON_BASE[0], BASE)
         words += f"; minus one branch with cross-entropy {plain.tell('EX')}" if plain else ""
-        return Result(found.tell("EX"), words)
+        return Result(number, words)
     small = compare(FAIR).get(SCORES["EX_aupr"])
     words = f"AUPR of hard exudates, two branches with the DSM loss minus {OTHERS[FAIR]}, at 320×480; {steps}"
     return Result(str(small) if small else NOT_YET, words)
 
 
 def _steps(rows: pd.Series[float]) -> str:
-    each = {name: round(rows[two] - rows[one], 3) + 0.0 for name, (two, one) in NETWORKS.items()}
-    return ", ".join(f"{step:+.3f} ({name})".replace("-", "−") for name, step in each.items())
+    each = {name: rows[two] - rows[one] for name, (two, one) in NETWORKS.items()}
+    return ", ".join(f"{step:+.4f} ({name})".replace("-", "−") for name, step in each.items())
 
 
 def _sunet() -> Result:
@@ -113,10 +116,13 @@ def _sunet() -> Result:
     found = {regime: gains for regime in sunet_verdict.REGIMES if (gains := regime.gains(answered))}
     regime = sunet_verdict.deciding(found)
     own = next(iter(found[regime].values())) if regime else None
-    learnt = find_runs("sunet", regime.table, [sunet_verdict.OURS]).EX_aupr.max() if regime else float("nan")
+    path = ""
+    if regime:
+        learnt = find_runs("sunet", regime.table, [sunet_verdict.OURS]).EX_aupr.max()
+        path = f"its AUPR of hard exudates is {learnt:.2f} at most; "
     words = (
         "accuracy of both grades, with the lesion loss minus without, on 103 images"
-        f"{f', {regime.words}' if regime else ''}; its AUPR of hard exudates is {learnt:.2f} at most; the paper's "
+        f"{f', {regime.words}' if regime else ''}; {path}the paper's "
         f"difference is {rows['SUNet'] - rows['DR+DME']:+.3f}"
     )
     return Result(str(own) if own else NOT_YET, words)
@@ -135,17 +141,17 @@ def _hecl() -> Result:
 
 
 def _local_global() -> Result:
-    found = ((regime, regime.gain_over_plain("EX")) for regime in local_global_verdict.REGIMES)
-    regime, own = next(((r, own) for r, own in found if own), (None, None))
-    parts = regime.gains("EX") if regime else {}
+    found = [(regime, own) for regime in local_global_verdict.REGIMES if (own := regime.gain_over_plain("EX"))]
+    found.sort(key=lambda pair: len(pair[1].seeds) < ENOUGH)  # the nearest to the paper that has enough, if any has
+    parts = found[0][0].gains("EX") if found else {}
     beside = " and ".join(
         f"{part.difference.value:+.3f} over {local_global_verdict.OTHERS[n]}" for n, part in parts.items()
     )
     words = (
         "AUPR of hard exudates, mean over 27 images, the fused network minus one plain U-Net of about as many "
-        f"parameters and updates{f', at {regime.name}' if regime else ''}{f'; {beside}' if beside else ''}"
+        f"parameters and updates{f', at {found[0][0].name}' if found else ''}{f'; {beside}' if beside else ''}"
     )
-    return Result(str(own) if own else NOT_YET, words)
+    return Result(str(found[0][1]) if found else NOT_YET, words)
 
 
 def _pldmlt() -> Result:

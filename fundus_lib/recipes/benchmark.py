@@ -230,10 +230,12 @@ GRADES = (
     _idea("grades_shared", "gradedunet", steps=0),
     _idea("grades_blending", "gradedunet"),
     _idea("grades_pseudo", "gradedunet", steps=0).replace(labels="pseudo"),
+    _idea("grades_weak", "gradedunet").replace(grade_weight=0.01),
 )
 """The base learns to grade: on one shared map, with the blending block, and from pseudo labels of its own images.
 
-In the control, with the blending block, the loss of grades does not count.
+In the control, with the blending block, the loss of grades does not count. At a weight of 1 it is some thirty times
+that of the four masks; in `grades_weak`, with the blending block, it has a hundredth of that.
 """
 
 IDEAS = (

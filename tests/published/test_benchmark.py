@@ -15,18 +15,21 @@ from fundus_lib.published.benchmark_leaderboard import (
     BASE,
     CONTROLLED,
     cheapest,
-    draw_weights,
     gains_by_size,
     leaderboard,
-    pool,
     tell_seeds,
 )
+from fundus_lib.published.benchmark_pooling import draw_weights, pool
 from fundus_lib.published.benchmark_protocols import agreement, beside_print, matrix, moves, rank
 from fundus_lib.published.benchmark_search import search
 from fundus_lib.recipes import recipes
 from helpers.benchmark_records import make_record, write_records
 
-RECORDS = sorted(Path(records.__file__).parent.glob("benchmark-[bi]*.json"))  # tables `base` and `ideas`
+RECORDS = [
+    path
+    for table in ("base", "ideas", "gpu")
+    for path in sorted(Path(records.__file__).parent.glob(f"benchmark-{table}-*.json"))
+]
 SKILLS = {BASE: 4.0, ("ideas", "loss_dice"): 5.5, ("ideas", "hecl"): 4.05, ("ideas", "wide"): 2.5}
 
 
@@ -100,6 +103,11 @@ def test_few_records_give_a_shorter_board(tmp_path):
     assert leaderboard(tmp_path) == [] and search(tmp_path).empty and matrix(tmp_path).empty
     assert "not" in str(next(iter(gains_by_size(("gpu", "hecl_weak"), tmp_path).values())))
     assert beside_print(tmp_path).ours.isna().all() and "Cannot" in benchmark_verdict.judge(tmp_path).answer
+    saturated = make_record("hecl", 0, 4.0)
+    saturated["metrics"]["MA_aupr"] += 0.1  # what bins that end too early do not give
+    records.save(saturated, tmp_path / "benchmark-ideas-hecl-seed0-made.json")
+    with pytest.raises(RecordError, match="bins of this record"):
+        leaderboard(tmp_path)
     write_records(tmp_path, {("ideas", "hecl"): 4.0}, seeds=1)
     (alone,) = leaderboard(tmp_path, resamples=20)
     assert alone.seeds == (0,) and not alone.gain and np.isnan(alone.gain.scores["mean"].value) and alone.best == 1

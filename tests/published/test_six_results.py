@@ -43,5 +43,8 @@ def test_what_was_not_run_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], ends, (0, 1, 2)))
     found = six_results.six_results().results
     assert found["dual_branch"].number == "+0.020 [+0.010, +0.030]"
+    monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], ends, (0,)))
+    few = six_results.six_results().results["dual_branch"]
+    assert few.number == "not decided" and few.words.startswith("+0.020 [+0.010, +0.030] in AUPR of hard exudates")
     assert "at 640×960, 3 seeds; the paper's differences are " in found["dual_branch"].words
     assert ON_BASE[1] == ("ideas", "loss_dice")
