@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fundus_lib.published.benchmark_leaderboard import BASE, Gain
 from fundus_lib.published.benchmark_leaderboard import gain as gain_on_base
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
+from fundus_lib.published.verdict import (
+    ENOUGH,
+    NOT_YET,
+    Result,
+    Verdict,
+    count_seeds,
+    find_runs,
+    judge_gain,
+    tell_seeds,
+)
 from fundus_lib.records import load
 from fundus_lib.records.differences import Difference, difference
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NETWORKS = {
     "PSPNet": ("Dual PSPNet + DSM", "PSPNet + Dice"),
@@ -169,3 +183,29 @@ def _side(gain: Difference) -> str:
     if gain.high < 0:
         return "lower with every seed than"
     return "higher with some seeds and lower with others than"
+
+
+def headline() -> Result:
+    """The paper's line of the six results."""
+    rows = table("dual_branch", 4)["aupr"].astype(float)
+    steps = f"the paper's differences are {_steps(rows)}"
+    found = gain_on_base(*ON_BASE)
+    if found:
+        words = (
+            "AUPR of hard exudates, two branches with the DSM loss minus one with the Dice loss, at 640×960, "
+            f"{tell_seeds(found.seeds)}; {steps}"
+        )
+        number = found.tell("EX")
+        if len(found.seeds) < ENOUGH:
+            number, words = "not decided", f"{number} in {words}"
+        plain = gain_on_base(ON_BASE[0], BASE)
+        words += f"; minus one branch with cross-entropy {plain.tell('EX')}" if plain else ""
+        return Result(number, words)
+    small = compare(FAIR).get(SCORES["EX_aupr"])
+    words = f"AUPR of hard exudates, two branches with the DSM loss minus {OTHERS[FAIR]}, at 320×480; {steps}"
+    return Result(str(small) if small else NOT_YET, words)
+
+
+def _steps(rows: pd.Series[float]) -> str:
+    each = {name: rows[two] - rows[one] for name, (two, one) in NETWORKS.items()}
+    return ", ".join(f"{step:+.4f} ({name})".replace("-", "−") for name, step in each.items())

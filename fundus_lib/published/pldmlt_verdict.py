@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fundus_lib.published import pldmlt_empty, pldmlt_labels
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs
+from fundus_lib.published.verdict import ENOUGH, Result, Verdict, count_seeds, find_runs
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 OURS, ALONE = "weight", "segmentation"
@@ -139,3 +139,13 @@ def _how_sure(found: dict[Regime, tuple[str, ImageGain]]) -> str:
             "tell."
         )
     return " ".join(parts)
+
+
+def headline() -> Result:
+    """The paper's line of the six results."""
+    empty = 100 * pldmlt_empty.measured()["all"]["mdice, micro, pooled"]
+    words = (
+        "mDice of a prediction without any lesion, background included as the printed numbers suggest, on IDRiD at "
+        f"1024×1024; the best row of the paper's Table 1 has {table('pldmlt', 1)['mdice'].max():.2f} %"
+    )
+    return Result(f"{empty:.2f} %", words)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fundus_lib.grades import SCORES
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Verdict, count_seeds, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Result, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records import load
 from fundus_lib.records.answers import Paired, answers, paired
 from fundus_lib.records.rows import latest
@@ -114,3 +114,23 @@ def decide(found: dict[Regime, Gains]) -> str:
         f"Cannot be told yet for the paper's network. For {regime.words}, {elsewhere} in the accuracy of both grades: "
         f"the interval {interval}."
     )
+
+
+def headline() -> Result:
+    """The paper's line of the six results."""
+    rows = table("sunet", 1).total
+    runs = load()
+    answered = answers(latest(runs[(runs.paper == "sunet") & (runs.dataset == "IDRiD")]))
+    found = {regime: gains for regime in REGIMES if (gains := regime.gains(answered))}
+    regime = deciding(found)
+    own = next(iter(found[regime].values())) if regime else None
+    path = ""
+    if regime:
+        learnt = find_runs("sunet", regime.table, [OURS]).EX_aupr.max()
+        path = f"its AUPR of hard exudates is {learnt:.2f} at most; "
+    words = (
+        "accuracy of both grades, with the lesion loss minus without, on 103 images"
+        f"{f', {regime.words}' if regime else ''}; {path}the paper's "
+        f"difference is {rows['SUNet'] - rows['DR+DME']:+.3f}"
+    )
+    return Result(str(own) if own else NOT_YET, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,23 @@ class Verdict:
         return shown, {"scrapbook": {"name": "verdict", "mime_prefix": ""}}
 
 
+NOT_YET = "–"
+"""In place of a number that nobody has measured."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number with what it is of.
+
+    Attributes:
+        number: With its interval, where it is a difference; :data:`NOT_YET` without one.
+        words: What it is, beside what the paper prints; with the scale and how many seeds.
+    """
+
+    number: str
+    words: str
+
+
 @dataclass(frozen=True)
 class Brief:
     """A claim and the answer in short; displays itself, and other pages show it with `{glue} verdict_PAPER`.
@@ -100,3 +117,8 @@ def count_seeds(runs: pd.DataFrame) -> str:
     """How many seeds each row of :func:`find_runs` has at least, in words."""
     seeds = int(runs.groupby("row").seed.nunique().min())
     return f"{seeds} seed{'s' * (seeds > 1)} of each"
+
+
+def tell_seeds(seeds: Sized) -> str:
+    """How many seeds, in words."""
+    return "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"

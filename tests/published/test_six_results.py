@@ -11,6 +11,7 @@ from fundus_lib.published.dual_branch_verdict import ON_BASE
 from fundus_lib.records.differences import Difference
 from fundus_lib.records.image_gains import ImageGain
 
+GAIN = "fundus_lib.published.dual_branch_verdict.gain_on_base"
 LANDING = (Path(__file__).parents[2] / "book" / "intro.md").read_text(encoding="utf-8")
 
 
@@ -34,16 +35,20 @@ def test_what_was_not_run_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("fundus_lib.published.hecl_verdict.image_gain", lambda *args: nothing)
     monkeypatch.setattr("fundus_lib.published.local_global_verdict.image_gain", lambda *args: nothing)
     monkeypatch.setattr("fundus_lib.published.dual_branch_verdict.difference", lambda *args: Difference({}))
-    monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], {}, ()))
+    monkeypatch.setattr(GAIN, lambda *rows: Gain(rows[1], {}, ()))
     monkeypatch.setattr("fundus_lib.published.sunet_verdict.REGIMES", ())
     found = six_results.six_results().results
     assert all(found[paper].number == "–" for paper in ("dual_branch", "sunet", "hecl", "local_global"))
     assert "at 320×480" in found["dual_branch"].words
     ends = {"EX": Estimate(0.02, 0.01, 0.03)}
-    monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], ends, (0, 1, 2)))
+    monkeypatch.setattr(
+        "fundus_lib.published.dual_branch_verdict.gain_on_base", lambda *rows: Gain(rows[1], ends, (0, 1, 2))
+    )
     found = six_results.six_results().results
     assert found["dual_branch"].number == "+0.020 [+0.010, +0.030]"
-    monkeypatch.setattr(six_results, "gain", lambda *rows: Gain(rows[1], ends, (0,)))
+    monkeypatch.setattr(
+        "fundus_lib.published.dual_branch_verdict.gain_on_base", lambda *rows: Gain(rows[1], ends, (0,))
+    )
     few = six_results.six_results().results["dual_branch"]
     assert few.number == "not decided" and few.words.startswith("+0.020 [+0.010, +0.030] in AUPR of hard exudates")
     assert "at 640×960, 3 seeds; the paper's differences are " in found["dual_branch"].words
