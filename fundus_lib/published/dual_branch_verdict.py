@@ -113,7 +113,7 @@ def decide_on_base(gain: Gain) -> str:
     if len(gain.seeds) < ENOUGH:
         judged = f"not decided ({len(gain.seeds)} of the {ENOUGH} seeds that it takes)"
     plain = gain_on_base(ON_BASE[0], BASE)
-    beside = f", minus the base with cross-entropy {plain.tell('EX')}" if plain else ""
+    beside = f" (minus one branch with cross-entropy {plain.tell('EX')})" if plain else ""
     rest = {name: difference("benchmark", *ON_BASE, key) for key, name in SCORES.items() if key != "EX_aupr"}
     said = "".join(f"; {name} {found}" for name, found in rest.items() if found)
     small, large = ((*ON_BASE[0], f"{size} branch") for size in ("small", "large"))
@@ -121,7 +121,7 @@ def decide_on_base(gain: Gain) -> str:
     branches = f" The small branch minus the large one, {SCORES[SMALL]}: {apart}." if apart else ""
     return (
         f"At 640×960 on the benchmark's base, two branches with the DSM loss minus one with the Dice loss: {judged}, "
-        f"AUPR of hard exudates {gain.tell('EX')} (95 % interval){said}{beside}.{branches}"
+        f"AUPR of hard exudates {gain.tell('EX')} (95 % interval){beside}{said}.{branches}"
     )
 
 
