@@ -58,10 +58,10 @@ def make_card(name: str) -> dict[str, str]:
     about = describe(model, threshold=0.5, mirrored=True)
     seconds = record["seconds"]["train"]
     return {
-        "Finds": find_task(model),
+        "Predicts": find_task(model),
         "Network": f"{recipe.model}, {parameters / 1e6:.2f} million parameters",
         "Weights": f"{size:.1f} MB as 16-bit floats; the scores below are of the run's own 32 bits",
-        "Sees": f"colour images, {side}",
+        "Input": f"colour images, {side}",
         "Trained on": f"{model.origin['trained_images']} images of {model.trained_on}, seed {recipe.seed}, "
         f"{seconds / 60:.0f} minutes on {record['device']}",
         "Tested on": ". ".join(find_sentences(record["protocol"])),

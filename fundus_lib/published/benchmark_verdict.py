@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fundus_lib import weights
 from fundus_lib.published import benchmark_shipped
 from fundus_lib.published.benchmark_leaderboard import BASE, CONTROLS, Standing, leaderboard
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Result, Verdict, judge_gain
+from fundus_lib.published.verdict import ENOUGH, Result, Verdict, find_runs, judge_gain
 
 QUESTION = (
     "Each of five papers adds an idea to a network, and reports that it gains. On one base, under one protocol, what "
@@ -33,7 +34,10 @@ def judge(*folders: str | Path) -> Verdict:
         few = f"Cannot be told yet: no idea has {ENOUGH} seeds beside the base."
         return Verdict(QUESTION, ran, f"{few} So far: {_list(ideas)}.", _sure(ideas), few)
     short = summarise(decided)
-    return Verdict(QUESTION, ran, f"{short} Gains [95 % interval]: {_list(decided)}.", _sure(decided), short)
+    if undecided := [one for one in ideas if one not in decided]:
+        short += f" {len(undecided)} more with fewer than {ENOUGH} seeds: cannot be told yet."
+    answer = f"{short} Gains [95 % interval]: {_list(decided)}.{f' So far: {_list(undecided)}.' if undecided else ''}"
+    return Verdict(QUESTION, ran, answer, _sure(decided), short)
 
 
 def summarise(ideas: Sequence[Standing]) -> str:
@@ -75,9 +79,12 @@ def headline() -> Result:
     printed = table("dual_branch", 4)["aupr"].astype(float).max()
     own = benchmark_shipped.measured()
     height, width = own["size"]
+    task = weights.find().task
+    millions = sum(one.numel() for one in task.model.parameters()) / 1e6
+    runs = find_runs(task.recipe.paper, task.recipe.table, [task.recipe.row])
     words = (
-        "AUPR of hard exudates of a U-Net with 1.9 million parameters, trained with cross-entropy on crops at "
-        f"{height}×{width}, seven minutes of a GPU, one seed; `dual_branch` prints {printed:.3f} at best, under "
-        "the same protocol and from 960×1440"
+        f"AUPR of hard exudates of a U-Net with {millions:.1f} million parameters, trained "
+        f"with cross-entropy on crops at {height}×{width}, {runs.train_seconds.mean() / 60:.0f} minutes of a GPU, one "
+        f"seed; `dual_branch` prints {printed:.3f} at best, under the same protocol and from 960×1440"
     )
     return Result(f"{own['metrics']['EX_aupr_11']:.3f}", words)

@@ -90,7 +90,8 @@ def judge() -> Verdict:
 
 
 _HOW_SURE = (
-    f"{ENOUGH} seeds of the paper's networks at its size, 960×1440, would settle it; the paper has one run of each."
+    f"{ENOUGH} seeds of the paper's networks at its size, 960×1440, would settle it; the paper prints one number for "
+    "each and does not say how many runs it is from."
 )
 
 
@@ -120,8 +121,9 @@ def decide_on_base(gain: Gain) -> str:
     apart = difference("benchmark", small, large, SMALL)
     branches = f" The small branch minus the large one, {SCORES[SMALL]}: {apart}." if apart else ""
     return (
-        f"At 640×960 on the benchmark's base, two branches with the DSM loss minus one with the Dice loss: {judged}, "
-        f"AUPR of hard exudates {gain.tell('EX')} (95 % interval){beside}{said}.{branches}"
+        f"At 640×960, two branches with the DSM loss were compared with one branch with the Dice loss, on the U-Net "
+        f"for four lesions of the benchmark: {judged}. The difference is, in AUPR of hard exudates, {gain.tell('EX')} "
+        f"(95 % interval){beside}{said}.{branches}"
     )
 
 

@@ -183,7 +183,7 @@ def _how_sure(found: Found) -> str:
         parts.append(
             f"At the paper's sizes there are fewer than {ENOUGH} seeds; a finding at another scale need not hold there."
         )
-    parts.append(f"{ENOUGH} seeds of each network at the paper's sizes would settle it; the paper has one run of each.")
+    parts.append(f"{ENOUGH} seeds of each network at the paper's sizes would settle it; the paper prints one number for each.")
     return " ".join(parts)
 
 
