@@ -52,19 +52,20 @@ class Card:
         return as_html(self.title, {_LABELS[name]: getattr(self, name) for name in self._lines()}, _LABELS["effect"])
 
 
-def as_html(title: str, lines: Mapping[str, str], strong: str) -> str:
+def as_html(title: str, lines: Mapping[str, str], strong: str, below: Mapping[str, str] | None = None) -> str:
     """A box with a title and labelled lines: side by side where there is room, one below the other on a phone.
 
     Args:
         title: Plain text, as the others.
         lines: Label → text.
         strong: The label of the line that is marked.
+        below: Label → HTML that follows its text.
     """
     rows = "".join(
         f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid '
         f'{"#0072B2" if label == strong else "rgba(128,128,128,.3)"};padding-left:.7em;margin:.35em 0">'
         f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{label}</dt>'
-        f'<dd style="flex:1 1 16em;margin:0">{_inline(text)}</dd></div>'
+        f'<dd style="flex:1 1 16em;margin:0">{_inline(text)}{(below or {}).get(label, "")}</dd></div>'
         for label, text in lines.items()
     )
     return (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, NOT_YET, Result, Verdict, count_seeds, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, find_runs, judge_gain
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 if TYPE_CHECKING:
@@ -68,20 +68,17 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
-    ran = "; ".join(f"{regime.words}: {count_seeds(_runs(regime))}" for regime in found)
-    said = "; ".join(
-        f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
-        for regime, gains in found.items()
-        if regime.close or regime == deciding(found)
-    )
+    shown = [regime for regime in found if regime.close or regime == deciding(found)]
     devices = " or ".join(sorted({device for regime in found for device in _runs(regime).device}))
     return Verdict(
         claim,
-        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}. {_sentence(ran)}",
-        f"{decide(found)} With both terms minus without, mean over the test images [95 % interval]: {said}."
-        f"{_count_others(found)}",
+        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}.",
+        f"{decide(found)}{_count_others(found)}",
         _how_sure(found),
-        decide(found),
+        Evidence(
+            "With both terms minus without, mean over the 27 test images [95 % interval]",
+            {regime.words: {name: str(gain) for name, gain in found[regime].items()} for regime in shown},
+        ),
     )
 
 
@@ -140,10 +137,6 @@ def _how_sure(found: dict[Regime, dict[str, ImageGain]]) -> str:
 def _runs(regime: Regime) -> pd.DataFrame:
     """Its runs without and with both terms."""
     return find_runs("hecl", regime.table, (regime.network, f"{regime.network}_hecl"))
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def headline() -> Result:

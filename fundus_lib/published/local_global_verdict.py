@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, NOT_YET, Result, Verdict, count_seeds, find_runs
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, find_runs
 from fundus_lib.records.image_gains import ImageGain, image_gain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LESIONS = {"EX": "hard exudates", "MA": "microaneurysms"}
 """Those for which the paper claims that the fused network is ahead."""
@@ -76,21 +80,18 @@ def judge() -> Verdict:
     if not found:
         need = f"The three networks of one lesion with {ENOUGH} seeds would tell."
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
-    ran: dict[str, list[str]] = {}
-    for regime, lesion in found:
-        ran.setdefault(f"at {regime.words}: {_runs(regime, lesion)}", []).append(lesion)
-    where = "; ".join(f"{' and '.join(lesions)} {place}" for place, lesions in ran.items())
     own = [regime for regime in REGIMES if any(key[0] == regime for key in found)]
-    said = "; ".join(_list_parts(regime, found) for regime in own)
-    answer = decide(found)
-    short = f"{answer}{''.join(_compare_with_plain(regime, found, numbers=False) for regime in own)}"
+    devices = " or ".join(sorted({device for key in found for device in _find(*key).device}))
     return Verdict(
         claim,
-        f"Global, local and fused network, trained and tested on real IDRiD. {where}.",
-        f"{answer} AUPR of the fused network minus another, mean over the test images [95 % interval]: {said}."
-        f"{''.join(_compare_with_plain(regime, found) for regime in own)}",
+        f"Global, local and fused network, trained and tested on real IDRiD, on {devices}.",
+        f"{decide(found)}{''.join(_compare_with_plain(regime, found) for regime in own)}",
         _how_sure(found),
-        short,
+        Evidence(
+            "AUPR of the fused network minus another, mean over the 27 test images [95 % interval over images and "
+            "seeds]",
+            {where: gains for regime in own for where, gains in _list_gains(regime, found).items()},
+        ),
     )
 
 
@@ -121,39 +122,31 @@ def _decide(gains: Gains) -> str:
     elif open_ones:
         verdict, words = "no gain is shown", f"the interval over {' and '.join(open_ones)} contains zero"
     else:
-        verdict, words = "holds", "the fused network is ahead of both its parts"
+        verdict, words = "a gain is shown", "the fused network is ahead of both its parts"
     if len(least.seeds) >= ENOUGH:
         return f"{verdict} ({least.runs}), as {words}."
     return f"cannot be told yet ({least.runs} instead of {ENOUGH}); so far {words}."
 
 
-def _list_parts(regime: Regime, found: Found) -> str:
-    """The gains over both parts of one regime, of all lesions."""
+def _list_gains(regime: Regime, found: Found) -> dict[str, dict[str, str]]:
+    """Scale and other network → lesion → gain over it."""
     own = {lesion: found[regime, lesion] for lesion in LESIONS if (regime, lesion) in found}
-    return f"at {regime.name}, " + ", ".join(
-        f"over {words}: {_list({lesion: gains[name] for lesion, gains in own.items() if name in gains})}"
+    listed = {
+        f"{regime.name}, minus {words}": {lesion: str(gains[name]) for lesion, gains in own.items() if name in gains}
         for name, words in OTHERS.items()
-        if any(name in gains for gains in own.values())
-    )
+    }
+    plain = {lesion: str(gain) for lesion in LESIONS if (gain := regime.gain_over_plain(lesion))}
+    listed[f"{regime.name}, minus a plain U-Net of about as many parameters and updates"] = plain
+    return {where: gains for where, gains in listed.items() if gains}
 
 
-def _list(gains: Mapping[str, ImageGain]) -> str:
-    """Lesions with their gains; of how many runs is said once where all have as many."""
-    runs = {gain.runs for gain in gains.values()}
-    if len(runs) > 1:
-        return ", ".join(f"{lesion} {gain}" for lesion, gain in gains.items())
-    (each,) = runs
-    ends = (f"{lesion} {str(gain).removesuffix(f' ({each})')}" for lesion, gain in gains.items())
-    return f"{', '.join(ends)} ({each})"
-
-
-def _compare_with_plain(regime: Regime, found: Found, *, numbers: bool = True) -> str:
+def _compare_with_plain(regime: Regime, found: Found) -> str:
     """Whether size and updates may explain the gains, in a sentence; empty if no plain network was run."""
-    plain = {lesion: gain for lesion in LESIONS if (gain := regime.gain_over_plain(lesion))}
-    groups: dict[str, dict[str, ImageGain]] = {}
-    for lesion, gain in plain.items():
-        groups.setdefault(_weigh(gain, found.get((regime, lesion), {})), {})[lesion] = gain
-    said = "; ".join(f"{words} ({_list(own) if numbers else ', '.join(own)})" for words, own in groups.items())
+    groups: dict[str, list[str]] = {}
+    for lesion in LESIONS:
+        if gain := regime.gain_over_plain(lesion):
+            groups.setdefault(_weigh(gain, found.get((regime, lesion), {})), []).append(lesion)
+    said = "; ".join(f"{words} ({', '.join(own)})" for words, own in groups.items())
     return f" Against a plain U-Net of about as many parameters and as many updates: {said}." if said else ""
 
 
@@ -183,14 +176,15 @@ def _how_sure(found: Found) -> str:
         parts.append(
             f"At the paper's sizes there are fewer than {ENOUGH} seeds; a finding at another scale need not hold there."
         )
-    parts.append(f"{ENOUGH} seeds of each network at the paper's sizes would settle it; the paper prints one number for each.")
+    parts.append(
+        f"{ENOUGH} seeds of each network at the paper's sizes would settle it; the paper prints one number for each."
+    )
     return " ".join(parts)
 
 
-def _runs(regime: Regime, lesion: str) -> str:
-    """How many seeds, and on what."""
-    own = find_runs("local_global", regime.table, [f"{lesion}_{name}" for name in ("fused", *OTHERS)])
-    return f"{count_seeds(own)} ({', '.join(sorted(own.device.unique()))})"
+def _find(regime: Regime, lesion: str) -> pd.DataFrame:
+    """Its runs of the fused network and of its parts."""
+    return find_runs("local_global", regime.table, [f"{lesion}_{name}" for name in ("fused", *OTHERS)])
 
 
 def headline() -> Result:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fundus_lib.grades import SCORES
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, NOT_YET, Result, Verdict, count_seeds, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, find_runs, judge_gain
 from fundus_lib.records import load
 from fundus_lib.records.answers import Paired, answers, paired
 from fundus_lib.records.rows import latest
@@ -65,20 +65,17 @@ def judge() -> Verdict:
         need = f"Both networks with {ENOUGH} seeds would tell."
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
     own = {regime: find_runs("sunet", regime.table, (OURS, PLAIN)) for regime in found}
-    ran = "; ".join(f"{regime.words}: {count_seeds(runs)}" for regime, runs in own.items())
-    said = "; ".join(
-        f"{regime.words}: " + ", ".join(f"{name} {gain}" for name, gain in gains.items())
-        for regime, gains in found.items()
-    )
     lesions = max(float(runs[runs.row == OURS].EX_aupr.max()) for runs in own.values())
     devices = " or ".join(sorted({device for runs in own.values() for device in runs.device}))
     return Verdict(
         claim,
-        f"The network with and without the lesion loss, trained and tested on real IDRiD, on {devices}. {ran}.",
-        f"{decide(found)} Accuracy with the lesion loss minus without, on the 103 test images "
-        f"[95 % interval over images and seeds]: {said}.",
-        _how_sure(lesions),
+        f"The network with and without the lesion loss, trained and tested on real IDRiD, on {devices}.",
         decide(found),
+        _how_sure(lesions),
+        Evidence(
+            "Accuracy with the lesion loss minus without, 103 test images [95 % interval over images and seeds]",
+            {regime.words: {name: str(gain) for name, gain in gains.items()} for regime, gains in found.items()},
+        ),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sized
+from collections.abc import Collection, Mapping, Sized
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from fundus_lib.published.cards import as_html
@@ -20,32 +21,59 @@ ENOUGH = 3
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """The differences that an answer rests on, as a table.
+
+    Attributes:
+        caption: What minus what, over which images, and what the interval is.
+        lines: Networks and scale → score → difference with its interval and how many seeds.
+    """
+
+    caption: str
+    lines: Mapping[str, Mapping[str, str]]
+
+    def __repr__(self) -> str:
+        lines = (f"  {where}: {score} {found}" for where, own in self.lines.items() for score, found in own.items())
+        return "\n".join([self.caption, *lines])
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><th colspan="2" scope="colgroup">{escape(where)}</th></tr>'
+            + "".join(f"<tr><td>{escape(score)}</td><td>{escape(found)}</td></tr>" for score, found in own.items())
+            for where, own in self.lines.items()
+        )
+        return f'<table class="fundus-evidence"><caption>{escape(self.caption)}</caption>{rows}</table>'
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What became of a paper's claim; displays itself in a notebook and in the book.
 
     Attributes:
         claim: In one sentence, with the paper's number.
         ran: What was run here, and how far that is from the paper.
-        answer: Whether the claim holds, does not hold or cannot be told yet, and by how much, with the interval.
+        answer: Whether the claim holds, does not hold or cannot be told yet, in sentences.
         sure: How sure that is, and what would change it.
-        short: The answer without its numbers; empty if it has none.
+        evidence: What the answer rests on, if anything was run.
     """
 
     claim: str
     ran: str
     answer: str
     sure: str
-    short: str = ""
+    evidence: Evidence | None = None
 
     def lines(self) -> dict[str, str]:
         """Label → text."""
         return {"the claim": self.claim, "what was run": self.ran, "the answer": self.answer, "how sure": self.sure}
 
     def __repr__(self) -> str:
-        return "\n".join(f"{label}: {text}" for label, text in self.lines().items())
+        lines = [f"{label}: {text}" for label, text in self.lines().items()]
+        return "\n".join([*lines, *([repr(self.evidence)] if self.evidence else [])])
 
     def _repr_html_(self) -> str:
-        return as_html("Verdict", self.lines(), "the answer")
+        table = self.evidence._repr_html_() if self.evidence else ""
+        return as_html("Verdict", self.lines(), "the answer", {"the answer": table})
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         """The same under the name by which other pages show this output, with `{glue} verdict`."""

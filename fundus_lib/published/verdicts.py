@@ -20,4 +20,4 @@ def verdict(paper: str) -> Verdict:
 def brief(paper: str) -> Brief:
     """The same in two lines, for pages that show all papers."""
     made = verdict(paper)
-    return Brief(paper, made.claim, made.short or made.answer)
+    return Brief(paper, made.claim, made.answer)

@@ -164,5 +164,6 @@ def test_printed_numbers_stand_beside_ours(tmp_path):
 def test_the_verdict_counts_gains_and_losses(tmp_path):
     write_records(tmp_path, SKILLS | {("ideas", "hecl_edge"): 2.5}, seeds=3)
     found = benchmark_verdict.judge(tmp_path)
-    assert "a gain is shown for 1 (Dice loss)" in found.answer and "3 seeds" in found.ran
-    assert "a loss is shown for 1 (contrast: edge)" in found.short and "wider" not in found.answer
+    gains, losses = found.answer.split(". A loss is shown: ")
+    assert gains.startswith("A gain is shown: Dice loss +") and "3 seeds" in found.ran
+    assert losses.startswith("contrast: edge −") and "wider" not in found.answer

@@ -1,5 +1,6 @@
 """Verdicts: what is decided by how many seeds and where the interval lies, and that every text is shown."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from fundus_lib.published import (
 )
 from fundus_lib.published.benchmark_leaderboard import Gain, Standing
 from fundus_lib.published.hecl_verdict import REGIMES, decide
-from fundus_lib.published.verdict import Verdict
+from fundus_lib.published.verdict import Evidence, Verdict
 from fundus_lib.published.verdicts import brief, verdict
 from fundus_lib.recipes import recipes
 from fundus_lib.records.answers import Paired
@@ -77,9 +78,9 @@ def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
 
     ahead, open_, behind, few = (gain(*ends)["IoU"] for ends in ((3, 1, 2), (3, -1, 1), (3, -2, -1), (2, 1, 2)))
     alike = say(EX={"global": ahead, "local": ahead}, MA={"global": ahead, "local": ahead})
-    assert "for hard exudates (EX) and microaneurysms (MA): holds (3 seeds), as the fused network is ahead" in alike
+    assert "for hard exudates (EX) and microaneurysms (MA): a gain is shown (3 seeds), as the fused" in alike
     both = say(EX={"global": ahead, "local": ahead}, MA={"global": open_, "local": ahead})
-    assert "for hard exudates (EX): holds (3 seeds), as the fused network is ahead of both its parts." in both
+    assert "for hard exudates (EX): a gain is shown (3 seeds), as the fused network is ahead of both its" in both
     assert "For microaneurysms (MA): no gain is shown (3 seeds), as the interval over the global network" in both
     assert "(EX): does not hold (3 seeds), as the fused network is behind the local network." in say(
         EX={"global": ahead, "local": behind}
@@ -92,7 +93,9 @@ def test_the_fused_network_must_be_ahead_of_both_for_each_lesion() -> None:
     )
     smaller = local_global_verdict.decide({(half, "EX"): {"global": ahead, "local": ahead}})
     assert smaller.startswith("For the paper's sizes it cannot be told yet, as the three networks were not all run")
-    assert "At half of the paper's scale (1408×1664 pixels, patches of 128), for hard exudates (EX): holds" in smaller
+    assert (
+        "At half of the paper's scale (1408×1664 pixels, patches of 128), for hard exudates (EX): a gain is" in smaller
+    )
     assert "stands beside one of the global network or the local network alone." in smaller
 
 
@@ -108,16 +111,16 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
         return gain(3, 0.01, 0.03)["IoU"]
 
     monkeypatch.setattr(local_global_verdict, "image_gain", found)
-    monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "3 seeds of each (CPU)")
+    monkeypatch.setattr(local_global_verdict, "_find", lambda *args: pd.DataFrame({"device": ["CPU"]}))
     made = verdict("local_global")
-    assert "for hard exudates (EX) and microaneurysms (MA): holds (3 seeds)" in made.answer
-    ends = "+0.020 [+0.010, +0.030]"
-    assert made.answer.count(f"over the local network: EX {ends}, MA {ends} (3 seeds)") == 2  # regimes
+    assert "for hard exudates (EX) and microaneurysms (MA): a gain is shown (3 seeds)" in made.answer
+    assert made.evidence is not None and len(made.evidence.lines) == 2 * 3  # regimes, other networks
+    assert set(made.evidence.lines) >= {"the paper's sizes, minus the local network"}
+    ends = {"EX": "+0.020 [+0.010, +0.030] (3 seeds)", "MA": "+0.020 [+0.010, +0.030] (3 seeds)"}
+    assert all(gains == ends for gains in made.evidence.lines.values())
     assert ("local_global", ("half", "MA_fused"), ("half", "MA_local"), "MA_aupr") in asked
     beside = " Against a plain U-Net of about as many parameters and as many updates: the fused network is ahead"
-    assert (
-        made.answer.count(f"{beside} (EX {ends}, MA {ends} (3 seeds)).") == made.short.count(f"{beside} (EX, MA).") == 2
-    )
+    assert made.answer.count(f"{beside} (EX, MA).") == 2
     for beyond, row in (("beyond", "1"), ("half", "half")):
         assert ("local_global", (row, "EX_fused"), (beyond, "EX_plain"), "EX_aupr") in asked
         fused, plain = (recipes("local_global", *one)[0] for one in ((row, "EX_fused"), (beyond, "EX_plain")))
@@ -129,8 +132,8 @@ def test_local_global_without_and_with_records(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(local_global_verdict, "image_gain", compared)
     answer = verdict("local_global").answer
-    assert answer.count("size and updates may explain the gain over the parts (EX +0.005 [−0.020, +0.030] (one") == 2
-    assert answer.count("the fused network is behind (MA −0.025 [−0.030, −0.020] (3 seeds))") == 2
+    assert answer.count("size and updates may explain the gain over the parts (EX); ") == 2
+    assert answer.count("the fused network is behind (MA).") == 2
 
 
 def test_local_global_does_not_explain_a_gain_that_was_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,9 +141,9 @@ def test_local_global_does_not_explain_a_gain_that_was_not_measured(monkeypatch:
     ends = {"EX_global": (1, 0.1, 0.2), "EX_local": (1, 0.1, 0.2), "MA_plain": (1, -0.01, 0.03)}
     compared = {row: gain(*end)["IoU"] for row, end in ends.items()}
     monkeypatch.setattr(local_global_verdict, "image_gain", lambda _, of, over, score: compared.get(over[1], nothing))
-    monkeypatch.setattr(local_global_verdict, "_runs", lambda *args: "1 seed of each (CPU)")
+    monkeypatch.setattr(local_global_verdict, "_find", lambda *args: pd.DataFrame({"device": ["CPU"]}))
     answer = verdict("local_global").answer
-    assert "as many updates: no gain is shown (MA +0.010 [−0.010, +0.030] (one seed))." in answer
+    assert "as many updates: no gain is shown (MA)." in answer
     assert "may explain" not in answer
 
 
@@ -152,15 +155,28 @@ def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: runs)
     made = verdict("hecl")
     assert "For a U-Net on crops at 640×960, a gain is shown: the interval is above zero." in made.answer
-    assert made.ran.endswith("IDRiD, on a CPU. A U-Net on crops at 640×960: 1 seed of each.")
-    assert "UNet++" not in made.answer and made.answer.count("[+0.050, +0.200] (3 seeds)") == 2
+    assert made.ran.endswith("IDRiD, on a CPU.") and "UNet++" not in made.answer
+    gain = "+0.100 [+0.050, +0.200] (3 seeds)"
+    assert made.evidence is not None
+    assert made.evidence.lines == {"a U-Net on crops at 640×960": {"IoU": gain, "AUPR": gain}}
 
 
 def test_every_text_is_shown() -> None:
-    made = Verdict("a < b", "ran", "holds", "sure")
+    made = Verdict("a < b", "ran", "holds", "sure", Evidence("one < two", {"small": {"IoU": "+1 [0, 2]"}}))
     page = made._repr_html_()
-    assert all(text in page for text in ("a &lt; b", "ran", "holds", "sure", "the answer"))
-    assert repr(made).splitlines()[2] == "the answer: holds"
+    shown = (
+        "a &lt; b",
+        "ran",
+        "holds",
+        "sure",
+        "the answer",
+        "one &lt; two",
+        "small",
+        "<td>IoU</td><td>+1 [0, 2]</td>",
+    )
+    assert all(text in page for text in shown)
+    assert page.index("holds") < page.index("one &lt; two") < page.index("sure")
+    assert repr(made).splitlines()[2:] == ["the answer: holds", "how sure: sure", "one < two", "  small: IoU +1 [0, 2]"]
     shown, about = made._repr_mimebundle_(include=None)
     assert shown == {"text/plain": repr(made), "text/html": page}
     assert about["scrapbook"]["name"] == "verdict", "other pages refer to it by this name"
@@ -172,7 +188,7 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     runs = pd.DataFrame({"row": ["weight", "segmentation"], "seed": [0, 0], "device": "x"})
 
     def look(paper: str, of: tuple[str, str], over: tuple[str, str], score: str, dataset: str) -> ImageGain:
-        assert (paper, of[1], over[1]) == ("pldmlt", "weight", "segmentation")
+        assert (paper, of[1], over[1]) in (("pldmlt", row, "segmentation") for row in ("weight", "beta_0.01"))
         return found.get(f"{of[0]} {score}", nothing)
 
     monkeypatch.setattr(pldmlt_verdict, "image_gain", look)
@@ -189,23 +205,28 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     assert "the last layer alone was trained, at 224×224 pixels" in verdict("pldmlt").ran
     found["small ANY_f1"] = ImageGain((0,), 81, Estimate(0.01, 0.005, 0.02), "5 folds")
     one = verdict("pldmlt")
-    assert one.answer.startswith("Cannot be told yet. All parts minus the segmentation loss alone at a quarter of the")
-    assert "mean over 81 images: +0.010 [+0.005, +0.020] (5 folds, one seed). The interval lies above zero; with " in (
-        one.answer
+    assert one.answer.startswith(
+        "Cannot be told yet. So far all parts, against the segmentation loss alone, show a gain at a quarter of the "
+        "width at 256×256 (5 folds, one seed). This neither confirms nor refutes"
     )
-    assert "each tested once, by the network of the fold that left it out" in one.answer
-    assert "neither confirms nor refutes" in one.answer and "256×256, 5 folds, 1 seed of each" in one.ran
+    assert one.evidence is not None and one.evidence.caption.endswith("mean over 81 images [95 % interval]")
+    small = {"Dice of lesions": "+0.010 [+0.005, +0.020] (5 folds, one seed)"}
+    assert one.evidence.lines == {"a quarter of the width at 256×256: all parts": small}
+    assert "With one seed an interval" in one.sure and "256×256, 5 folds, 1 seed of each" in one.ran
     del found["small ANY_f1"]
     found["small ANY_aupr"] = gain(3, -0.3, -0.1)["IoU"]
     assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
     assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
+    found["ablations ANY_f1"] = gain(1, -0.1, 0.1)["IoU"]
+    assert "With a hundredth of the weight of the grades no loss is shown." in verdict("pldmlt").answer
+    assert "β = 0.01" in repr(verdict("pldmlt").evidence)
     found["small ANY_f1"] = gain(3, -0.1, 0.1)["IoU"]
     assert "No gain is shown" in verdict("pldmlt").answer and "Dice of lesions" in verdict("pldmlt").answer
     found["3 ANY_f1"] = gain(1, 0.1, 0.3)["IoU"]
     assert "No gain is shown" in verdict("pldmlt").answer, "one seed decides nothing"
     found["3 ANY_f1"] = gain(3, 0.1, 0.3)["IoU"]
     after = verdict("pldmlt")
-    assert after.answer.startswith("A gain is shown at the paper's size: the interval is above zero. All parts minus")
+    assert after.answer.startswith("A gain is shown at the paper's size in Dice of lesions. Scores of this kind")
     assert "would tell" not in after.sure and "1 seed of each" in after.ran
 
 
@@ -249,9 +270,8 @@ def test_dual_branch_speaks_of_small_exudates_first(monkeypatch: pytest.MonkeyPa
         return dual_branch_verdict.decide_branches(Difference(dict(enumerate(changes))))
 
     assert say(0.1, -0.3, 0.05) == (
-        "no advantage of the small branch at small exudates is shown: at equal predicted area (as many pixels as the "
-        "exudates have), the fraction of them that it finds, minus that of the large branch, is −0.050 (−0.300 to "
-        "+0.100 over 3 seeds)."
+        "no advantage of the small branch at small exudates is shown: both branches were compared at equal predicted "
+        "area, as many pixels as the exudates have."
     )
     assert say(0.1, 0.2, 0.3).startswith("an advantage of") and say(-0.1, -0.2, -0.3).startswith("a disadvantage of")
     assert say(0.1, 0.2).startswith("fewer than 3 seeds") and say().startswith("fewer than 3 seeds")
@@ -267,9 +287,10 @@ def test_dual_branch_speaks_of_small_exudates_first(monkeypatch: pytest.MonkeyPa
     row = ("small", "unet_dual_dsm")
     assert ((*row, "small branch"), (*row, "large branch"), "EX_breakeven_recall_small") in asked
     first = "Cannot be told yet for the paper's networks and size. At 320×480, a disadvantage of the small branch at "
-    assert made.answer.startswith(first) and made.short.startswith(first)
-    assert "The fraction of small exudates found at equal predicted area is lower with every seed" in made.short
-    assert "The F1 at a probability of one half is lower with every seed than that of all 3." in made.short
+    assert made.answer.startswith(first) and "640×960" not in made.ran
+    assert "The fraction of small exudates found at equal predicted area is lower with every seed" in made.answer
+    assert "The F1 at a probability of one half is lower with every seed than that of all 3." in made.answer
+    assert made.evidence is not None and len(made.evidence.lines) == 2
 
 
 def test_dual_branch_is_judged_first_where_networks_learn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,14 +304,17 @@ def test_dual_branch_is_judged_first_where_networks_learn(monkeypatch: pytest.Mo
     monkeypatch.setattr(dual_branch_verdict, "gain_on_base", lambda *rows: gained(3, 0.01, 0.03))
     made = verdict("dual_branch")
     start = (
-        "Cannot be told yet for the paper's networks and size. At 640×960 on the benchmark's base, two branches with "
-        "the DSM loss minus one with the Dice loss: a gain is shown, AUPR of hard exudates +0.020 [+0.010, +0.030]"
+        "Cannot be told yet for the paper's networks and size. At 640×960, two branches with the DSM loss were "
+        "compared with one branch with the Dice loss: a gain is shown in AUPR of hard exudates. Beside one branch with "
+        "cross-entropy: a gain is shown."
     )
-    assert made.answer.startswith(start) and made.short.startswith(start) and "3 seeds of each" in made.ran
-    assert made.short.index("At 320×480") > len(start) and "Both branches together" not in made.short
+    assert made.answer.startswith(start) and "3 seeds of each" in made.ran
+    assert made.answer.index("At 320×480") > len(start) - 1 and "Both branches together" not in made.answer
+    assert made.evidence is not None and len(made.evidence.lines) == 5
+    over = "640×960, two branches with the DSM loss minus one with the Dice loss"
+    assert made.evidence.lines[over]["AUPR"] == "+0.020 [+0.010, +0.030] (3 seeds)"
     said = dual_branch_verdict.decide_on_base(gained(1, 0.01, 0.03))
-    assert " The small branch minus the large one, fraction of small exudates found at equal predicted area: " in said
-    assert "not decided (1 of the 3 seeds that it takes), AUPR" in said and "a gain" not in said
+    assert said.endswith("not decided (1 of the 3 seeds that it takes).") and "a gain" not in said
     assert "a loss is shown" in dual_branch_verdict.decide_on_base(gained(3, -0.3, -0.1))
 
 
@@ -328,7 +352,9 @@ def test_controls_are_no_ideas(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [benchmark_leaderboard.BASE, *(("ideas", row) for row in ("wide", "grades_control", "hecl"))]
     board = [Standing(row, row[1], (0, 1, 2), {}, gain, (), 0, 0, 0) for row in rows]
     monkeypatch.setattr(benchmark_verdict, "leaderboard", lambda: board)
-    assert benchmark_verdict.judge().short == "Of one idea, a gain is shown for 1 (hecl)."
+    assert benchmark_verdict.judge().answer == "A gain is shown: hecl +0.020 [+0.010, +0.030]."
+    board[-1] = replace(board[-1], gain=replace(gain, seeds=(0,)))
+    assert benchmark_verdict.judge().answer.startswith("Cannot be told yet, with fewer than 3 seeds: hecl +0.020")
 
 
 def test_hecl_is_judged_by_its_own_score_and_regime() -> None:
