@@ -64,7 +64,7 @@ def as_html(title: str, lines: Mapping[str, str], strong: str, below: Mapping[st
     rows = "".join(
         f'<div style="display:flex;flex-wrap:wrap;gap:0 1em;border-left:3px solid '
         f'{"#0072B2" if label == strong else "rgba(128,128,128,.3)"};padding-left:.7em;margin:.35em 0">'
-        f'<dt style="flex:0 0 11em;font-weight:normal;opacity:.75;margin:0">{label}</dt>'
+        f'<dt style="flex:0 0 8em;font-weight:normal;opacity:.75;margin:0">{label}</dt>'
         f'<dd style="flex:1 1 16em;margin:0">{_inline(text)}{(below or {}).get(label, "")}</dd></div>'
         for label, text in lines.items()
     )

@@ -121,9 +121,9 @@ def _tell_level(runs: pd.DataFrame | None) -> str:
 
 
 def _list_gains(on_base: Gain, found: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, str]]:
-    """Scale and what minus what → score → difference, of the base and of the fair comparison at 320×480."""
+    """Scale and what minus what → score → difference; at 320×480 without the base's the fair comparison, too."""
     listed: dict[str, dict[str, str]] = {}
-    two, branches = "two branches with the DSM loss minus", "its small branch minus its large one"
+    two, branches = "two branches with the DSM loss minus", "their small branch minus the large one"
     if on_base:
         rest = {name: difference("benchmark", *ON_BASE, key) for key, name in SCORES.items() if key != "EX_aupr"}
         listed[f"640×960, {two} one with the Dice loss"] = {"AUPR": _tell(on_base)} | _texts(rest)
@@ -133,7 +133,7 @@ def _list_gains(on_base: Gain, found: Mapping[str, Mapping[str, Difference]]) ->
         listed[f"640×960, {branches}"] = _texts({SCORES[SMALL]: difference("benchmark", *ends, SMALL)})
     if found:
         fair = FAIR if FAIR in found else next(iter(found))
-        listed[f"320×480, {two} {OTHERS[fair]}"] = _texts(found[fair])
+        listed[f"320×480, {two} {OTHERS[fair]}"] = {} if on_base else _texts(found[fair])
         listed[f"320×480, {branches}"] = _texts({SCORES[SMALL]: compare_branches()})
     return {where: gains for where, gains in listed.items() if gains}
 

@@ -68,7 +68,7 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
-    shown = [regime for regime in found if regime.close or regime == deciding(found)]
+    shown = [regime for regime in found if regime.close or regime == deciding(found)] or list(found)
     devices = " or ".join(sorted({device for regime in found for device in _runs(regime).device}))
     return Verdict(
         claim,

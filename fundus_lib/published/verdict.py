@@ -38,7 +38,7 @@ class Evidence:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f'<tr><th colspan="2" scope="colgroup">{escape(where)}</th></tr>'
+            f'<tr><th colspan="2" scope="colgroup">{escape(where[:1].upper() + where[1:])}</th></tr>'
             + "".join(f"<tr><td>{escape(score)}</td><td>{escape(found)}</td></tr>" for score, found in own.items())
             for where, own in self.lines.items()
         )

@@ -310,7 +310,7 @@ def test_dual_branch_is_judged_first_where_networks_learn(monkeypatch: pytest.Mo
     )
     assert made.answer.startswith(start) and "3 seeds of each" in made.ran
     assert made.answer.index("At 320×480") > len(start) - 1 and "Both branches together" not in made.answer
-    assert made.evidence is not None and len(made.evidence.lines) == 5
+    assert made.evidence is not None and len(made.evidence.lines) == 4
     over = "640×960, two branches with the DSM loss minus one with the Dice loss"
     assert made.evidence.lines[over]["AUPR"] == "+0.020 [+0.010, +0.030] (3 seeds)"
     said = dual_branch_verdict.decide_on_base(gained(1, 0.01, 0.03))
