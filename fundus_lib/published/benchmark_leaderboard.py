@@ -34,9 +34,11 @@ CONTROLLED: dict[Key, tuple[Key, ...]] = {
     for row, others in {
         "two_branches_dice": ("loss_dice",),
         "two_branches_dsm": ("two_branches_dice", "loss_dice"),
+        "hecl_weak": ("hecl",),
+        "hecl_EX": ("hecl",),
         "global_context": ("wide",),
         "grades_blending": ("grades_control",),
-        "grades_weak": ("grades_control",),
+        "grades_weak": ("grades_control", "grades_blending"),
         "grades_pseudo": ("grades_shared",),
     }.items()
 }

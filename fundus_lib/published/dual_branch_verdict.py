@@ -129,8 +129,8 @@ def _list_gains(on_base: Gain, found: Mapping[str, Mapping[str, Difference]]) ->
         listed[f"640×960, {two} one with the Dice loss"] = {"AUPR": _tell(on_base)} | _texts(rest)
         if plain := gain_on_base(ON_BASE[0], BASE):
             listed[f"640×960, {two} one with cross-entropy"] = {"AUPR": _tell(plain)}
-        ends = ((*ON_BASE[0], f"{size} branch") for size in ("small", "large"))
-        listed[f"640×960, {branches}"] = _texts({SCORES[SMALL]: difference("benchmark", *ends, SMALL)})
+        small, large = ((*ON_BASE[0], f"{size} branch") for size in ("small", "large"))
+        listed[f"640×960, {branches}"] = _texts({SCORES[SMALL]: difference("benchmark", small, large, SMALL)})
     if found:
         fair = FAIR if FAIR in found else next(iter(found))
         listed[f"320×480, {two} {OTHERS[fair]}"] = {} if on_base else _texts(found[fair])
