@@ -326,7 +326,7 @@ def test_pldmlts_table_3_is_looked_for_on_its_own_data_sets(monkeypatch: pytest.
 def test_controls_are_no_ideas(monkeypatch: pytest.MonkeyPatch) -> None:
     gain = Gain(benchmark_leaderboard.BASE, {"mean": Estimate(0.02, 0.01, 0.03)}, (0, 1, 2))
     rows = [benchmark_leaderboard.BASE, *(("ideas", row) for row in ("wide", "grades_control", "hecl"))]
-    board = [Standing(row, row[1], (0, 1, 2), {}, gain, (), 0, 0, 0) for row in rows]
+    board = [Standing(row, row[1], (0, 1, 2), {}, gain, (), 0, 0) for row in rows]
     monkeypatch.setattr(benchmark_verdict, "leaderboard", lambda: board)
     assert benchmark_verdict.judge().short == "Of one idea, a gain is shown for 1 (hecl)."
 
