@@ -12,8 +12,8 @@ from fundus_lib.data.centre_crop import scale_middle
 from fundus_lib.metrics.score_bins import BIN_EDGES, write_counts
 from fundus_lib.metrics.threshold_counts import ThresholdCounts
 from fundus_lib.processes import gather_all
-from fundus_lib.protocols.full_size import count_at, count_values, store_steps
 from fundus_lib.protocols.image_means import RATIOS
+from fundus_lib.protocols.stored import count_at, count_values, store_steps
 
 WHOLE_SIZE, MIDDLE_SIZE = (2848, 4288), (2816, 3328)
 """(height, width) in pixels of IDRiD's images and of the middle of them that is divided into patches."""

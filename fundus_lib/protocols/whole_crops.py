@@ -19,8 +19,8 @@ from fundus_lib.metrics import LesionRecall, lesion_recall
 from fundus_lib.metrics.threshold_counts import ThresholdCounts, count_at_edges
 from fundus_lib.processes import gather_all, process_rank, share_buffers
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import resize_prediction
 from fundus_lib.protocols.lesions import LESION_SIZES, SIZES_IN_WORDS, THRESHOLD, score_quickly, size_edges
+from fundus_lib.protocols.stored import resize_prediction
 
 if TYPE_CHECKING:
     from fundus_lib.data.image_set import ImageSet

@@ -10,8 +10,8 @@ from fundus_lib.data.centre_crop import find_middle
 from fundus_lib.errors import FileAccessError
 from fundus_lib.metrics import average_precision, lesion_recall, pixel_counts
 from fundus_lib.protocols import whole_crops
-from fundus_lib.protocols.full_size import resize_prediction
 from fundus_lib.protocols.lesions import size_edges
+from fundus_lib.protocols.stored import resize_prediction
 from fundus_lib.protocols.whole_crops import CropTest, WholeCrops
 from helpers.images import image_set
 from helpers.memory import SCORE_CROPS, measure_process
