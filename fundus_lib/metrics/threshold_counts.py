@@ -76,6 +76,17 @@ class ThresholdCounts:
             self.thresholds, self.tp + other.tp, self.fp + other.fp, positives, negatives, self.strict
         )
 
+    def with_last(self, positives: int, negatives: int) -> ThresholdCounts:
+        """The counts with so many more pixels, which are predicted as lesion last of all, at minus infinity."""
+        return ThresholdCounts(
+            np.append(self.thresholds, -np.inf),
+            np.append(self.tp, self.positives + positives),
+            np.append(self.fp, self.negatives + negatives),
+            self.positives + positives,
+            self.negatives + negatives,
+            self.strict,
+        )
+
     @property
     def sensitivity(self) -> NDArray[np.float64]:
         """(K,), also called recall or true positive rate: tp / positives. NaN without lesion pixels."""

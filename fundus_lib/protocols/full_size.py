@@ -18,7 +18,7 @@ from fundus_lib.metrics.threshold_counts import ThresholdCounts
 from fundus_lib.models.dualbranch import average_logits, average_probabilities
 from fundus_lib.processes import gather_all, process_rank, share_buffers
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.lesions import LESION_SIZES, SIZES_IN_WORDS, score_quickly, size_edges
+from fundus_lib.protocols.lesions import SIZES_IN_WORDS, name_recall, score_quickly, size_edges
 from fundus_lib.protocols.stored import Stored, count_at, count_values, reached, resize_prediction, resize_steps, store
 
 if TYPE_CHECKING:
@@ -216,10 +216,7 @@ class FullSizeTest:
             "breakeven": even.sensitivity,
             "breakeven_ppv": even.ppv,
         }
-        for name, recall in self.found.items():
-            for size, fraction, pixels in zip(LESION_SIZES, recall.recall, recall.pixel_recall, strict=True):
-                found |= {f"{name}recall_{size}": fraction, f"{name}pixel_recall_{size}": pixels}
-        return found | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, self.found[""].lesions, strict=True)}
+        return found | name_recall(self.found)
 
 
 def name_predictions(output: Mapping[str, Tensor], combine: str = "logits") -> dict[str, Tensor]:

@@ -179,6 +179,17 @@ def test_two_images_pool_by_adding_at_the_same_thresholds():
         one + threshold_counts(scores[1], target[1], thresholds=11, strict=True)
 
 
+def test_pixels_without_a_score_come_last():
+    rng = np.random.default_rng(7)
+    scores, target = rng.random(40), rng.random(40) < 0.3
+    more = np.array([1, 1, 0, 0, 0])
+    counts = threshold_counts(scores, target, thresholds=None).with_last(2, 3)
+    assert (counts.positives, counts.negatives) == (target.sum() + 2, (~target).sum() + 3)
+    everything = np.concatenate([scores, np.full(5, -1.0)]), np.concatenate([target, more])
+    assert counts.auprc(interpolation="step") == pytest.approx(average_precision(*everything), abs=1e-15)
+    assert counts[-1] == pixel_counts(np.ones(45), everything[1])
+
+
 def test_infinite_scores_have_their_place():
     scores, target = np.array([-math.inf, -1, math.inf, math.inf, 2]), np.array([1, 0, 1, 0, 1])
     finite = np.array([-9, -1, 9, 9, 2])
