@@ -18,6 +18,7 @@ from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, resize_mask
 from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.protocols.stored import count_at
 from fundus_lib.published.measured import read_measured
 
 FULL: Size = (2848, 4288)
@@ -84,11 +85,9 @@ def count_oracle(mask: Pixels, size: Size) -> NDArray[np.int64]:
     return np.stack([np.bincount(scores[mask == value], minlength=256) for value in (0, 1)])
 
 
-def average_precision(counts: NDArray[np.int64]) -> float:
-    """Average precision of counted scores, (2, K) from background and lesion, ascending."""
-    background, lesion = (np.cumsum(row[::-1]) for row in counts)
-    gained = np.diff(lesion, prepend=0)
-    return float((gained * lesion / np.maximum(lesion + background, 1)).sum() / lesion[-1])
+def score_oracle(counts: NDArray[np.int64]) -> float:
+    """Average precision of what :func:`count_oracle` gives, (2, 256), summed over images."""
+    return count_at(counts, np.arange(255, -1, -1)).auprc(interpolation="step")
 
 
 def score_mask(mask: Pixels, size: Size) -> tuple[int, int, int]:
@@ -221,7 +220,7 @@ def _summarise(found: dict[str, list[Any]]) -> dict[str, Any]:
         "left_out": float(f"{1 - inside.sum() / whole.sum():.4g}"),
         "images_cut": int((inside < whole).sum()),
         "survivors": {name: sum(one[name] for one in found["survivors"]).tolist() for name in ("all", *SIZES)},
-        "oracle": {name: round(average_precision(sum(one[name] for one in found["oracle"])), 4) for name in SIZES},
+        "oracle": {name: round(score_oracle(sum(one[name] for one in found["oracle"])), 4) for name in SIZES},
         "binary": {name: _f1([one[name] for one in found["binary"]]) for name in SIZES},
         "contrast": {name: _medians(found["contrast"], name) for name in ("full", *SIZES)},
         "extent": _percentiles(extents),
