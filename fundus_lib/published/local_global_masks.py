@@ -18,6 +18,7 @@ from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, resize_mask
 from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.data.summary import find_met
 from fundus_lib.protocols.stored import count_at
 from fundus_lib.published.measured import read_measured
 
@@ -53,19 +54,10 @@ def count_survivors(mask: Pixels, sizes: dict[str, Size]) -> dict[str, NDArray[n
     Returns:
         Counts by class of `DIAMETERS`, (5,) each: `"all"`, and those left at each of the sizes.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    diameters = 2 * np.sqrt(stats[:, cv2.CC_STAT_AREA] / np.pi)
-    classes = np.searchsorted(DIAMETERS, diameters, side="right")
-    rows, columns = np.nonzero(mask)
-    lesion = labels[rows, columns]
-    found = {"all": np.bincount(classes[1:], minlength=len(DIAMETERS) + 1)}
-    for name, size in sizes.items():
-        small = resize_mask(mask, size)
-        met = small[rows * size[0] // mask.shape[0], columns * size[1] // mask.shape[1]] > 0
-        left = np.zeros(count, np.bool_)
-        left[lesion[met]] = True
-        found[name] = np.bincount(classes[left], minlength=len(DIAMETERS) + 1)
-    return found
+    areas, met = find_met(mask, [resize_mask(mask, size) for size in sizes.values()])
+    classes = np.searchsorted(DIAMETERS, 2 * np.sqrt(areas / np.pi), side="right")
+    left = {"all": classes} | {name: classes[own] for name, own in zip(sizes, met, strict=True)}
+    return {name: np.bincount(own, minlength=len(DIAMETERS) + 1) for name, own in left.items()}
 
 
 def count_oracle(mask: Pixels, size: Size) -> NDArray[np.int64]:
