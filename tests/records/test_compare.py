@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from test_records import RECORD
 from typer.testing import CliRunner
 
 from fundus_lib import records
@@ -14,6 +13,7 @@ from fundus_lib.recipes import recipes
 from fundus_lib.records.compare import compare, find_profile, list_scores
 from fundus_lib.records.differences import difference
 from fundus_lib.records.rows import experiment, latest, scores_by_seed
+from helpers.records import RECORD
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
 NAME = {"paper": "sunet", "table": "lite", "row": "sunet_mixed", "trained_on_fingerprint": "cd", "processes": 1}

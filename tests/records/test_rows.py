@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
@@ -19,6 +18,7 @@ from fundus_lib.records.rows import (
     scores_by_seed,
     select,
 )
+from helpers.records import RECORD
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
 NAN = float("nan")
