@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from importlib.metadata import metadata
 from pathlib import Path
 
 from fundus_lib.environment import DATASETS as DATASETS
@@ -117,15 +116,6 @@ def synthetic_root() -> Path:
         if not (home / "IDRiD").is_dir():
             make_idrid(home / "IDRiD", size=SYNTHETIC_SIZE, seed=SYNTHETIC_SEED)
     return home / "IDRiD"
-
-
-def repository() -> str:
-    """The address of the project's repository, as set in pyproject.toml."""
-    for entry in metadata("fundus_lib").get_all("Project-URL") or ():
-        label, _, url = entry.partition(", ")
-        if label == "Repository":
-            return str(url)
-    raise RuntimeError("the installed package names no Repository in its metadata; install it again with pip")
 
 
 class Banner:

@@ -82,13 +82,12 @@ NEVER = -30.0
 """Bias of the logit of a grade that no training image has."""
 
 
-def fit_last_layer(task: Any, images: ImageSet, *, disease: str = "dr", balanced: bool = False) -> None:
-    """Fit the linear classifier of a grader in place, its other layers as they are: a logistic regression.
+def fit_last_layer(task: Any, images: ImageSet, *, balanced: bool = False) -> None:
+    """Fit a grader's linear classifier of retinopathy in place, its other layers as they are: a logistic regression.
 
     Args:
         task: The task of a :class:`~fundus_lib.models.grader.Grader` whose backbone gives a feature map.
         images: To train on; those without a grade are left out.
-        disease: Which classifier, `"dr"` or `"dme"`.
         balanced: Whether every grade has the same weight, however few images have it.
 
     Raises:
@@ -96,9 +95,8 @@ def fit_last_layer(task: Any, images: ImageSet, *, disease: str = "dr", balanced
     """
     from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # loads slowly
 
-    grades = getattr(images, disease)
-    known = images.part((grades >= 0).nonzero().flatten().tolist())
-    target = getattr(known, disease).numpy()
+    known = images.part((images.dr >= 0).nonzero().flatten().tolist())
+    target = known.dr.numpy()
     present = sorted(set(target.tolist()))
     if len(present) < 3:
         raise ArgumentError(
@@ -112,7 +110,7 @@ def fit_last_layer(task: Any, images: ImageSet, *, disease: str = "dr", balanced
     mean, spread = features.mean(0), features.std(0).clamp(min=1e-6)
     found = LogisticRegression(C=0.01, class_weight="balanced" if balanced else None, max_iter=1000)
     found.fit(((features - mean) / spread).numpy(), target)
-    head = task.model.heads[disease]
+    head = task.model.heads["dr"]
     with torch.no_grad():
         head.weight.zero_()
         head.bias.fill_(NEVER)

@@ -76,13 +76,6 @@ def test_cache_home_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert settings.cache_home().is_dir()
 
 
-def test_repository_is_the_one_of_pyproject() -> None:
-    import tomllib
-
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    assert settings.repository() == project["urls"]["Repository"]
-
-
 def test_no_other_variable_is_read() -> None:
     """The docstring's table is complete: no other FUNDUS_ variable occurs in the library."""
     import re

@@ -18,13 +18,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_lib.checks import check_choice
 from fundus_lib.data.base import Item, Transform
 from fundus_lib.data.cache import cached_array
 from fundus_lib.data.ddr import DDRSegmentation
@@ -36,22 +35,18 @@ from fundus_lib.errors import ArgumentError
 GREY = 20
 """The retina is where an image's grey value lies above this, of 255 (authors' code)."""
 
-Padding = Literal["code", "text"]
-"""Whether every training image is padded to a square, as in the authors' code, or only small ones, as in the text."""
-
 
 class DDRWholeImages(DDRSegmentation):
     """DDR at the size that dual_branch trains and tests at, decoded once and kept on disk.
 
-    Training images without any of `lesions` are left out, as in the authors' code; `dropped` names them.
+    Training images without any of `lesions` are left out, as in the authors' code; `dropped` names them. Every other
+    one is padded to a square, as in that code; by the text only small ones are, whose short side is below `side`.
 
     Args:
         root: The folder that holds `lesion_segmentation`.
         split: `"train"` (cropped, padded, square), `"val"` or `"test"` (whole, aspect kept).
         side: Side of the square, or the long side, in pixels.
         lesions: The channels of the mask, in this order.
-        padding: Which training images are padded to a square before they are resized: `"code"`, all; `"text"`, only
-            those whose cropped short side is below `side`, so that the others are resized without keeping their aspect.
         transform: Applied to each sample.
         cache: Keep decoded arrays of that size on disk.
 
@@ -59,7 +54,7 @@ class DDRWholeImages(DDRSegmentation):
         dropped: Names of the training images without any of `lesions`, in order; empty for the other splits.
 
     Raises:
-        ArgumentError: `side` or `padding` is not what it may be.
+        ArgumentError: `side` is not a size.
         FundusError: As `DDRSegmentation` does for a root, split or lesion that is not there, or a file amiss; the masks
             of the training split are read at once.
 
@@ -76,15 +71,13 @@ class DDRWholeImages(DDRSegmentation):
         *,
         side: int = 1024,
         lesions: Sequence[str] = ("EX",),
-        padding: Padding = "code",
         transform: Transform | None = None,
         cache: bool = True,
     ):
-        check_choice("DDRWholeImages", "padding", padding, get_args(Padding))
         check_size((side, side))
         size = (side, side) if split == "train" else partial(long_side, side=side)
         super().__init__(root, split, lesions=lesions, size=size, transform=transform, cache=cache)
-        self.side, self.padding = side, padding
+        self.side = side
         kept = self._with_lesions() if split == "train" else set(self.names)
         self.dropped = [name for name in self.names if name not in kept]
         self.items = tuple(item for item in self.items if item.name in kept)
@@ -126,7 +119,7 @@ class DDRWholeImages(DDRSegmentation):
 
     @property
     def _kind(self) -> str:
-        return f"{self.padding} {' '.join(self.lesions)}"
+        return f"code {' '.join(self.lesions)}"  # padded as in the authors' code: caches of before keep their name
 
     def _layout(self, kind: str) -> tuple[Sequence[Path | None], tuple[int, ...], Callable[[Item], Pixels]]:
         return self._files(), (3 + len(self.lesions),), self._decode
@@ -138,8 +131,7 @@ class DDRWholeImages(DDRSegmentation):
         masks = [read_mask(item.masks[lesion], image_size=full) for lesion in self.lesions]
         if self.split == "train":
             box = retina(image, item.image)
-            pad = self.padding == "code" or min(image[box].shape[:2]) < self.side
-            image, *masks = [square(p[box]) if pad else p[box] for p in (image, *masks)]
+            image, *masks = [square(p[box]) for p in (image, *masks)]
         channels = [resize_image(image, size).transpose(2, 0, 1), *(resize_mask(m, size)[None] for m in masks)]
         return np.concatenate(channels)
 

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fundus_lib.checks import check_choice
 from fundus_lib.data.base import FundusDataset, Item, Transform, check_lesions
 from fundus_lib.data.images import image_size, read_levels, resize_mask
 from fundus_lib.data.inventory import files_in
@@ -27,7 +28,6 @@ from fundus_lib.data.regions import paint, read_markings
 from fundus_lib.data.sample import LESIONS, Size, SizeRule
 from fundus_lib.data.text import read_text
 from fundus_lib.errors import (
-    ArgumentError,
     DatasetNotFoundError,
     LabelFormatError,
     MissingFileError,
@@ -35,6 +35,9 @@ from fundus_lib.errors import (
 )
 
 EXPERTS = 4
+AGREEMENT = 0.75
+"""A pixel is lesion where the mean confidence of the experts is at least this, as in the paper."""
+
 PUBLISHED_COUNTS = {"train": 28, "test": 61}
 LEVEL_FOLDERS = {"MA": "redsmalldots", "HE": "hemorrhages", "EX": "hardexudates", "SE": "softexudates"}
 """Folders of version 1.1."""
@@ -52,7 +55,7 @@ class DiaRetDB1(FundusDataset):
 
     Version 2.1: for each lesion, a pixel of one expert's map holds the highest confidence (High 1, Medium 0.75, Low
     0.25) of the regions of that lesion that contain it, and 0 outside; the four maps are averaged. Version 1.1 holds
-    such an average, scaled to 255. A pixel is lesion where the average is at least `agreement`; then masks are shrunk.
+    such an average, scaled to 255. A pixel is lesion where the average is at least 0.75; then masks are shrunk.
 
     Args:
         root: Of version 2.1, the folder with `images`, `groundtruth` and `ddb1_v02_01_train_plain.txt`; of version 1.1,
@@ -60,7 +63,6 @@ class DiaRetDB1(FundusDataset):
         split: `"train"` (28 images) or `"test"` (61).
         version: `"2.1"` or `"1.1"`.
         lesions: The channels of the mask, in this order.
-        agreement: The least mean confidence, in (0, 1].
         size: (height, width) to resize to, by area averaging, or a function that gives it from the size on disk; None
             for the size on disk, 1152×1500.
         transform: Applied to each sample.
@@ -69,7 +71,7 @@ class DiaRetDB1(FundusDataset):
     Raises:
         DatasetNotFoundError: The root does not hold this version.
         UnknownNameError: There is no such split or lesion.
-        ArgumentError: There is no such version, or the agreement lies outside (0, 1].
+        ArgumentError: There is no such version.
         MissingFileError: An image, or what an expert marked on it, is missing.
         UnexpectedFileError: A file in the folder of images is in no list.
         LabelFormatError: A list or an XML file is not as it should be.
@@ -86,23 +88,15 @@ class DiaRetDB1(FundusDataset):
         *,
         version: Literal["2.1", "1.1"] = "2.1",
         lesions: Sequence[str] = LESIONS,
-        agreement: float = 0.75,
         size: Size | SizeRule | None = None,
         transform: Transform | None = None,
         cache: bool = True,
     ):
         check_split(split)
         lesions = check_lesions(lesions)
-        if version not in _LISTS or not 0 < agreement <= 1:
-            raise ArgumentError(
-                "DiaRetDB1",
-                "version or agreement is not possible",
-                found=f"version {version!r}, agreement {agreement}",
-                expected="version '2.1' or '1.1', agreement in (0, 1]",
-                remedy="leave them out for version 2.1 and the agreement of the paper, 0.75",
-            )
+        check_choice("DiaRetDB1", "version", version, tuple(_LISTS))
         base = Path(root)
-        self.version, self.agreement, self.title = version, agreement, f"DiaRetDB1 {version} at {agreement:g}"
+        self.version, self.title = version, f"DiaRetDB1 {version} at {AGREEMENT:g}"
         lists = {s: base / _LISTS[version].format(split=s) for s in ("train", "test")}
         if not lists[split].is_file():
             raise _not_found(base, lists[split], version)
@@ -134,24 +128,8 @@ class DiaRetDB1(FundusDataset):
         """Whether the experts looked for lesion l on image n, (N, L): always."""
         return np.ones((len(self), len(self.lesions)), dtype=np.bool_)
 
-    def confidence(self, index: int, lesion: str) -> NDArray[np.float32]:
-        """Mean confidence of the experts that a pixel shows a lesion, float32 (H, W) in [0, 1], in the size on disk.
-
-        Args:
-            index: Which image.
-            lesion: One of the lesions that the data set was opened with.
-
-        Raises:
-            ArgumentError: The index is no integer.
-            ImageIndexError: There is no such image.
-            UnknownNameError: The data set was opened without this lesion.
-            LabelFormatError: The marks of an expert cannot be understood.
-            MaskSizeError: In version 1.1, the grey file does not have the size of the image.
-        """
-        (known,) = check_lesions((lesion,), self.lesions)
-        return self._confidence(self._item(index), known)
-
     def _confidence(self, item: Item, lesion: str) -> NDArray[np.float32]:
+        """Mean confidence of the experts that a pixel shows a lesion, float32 (H, W) in [0, 1], in the size on disk."""
         size = image_size(item.image)
         if self.version == "1.1":
             return read_levels(item.masks[lesion], size).astype(np.float32) / np.float32(255)
@@ -166,7 +144,7 @@ class DiaRetDB1(FundusDataset):
 
     def _decode_mask(self, item: Item, lesion: str) -> NDArray[np.uint8]:
         # Version 1.1 stores 0.75 as 191, which is a little less than 0.75 × 255: half a grey level of grace.
-        agreed = self._confidence(item, lesion) >= self.agreement - 0.5 / 255
+        agreed = self._confidence(item, lesion) >= AGREEMENT - 0.5 / 255
         return resize_mask(agreed.view(np.uint8), self._size_of(item))
 
     def _levels(self, base: Path, image: str, lesions: Sequence[str]) -> dict[str, Path]:

@@ -25,6 +25,26 @@ from fundus_lib.data.synthetic.grades import Lesion, quadrant, retinopathy_grade
 from fundus_lib.errors import ArgumentError
 
 
+def find_grades(root: str | PathLike[str]) -> dict[str, int]:
+    """The grades of retinopathy of IDRiD's images with masks that its grading part holds, too, by name.
+
+    Args:
+        root: Root of a copy of IDRiD.
+
+    Returns:
+        Name in the segmentation part, in which no two splits share one → grade.
+
+    Raises:
+        FundusError: As `IDRiDGrading`.
+    """
+    known: dict[tuple[str, str], int] = {}
+    for split in SPLITS:
+        graded = IDRiDGrading(root, split)
+        known |= {(split, name): int(dr) for name, dr in zip(graded.names, graded.dr, strict=True)}
+    both = overlap(root)[OVERLAP_COLUMNS].to_numpy(str).tolist()
+    return {own: known[split, name] for _, own, split, name in both}
+
+
 def graded_lesions(root: str | PathLike[str], size: Size = TABLE1_SIZE) -> pd.DataFrame:
     """Count and measure the lesions of every image that has masks and grades, and grade it by the rules.
 

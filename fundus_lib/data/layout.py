@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fundus_lib.environment import SOURCES
-from fundus_lib.errors import DatasetNotFoundError, UnknownNameError
+from fundus_lib.errors import ArgumentError, DatasetNotFoundError, UnknownNameError
 
 PARTS: dict[str, str] = {
     "segmentation": "A. Segmentation",
@@ -88,6 +88,17 @@ def describe_folder(folder: Path) -> str:
     if not names:
         return "an empty folder"
     return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+
+
+def other_data_set(root: Path, found: str, expected: str) -> ArgumentError:
+    """The error for a root that holds another data set, `found`, than the one that a recipe is for."""
+    return ArgumentError(
+        root,
+        "this is not the data set that the recipe is for",
+        found=found,
+        expected=expected,
+        remedy=f"name the folder of {expected} with --data, or the folder above it with FUNDUS_DATA",
+    )
 
 
 def find_beside(root: Path, name: str, needed_for: str) -> Path:

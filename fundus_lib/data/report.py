@@ -42,11 +42,6 @@ class Report:
     problems: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
 
-    @property
-    def ok(self) -> bool:
-        """Whether every file is what its list says."""
-        return self.exit_code == 0
-
     def __str__(self) -> str:
         verdict = ("fine", "usable, but not as published", "not usable")[self.exit_code]
         blocks = [f"{self.root}\n{self.dataset}: {verdict}"]

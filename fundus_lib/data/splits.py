@@ -115,28 +115,23 @@ def grading_leaks(root: str | PathLike[str] | None = None, split: str = "train")
     return _table(reasons)
 
 
-def find_shared(root: str | PathLike[str] | None = None, split: str = "train") -> tuple[str, ...]:
-    """Images of the grading part that the segmentation part holds, too, in whichever split, and their duplicates.
+def find_shared(root: str | PathLike[str] | None = None) -> tuple[str, ...]:
+    """Training images of the grading part that the segmentation part holds, in whichever split, and their duplicates.
 
     Args:
         root: Root of a copy; None for IDRiD as published.
-        split: Of the grading part, `"train"` or `"test"`.
 
     Returns:
         Their names, sorted.
-
-    Raises:
-        UnknownNameError: There is no such split.
 
     Example:
         >>> len(find_shared())
         59
     """
-    check_split(split)
     both = overlap(root)
-    names = set(both[both.grading_split == split].grading)
+    names = set(both[both.grading_split == "train"].grading)
     for first_split, first, second_split, second, _ in duplicates(root).astype(str).itertuples(index=False):
-        pair = {name for own, name in ((first_split, first), (second_split, second)) if own == split}
+        pair = {name for own, name in ((first_split, first), (second_split, second)) if own == "train"}
         if pair & names:
             names |= pair
     return tuple(sorted(names))

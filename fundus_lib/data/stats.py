@@ -130,23 +130,6 @@ def open_any(root: str | PathLike[str], *, size: Size | None = None) -> tuple[Fu
     return tuple(DiaRetDB1(root, split, version=version, size=size) for split in SPLITS)
 
 
-def table1(root: str | PathLike[str]) -> dict[str, float]:
-    """The row of a copy of IDRiD in dual_branch's Table 1: hard exudates, all images, 960×1440.
-
-    On the published data this gives 110.6, 1.09e-4 and 5.06e-6 (7 pixels), where the paper prints 110, 1.1e-4 and
-    5.0e-6. The ratio hangs on how masks are shrunk: by nearest neighbour, or not at all, it is 110.2.
-
-    Returns:
-        `"ratio"`, background to exudate pixels, and `"p90"` and `"p10"`, percentiles of the area of a component as a
-        fraction of the image.
-
-    Raises:
-        FundusError: As `IDRiDSegmentation`.
-    """
-    row = lesion_statistics(*open_all(root, lesions=("EX",))).to_dict("index")["EX"]
-    return {key: float(row[key]) for key in ("ratio", "p90", "p10")}
-
-
 def _measure(datasets: Sequence[FundusDataset]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Per image and lesion: pixels and total; per component: pixels and area."""
     per_image: list[dict[str, Any]] = []

@@ -188,14 +188,30 @@ def survivors(mask: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> list
     return _count_met(mask, [resize_mask(mask, size) for size in sizes])
 
 
-def _count_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
-    """Of the components of a mask (H, W) how many each downsampled mask meets, and how many there are."""
-    count, labels = cv2.connectedComponents(mask, connectivity=8)
+def find_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The lesions, that is the 8-connected components, of a mask, and which of them a pixel of a smaller mask meets.
+
+    Args:
+        mask: uint8 {0, 1} (H, W).
+        kept: What is left of it at K sizes, alike.
+
+    Returns:
+        Pixels of each lesion, (N,), and whether each of the smaller masks, upsampled again, meets it, (K, N).
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     found = cv2.findNonZero(mask)  # column and row of each pixel, or None
     columns, rows = np.zeros((2, 0), np.intp) if found is None else found.reshape(-1, 2).T.astype(np.intp)
     lesion, (height, width) = labels[rows, columns], mask.shape  # (pixels,)
-    met = [small[rows * small.shape[0] // height, columns * small.shape[1] // width] > 0 for small in kept]
-    return [(np.unique(lesion[there]).size, count - 1) for there in met]
+    met = np.zeros((len(kept), count), np.bool_)
+    for own, small in zip(met, kept, strict=True):
+        own[lesion[small[rows * small.shape[0] // height, columns * small.shape[1] // width] > 0]] = True
+    return stats[1:, cv2.CC_STAT_AREA].astype(np.int64), met[:, 1:]
+
+
+def _count_met(mask: NDArray[np.uint8], kept: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
+    """Of the lesions of a mask (H, W) how many each downsampled mask meets, and how many there are."""
+    met = find_met(mask, kept)[1]
+    return [(int(own.sum()), own.size) for own in met]
 
 
 def _survival(root: str | PathLike[str]) -> dict[str, dict[str, Any]]:

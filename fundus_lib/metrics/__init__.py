@@ -1,6 +1,6 @@
 """Metrics. Every function documents its reduction and its value for empty masks."""
 
-from fundus_lib.metrics.average_precision import average_precision, average_precision_stream
+from fundus_lib.metrics.average_precision import average_precision
 from fundus_lib.metrics.bootstrap import Estimate, bootstrap
 from fundus_lib.metrics.classes import class_counts, confusion_matrix, entropy, mean_score
 from fundus_lib.metrics.curves import auprc, precision_recall_curve, roc_auc, roc_curve
@@ -21,7 +21,6 @@ from fundus_lib.metrics.threshold_counts import (
     ROCCurve,
     ThresholdCounts,
     threshold_counts,
-    threshold_counts_stream,
 )
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "ThresholdCounts",
     "auprc",
     "average_precision",
-    "average_precision_stream",
     "bootstrap",
     "class_counts",
     "confusion_matrix",
@@ -56,5 +54,4 @@ __all__ = [
     "roc_auc",
     "roc_curve",
     "threshold_counts",
-    "threshold_counts_stream",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from fundus_lib.metrics._edges import distinct
 from fundus_lib.metrics._inputs import as_pair
-from fundus_lib.metrics.threshold_counts import count_at_edges, count_in_two_passes
+from fundus_lib.metrics.threshold_counts import count_at_edges
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,19 +36,3 @@ def average_precision(scores: ArrayLike | Tensor, target: ArrayLike | Tensor) ->
     """
     values, lesion = as_pair(scores, target, "average_precision")
     return count_at_edges(values, lesion, distinct(values[lesion])).auprc(interpolation="step")
-
-
-def average_precision_stream(maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]]) -> float:
-    """The same pooled over many maps, exactly, in memory for one map and the lesion pixels of all.
-
-    Args:
-        maps: Pairs (scores, target), iterated twice, see `threshold_counts_stream`.
-
-    Returns:
-        `average_precision` of all maps together.
-
-    Raises:
-        ArgumentError: As in `average_precision`; ``maps`` is empty, cannot be iterated twice, or differs between the
-            two passes.
-    """
-    return count_in_two_passes(maps, distinct).auprc(interpolation="step")

@@ -1,4 +1,4 @@
-"""Scores of grades: accuracy, joint accuracy, quadratic-weighted kappa and confusion matrix, with intervals."""
+"""Scores of grades: accuracy, joint accuracy, quadratic-weighted kappa, with intervals, and confusion matrix."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class GradeScores:
-    """Scores of one disease; each with its bootstrap interval over images.
+    """Scores of one disease, with bootstrap intervals over images.
 
     Attributes:
         accuracy: Fraction of the images whose grade is correct.
         kappa: Quadratic-weighted kappa (see `quadratic_weighted_kappa`).
-        confusion: Images by true grade (row) and predicted grade (column), (K, K); the ends are those of each cell.
+        confusion: Images by true grade (row) and predicted grade (column), (K, K).
     """
 
     accuracy: Estimate
     kappa: Estimate
-    confusion: Estimate
+    confusion: NDArray[np.int64]
 
     def metrics(self, disease: str) -> dict[str, float]:
         """Flat dictionary for a record, for "dr": ``dr_accuracy``, ``dr_accuracy_low``, ``dr_accuracy_high``, ..."""
@@ -174,7 +174,7 @@ def _score(
     return GradeScores(
         accuracy=interval(given == true, np.mean),
         kappa=interval(cells, lambda some: quadratic_weighted_kappa(confusion(some))),
-        confusion=interval(cells, confusion),
+        confusion=confusion(cells),
     )
 
 

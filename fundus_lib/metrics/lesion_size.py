@@ -30,7 +30,7 @@ class LesionRecall:
     Attributes:
         edges: Areas at which a size class ends and the next begins, in pixels, ascending; (K,).
         lesions: Lesions of each class, smallest class first; (K + 1,).
-        found: Those of them that the prediction covers by more than the required fraction; (K + 1,).
+        found: Those of them of which a pixel was predicted as lesion; (K + 1,).
         pixels: Pixels of the lesions of each class; (K + 1,).
         found_pixels: Those of the pixels that were predicted as lesion, in detected lesions or not; (K + 1,).
     """
@@ -79,22 +79,20 @@ class LesionRecall:
         return _divide(self.found_pixels, self.pixels)
 
 
-def lesion_recall(
-    pred: ArrayLike | Tensor, target: ArrayLike | Tensor, edges: Sequence[int], *, overlap: float = 0.0
-) -> LesionRecall:
+def lesion_recall(pred: ArrayLike | Tensor, target: ArrayLike | Tensor, edges: Sequence[int]) -> LesionRecall:
     """Count the lesions of the ground truth that a prediction detects, by their size.
+
+    A lesion is detected if one pixel of it was predicted as lesion. A prediction of lesion everywhere then detects all,
+    so report false positives too.
 
     Args:
         pred: 0 and 1, or bool; (H, W), one image and one lesion.
         target: 0 and 1, or bool; the same shape.
         edges: Ascending areas in pixels. ``(50, 500)`` makes three classes: under 50, 50 to 499, and 500 or more. Areas
             change with the image's size: give them for the masks' size.
-        overlap: A lesion is detected if *more* than this fraction of its pixels was predicted as lesion. At 0, one
-            pixel suffices; a prediction of lesion everywhere then detects all, so report false positives too.
 
     Raises:
-        ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, edges are not ascending, or
-            overlap lies outside 0 to 1.
+        ArgumentError: Shapes differ, a mask is not (H, W), a value is neither 0 nor 1, or edges are not ascending.
         TypeError: An edge is no integer.
     """
     edges = tuple(index(edge) for edge in edges)
@@ -106,14 +104,6 @@ def lesion_recall(
             expected="areas of 1 pixel or more, each larger than the one before",
             remedy="sort them and leave out duplicates",
         )
-    if not 0 <= overlap <= 1:
-        raise ArgumentError(
-            "lesion_recall",
-            "overlap is not a fraction",
-            found=overlap,
-            expected="a number from 0 to 1",
-            remedy="0 for at least one pixel, 0.5 for more than half covered",
-        )
     mask, lesions = as_mask_pair(pred, target, "lesion_recall")
     areas, shared = measure_components(lesions, mask)
     size_class = np.searchsorted(np.asarray(edges), areas, side="right")  # edges belong to the class above
@@ -123,7 +113,7 @@ def lesion_recall(
         np.add.at(sums, size_class, amounts)
         return tuple(sums.tolist())
 
-    return LesionRecall(edges, total(1), total(shared / areas > overlap), total(areas), total(shared))
+    return LesionRecall(edges, total(1), total(shared > 0), total(areas), total(shared))
 
 
 def _add(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from fundus_lib.checks import check_choice
 from fundus_lib.errors import ArgumentError
-from fundus_lib.metrics._edges import as_edges, as_levels, check_range, count_reaching, distinct, turning_points
+from fundus_lib.metrics._edges import as_edges, as_levels, check_range, count_reaching, turning_points
 from fundus_lib.metrics._inputs import as_pair
 from fundus_lib.metrics.pixel_counts import PixelCounts
 
@@ -71,11 +69,22 @@ class ThresholdCounts:
                 "counts at different thresholds cannot be added",
                 found=f"{len(self)} and {len(other)} thresholds, which differ",
                 expected="the same thresholds, and the same `strict`",
-                remedy="give both the same thresholds, or pool the images with threshold_counts_stream",
+                remedy="give both the same thresholds, or count the images together, concatenated",
             )
         positives, negatives = self.positives + other.positives, self.negatives + other.negatives
         return ThresholdCounts(
             self.thresholds, self.tp + other.tp, self.fp + other.fp, positives, negatives, self.strict
+        )
+
+    def with_last(self, positives: int, negatives: int) -> ThresholdCounts:
+        """The counts with so many more pixels, which are predicted as lesion last of all, at minus infinity."""
+        return ThresholdCounts(
+            np.append(self.thresholds, -np.inf),
+            np.append(self.tp, self.positives + positives),
+            np.append(self.fp, self.negatives + negatives),
+            self.positives + positives,
+            self.negatives + negatives,
+            self.strict,
         )
 
     @property
@@ -165,74 +174,6 @@ def threshold_counts(
     return count_at_edges(values, lesion, as_edges(levels, values, strict), levels, strict)
 
 
-def threshold_counts_stream(
-    maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]],
-    *,
-    thresholds: int | ArrayLike | None,
-    strict: bool = False,
-) -> ThresholdCounts:
-    """The same pooled over many score maps that need not fit into memory together.
-
-    Given thresholds take one pass. All thresholds (None) take two: the first collects the scores of the lesion pixels,
-    the second counts the others between them. One pass cannot do this exactly within memory bounded by the lesion
-    pixels: a lesion pixel of the last map may fall between any two background scores of the first.
-
-    Args:
-        maps: Pairs (scores, target), as `threshold_counts` takes them. With ``thresholds=None`` it must give the same
-            maps each time it is iterated: a list, a data set, an object whose ``__iter__`` reads files; no generator.
-        thresholds: As in `threshold_counts`.
-        strict: As in `threshold_counts`.
-
-    Raises:
-        ArgumentError: As in `threshold_counts`; ``maps`` is empty, cannot be iterated twice, or differs between the two
-            passes.
-    """
-    if thresholds is None:
-        return count_in_two_passes(maps, turning_points)
-    total = None
-    for scores, target in maps:
-        counts = threshold_counts(scores, target, thresholds=thresholds, strict=strict)
-        total = counts if total is None else total + counts
-    return _require_one(total)
-
-
-def count_in_two_passes(
-    maps: Iterable[tuple[ArrayLike | Tensor, ArrayLike | Tensor]], find: Callable[[Tensor], Tensor]
-) -> ThresholdCounts:
-    """Counts at the edges that ``find`` computes from all lesion pixels' scores, see `threshold_counts_stream`."""
-    where = "maps"
-    if iter(maps) is maps:
-        raise ArgumentError(
-            where,
-            "can be iterated only once",
-            found=type(maps).__name__,
-            expected="something that can be iterated twice: all thresholds take two passes",
-            remedy="pass a list, a data set, or an object whose __iter__ starts anew; or give thresholds",
-        )
-    edges = torch.empty(0)  # (K,), ascending
-    sums: tuple[list[float], list[float]] = [], []  # of the first pass and of the second
-    for scores, target in maps:
-        values, lesion = as_pair(scores, target, where)
-        new = find(values[lesion]).cpu()
-        edges = distinct(torch.cat([edges, new])) if len(edges) else new
-        sums[0].extend(_summarize(values, lesion))
-    total = None
-    for scores, target in maps:
-        values, lesion = as_pair(scores, target, where)
-        counts = count_at_edges(values, lesion, edges.to(values.device))
-        total = counts if total is None else total + counts
-        sums[1].extend(_summarize(values, lesion))
-    if not np.array_equal(*sums, equal_nan=True):
-        raise ArgumentError(
-            where,
-            "the second pass gave other maps than the first",
-            found=f"{len(sums[1]) // 3} maps after {len(sums[0]) // 3}, of other scores or targets",
-            expected="the same scores and targets in both passes",
-            remedy="switch off augmentation, dropout and shuffled files, or store the scores",
-        )
-    return _require_one(total)
-
-
 def count_at_edges(
     scores: Tensor,
     lesion: Tensor,
@@ -246,25 +187,6 @@ def count_at_edges(
     levels = edges.cpu().double().numpy() if levels is None else levels
     positives, negatives = found.numel(), scores.numel() - found.numel()
     return ThresholdCounts(levels[::-1], tp[::-1], (every - tp)[::-1], positives, negatives, strict)
-
-
-def _summarize(scores: Tensor, lesion: Tensor) -> tuple[float, float, float]:
-    """Number of lesion pixels, and the sums of their scores and of all, to compare two passes."""
-    found = scores[lesion]
-    return float(found.numel()), float(found.sum(dtype=torch.float64)), float(scores.sum(dtype=torch.float64))
-
-
-def _require_one(total: ThresholdCounts | None) -> ThresholdCounts:
-    """The total, if there is one."""
-    if total is None:
-        raise ArgumentError(
-            "maps",
-            "none was given",
-            found="nothing to iterate over",
-            expected="one or more pairs (scores, target)",
-            remedy="check the list of files",
-        )
-    return total
 
 
 def _divide(part: NDArray[np.number] | np.number, whole: NDArray[np.int64] | int) -> NDArray[np.float64]:

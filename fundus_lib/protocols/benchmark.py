@@ -23,16 +23,12 @@ from fundus_lib.errors import ArgumentError
 from fundus_lib.metrics import average_precision
 from fundus_lib.processes import gather_all, process_rank, share_buffers
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import (
-    COMBINED,
-    Stored,
-    pool_at_full_size,
-    store,
-)
+from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size
 from fundus_lib.protocols.fused_lesions import FusedLesions
 from fundus_lib.protocols.image_counts import ImageCounts, add_means
 from fundus_lib.protocols.image_means import ImageMeans
 from fundus_lib.protocols.lesions import score_quickly
+from fundus_lib.protocols.stored import Stored, store
 from fundus_lib.protocols.whole_crops import KeptLogits
 
 if TYPE_CHECKING:
@@ -133,7 +129,7 @@ class Benchmark:
 
 
 class StoredLazily(Mapping[int, Mapping[str, Stored]]):
-    """Predictions as :func:`~fundus_lib.protocols.full_size.store` has them, made when they are asked for."""
+    """Predictions as :func:`~fundus_lib.protocols.stored.store` has them, made when they are asked for."""
 
     def __init__(self, logits: Sequence[Tensor]):
         self.logits = logits

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from fundus_lib.data.centre_crop import scale_middle
 from fundus_lib.metrics.score_bins import BIN_EDGES, write_counts
-from fundus_lib.metrics.threshold_counts import ThresholdCounts
 from fundus_lib.processes import gather_all
-from fundus_lib.protocols.full_size import count_at, count_values, store_steps
 from fundus_lib.protocols.image_means import RATIOS
+from fundus_lib.protocols.stored import count_at, count_values, store_steps
 
 WHOLE_SIZE, MIDDLE_SIZE = (2848, 4288), (2816, 3328)
 """(height, width) in pixels of IDRiD's images and of the middle of them that is divided into patches."""
@@ -72,18 +71,11 @@ class ImageCounts(ImageBins):
             outside = np.sum([own[lesion] for _, own in parts if lesion in own], axis=0)
             background, left_out = (int(number) for number in outside)
             counts = count_at(middle, np.arange(middle.shape[1] - 1, -1, -1))
-            half, positives = count_at(middle, [_HALF])[0], counts.positives + left_out
-            whole = ThresholdCounts(
-                np.append(counts.thresholds, -1.0),
-                np.append(counts.tp, positives),
-                np.append(counts.fp, counts.negatives + background),
-                positives,
-                counts.negatives + background,
-            )
+            half, whole = count_at(middle, [_HALF])[0], counts.with_last(left_out, background)
             scores = {
                 "aupr": counts.auprc(interpolation="step"),
                 "aupr_whole": whole.auprc(interpolation="step"),
-                "left_out": left_out / positives if positives else float("nan"),
+                "left_out": left_out / whole.positives if whole.positives else float("nan"),
                 **{name: getattr(half, name) for name in RATIOS},
             }
             found |= {f"{lesion}_{name}": value for name, value in scores.items()}

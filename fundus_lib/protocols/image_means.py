@@ -21,8 +21,9 @@ from fundus_lib.data.padded_square import make_square, put_back
 from fundus_lib.metrics import average_precision, image_mean, pixel_counts, roc_auc
 from fundus_lib.processes import gather_all, process_rank
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size, resize_prediction, store
+from fundus_lib.protocols.full_size import COMBINED, pool_at_full_size
 from fundus_lib.protocols.lesions import THRESHOLD, AtTrainingSize, predict_all, score_quickly
+from fundus_lib.protocols.stored import resize_prediction, store
 
 if TYPE_CHECKING:
     from fundus_lib.data.image_set import ImageSet

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +107,7 @@ class AtTrainingSize:
             probability = score.sigmoid()
             predicted, even = probability >= THRESHOLD, score >= breakeven_threshold(score, mask)
             counts = pixel_counts(predicted, mask)
+            found = {"": _recall(predicted, mask), "breakeven_": _recall(even, mask)}
             metrics |= {
                 f"{lesion}_aupr": average_precision(score, mask),
                 f"{lesion}_aupr_image_mean": sum(singly) / len(singly) if singly else float("nan"),
@@ -117,8 +118,7 @@ class AtTrainingSize:
                 f"{lesion}_sensitivity": counts.sensitivity,
                 f"{lesion}_ppv": counts.ppv,
                 f"{lesion}_breakeven": pixel_counts(even, mask).sensitivity,
-                **{f"{lesion}_{name}": value for name, value in _by_size(predicted, mask, "").items()},
-                **{f"{lesion}_{name}": value for name, value in _by_size(even, mask, "breakeven_").items()},
+                **{f"{lesion}_{name}": value for name, value in name_recall(found).items()},
             }
         return metrics
 
@@ -166,13 +166,21 @@ def size_edges(height: int, width: int) -> tuple[int, int]:
     return medium, max(large, medium + 1)
 
 
-def _by_size(predicted: Tensor, mask: Tensor, prefix: str) -> dict[str, float]:
-    """Recall of lesions and of their pixels for each class of size, pooled over images (N, H, W)."""
+def name_recall(found: Mapping[str, LesionRecall]) -> dict[str, float]:
+    """Recall of lesions and of their pixels for each class of size, and how many lesions there are, by name.
+
+    Args:
+        found: What stands before a name, such as `breakeven_` → recall by the classes of :data:`LESION_SIZES`; as `""`
+            that of which the numbers of lesions are given.
+    """
+    names: dict[str, float] = {}
+    for prefix, recall in found.items():
+        for size, fraction, pixels in zip(LESION_SIZES, recall.recall, recall.pixel_recall, strict=True):
+            names |= {f"{prefix}recall_{size}": fraction, f"{prefix}pixel_recall_{size}": pixels}
+    return names | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, found[""].lesions, strict=True)}
+
+
+def _recall(predicted: Tensor, mask: Tensor) -> LesionRecall:
+    """Recall by class of size, pooled over images (N, H, W)."""
     edges = size_edges(*mask.shape[-2:])
-    pooled = sum((lesion_recall(c, m, edges) for c, m in zip(predicted, mask, strict=True)), LesionRecall())
-    metrics: dict[str, float] = {}
-    for k, size in enumerate(LESION_SIZES):
-        metrics[f"{prefix}recall_{size}"] = pooled.recall[k]
-        metrics[f"{prefix}pixel_recall_{size}"] = pooled.pixel_recall[k]
-        metrics[f"lesions_{size}"] = pooled.lesions[k]
-    return metrics
+    return sum((lesion_recall(p, m, edges) for p, m in zip(predicted, mask, strict=True)), LesionRecall())

@@ -13,11 +13,11 @@ from tqdm.auto import tqdm
 from fundus_lib.atomic import write_atomically
 from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.field_square import FieldSquare
-from fundus_lib.data.idrid import IDRiDGrading, IDRiDSegmentation
+from fundus_lib.data.graded_lesions import find_grades
+from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
 from fundus_lib.data.sample import LESIONS
-from fundus_lib.data.splits import overlap
 from fundus_lib.errors import ArgumentError
 from fundus_lib.grades import GRADES
 from fundus_lib.protocols.grades import predict_all
@@ -59,7 +59,7 @@ def label_images(
     parts = [IDRiDSegmentation(root, split, cache=False) for split in SPLITS]
     names = [name for part in parts for name in part.names]
     lesions = torch.cat([torch.from_numpy(part.annotated) for part in parts])
-    true = _find_grades(root)
+    true = find_grades(root)
     probabilities, heat, flat = zip(*(_ask(task, root, progress) for task in graders.values()), strict=True)
     chosen, other = choose_confident(*probabilities)
     labels = correct_labels(
@@ -167,18 +167,6 @@ def _ask(task: FundusTask, root: str | Path, progress: bool) -> tuple[Tensor, Te
         found.append((predict_all(task, images)["dr"].softmax(1), inside, torch.tensor([flat for _, flat in heat])))
     probabilities, inside, flat = (torch.cat(parts) for parts in zip(*found, strict=True))
     return probabilities, inside, flat.to(inside.dtype)
-
-
-def _find_grades(root: str | Path) -> dict[str, int]:
-    """Grade of each image of the segmentation part that the grading part holds, too."""
-    grades: dict[str, int] = {}
-    for split in SPLITS:
-        data = IDRiDGrading(root, split, cache=False)
-        known = dict(zip(data.names, data.dr.tolist(), strict=True))
-        both = overlap(root)
-        both = both[both.grading_split == split]
-        grades |= {str(own): known[str(twin)] for own, twin in zip(both.segmentation, both.grading, strict=True)}
-    return grades
 
 
 def _refuse(found: str, problem: str, expected: str, remedy: str) -> NoReturn:

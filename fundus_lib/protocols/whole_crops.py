@@ -19,8 +19,8 @@ from fundus_lib.metrics import LesionRecall, lesion_recall
 from fundus_lib.metrics.threshold_counts import ThresholdCounts, count_at_edges
 from fundus_lib.processes import gather_all, process_rank, share_buffers
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import resize_prediction
-from fundus_lib.protocols.lesions import LESION_SIZES, SIZES_IN_WORDS, THRESHOLD, score_quickly, size_edges
+from fundus_lib.protocols.lesions import SIZES_IN_WORDS, THRESHOLD, name_recall, score_quickly, size_edges
+from fundus_lib.protocols.stored import resize_prediction
 
 if TYPE_CHECKING:
     from fundus_lib.data.image_set import ImageSet
@@ -192,13 +192,7 @@ class CropTest:
         """All scores by name, see :meth:`WholeCrops.full`."""
         assert self.middle is not None, "count comes first"
         counts, (background, lesion) = self.middle, self.outside
-        whole = ThresholdCounts(
-            np.append(counts.thresholds, -np.inf),
-            np.append(counts.tp, counts.positives + lesion),
-            np.append(counts.fp, counts.negatives + background),
-            counts.positives + lesion,
-            counts.negatives + background,
-        )
+        whole = counts.with_last(lesion, background)
         half = counts[int(np.flatnonzero(counts.thresholds == 0)[0])]
         even = int(np.argmax(counts.tp + counts.fp >= counts.positives))
         found = {
@@ -214,10 +208,7 @@ class CropTest:
             "breakeven": float(counts.sensitivity[even]),
             "breakeven_ppv": float(counts.ppv[even]),
         }
-        for name, recall in self.found.items():
-            for size, fraction, pixels in zip(LESION_SIZES, recall.recall, recall.pixel_recall, strict=True):
-                found |= {f"{name}recall_{size}": fraction, f"{name}pixel_recall_{size}": pixels}
-        return found | {f"lesions_{size}": n for size, n in zip(LESION_SIZES, self.found[""].lesions, strict=True)}
+        return found | name_recall(self.found)
 
 
 class KeptLogits:

@@ -85,7 +85,6 @@ class Standing:
         controlled: Gains over its controls, see :data:`CONTROLLED`.
         best: How often it has the highest mean among all rows, over the resamples.
         seconds: Core seconds of training, mean over the runs.
-        peak_memory: In MB, mean over the runs; NaN where unknown.
     """
 
     row: Key
@@ -96,7 +95,6 @@ class Standing:
     controlled: tuple[Gain, ...]
     best: float
     seconds: float
-    peak_memory: float
 
 
 def find(rows: Iterable[Key] | None, *folders: str | Path, table: str = "", dataset: str = "IDRiD") -> dict[Key, Any]:
@@ -172,7 +170,6 @@ def leaderboard(
                 tuple(_gain(drawn, key, other, seed) for other in CONTROLLED.get(key, ())),
                 float(np.mean(winners == place)),
                 mean_of(r["seconds"].get("train_cpu", float("nan")) for r in own.values()),
-                mean_of(r.get("peak_memory_mb") or float("nan") for r in own.values()),
             )
         )
     return sorted(standings, key=lambda one: -one.scores["mean"].value)

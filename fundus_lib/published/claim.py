@@ -87,8 +87,8 @@ def check_difference(text_a: str, text_b: str, low: float, high: float) -> list[
     return [] if least <= high and most >= low else [f"{text_a} − {text_b} is between {least:.4f} and {most:.4f}"]
 
 
-def check_significant(paper: str, number: int, row: str, columns: list[str], level: float = 0.05) -> list[str]:
-    """Rows that a system cannot be significantly ahead of, however its right answers are spread over the images."""
+def check_significant(paper: str, number: int, row: str, columns: list[str]) -> list[str]:
+    """Rows that a system cannot be ahead of with p ≤ 0.05, however its right answers are spread over the images."""
     n = info(paper, number).n or 0
     cells = table(paper, number, text=True)
     found = []
@@ -98,7 +98,7 @@ def check_significant(paper: str, number: int, row: str, columns: list[str], lev
             theirs = None if other == row or text == "-" else count_of(text, n, "truncated")
             if ours is None or theirs is None or ours <= theirs:
                 continue
-            if (p := best_case_p(ours, theirs)) > level:
+            if (p := best_case_p(ours, theirs)) > 0.05:
                 found.append(f"{column}: {ours - theirs} of {n} images more than {other}, p ≥ {p:.3g}")
     return found
 

@@ -101,15 +101,12 @@ def count_of(printed: str, n: int, reading: Reading = "rounded", unit: Fraction 
     return k if k <= min(n, floor(may_be.high * n)) else None
 
 
-def denominators(
-    printed: list[str], limit: int, reading: Reading = "rounded", unit: Fraction = Fraction(1)
-) -> list[int]:
-    """All n up to `limit` for which every one of the printed accuracies is some count out of n.
+def denominators(printed: list[str], limit: int, unit: Fraction = Fraction(1)) -> list[int]:
+    """All n up to `limit` for which every one of the printed accuracies, rounded, is some count out of n.
 
     Args:
         printed: Digits of several accuracies on the same test set.
         limit: Largest n to try.
-        reading: See :func:`fundus_lib.published.interval`.
         unit: See :func:`fundus_lib.published.interval`.
 
     Returns:
@@ -122,4 +119,4 @@ def denominators(
         >>> denominators(["53.01", "57.83"], 100, unit=Fraction(1, 100))
         [83]
     """
-    return [n for n in range(1, limit + 1) if all(count_of(text, n, reading, unit) is not None for text in printed)]
+    return [n for n in range(1, limit + 1) if all(count_of(text, n, unit=unit) is not None for text in printed)]

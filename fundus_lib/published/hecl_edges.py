@@ -106,13 +106,11 @@ def compare(before: Bools, after: Bools, target: Bools) -> dict[str, Any]:
     }
 
 
-def compare_edges(lesions: Sequence[Floats], before: int = 5, after: int = 6) -> dict[str, Any]:
+def compare_edges(lesions: Sequence[Floats]) -> dict[str, Any]:
     """Errors at edges by how sharp these are, in three parts of equally many lesions, the most blurred first.
 
     Args:
         lesions: What :func:`measure_lesions` gives of each image.
-        before: The column of the first network's errors.
-        after: That of the other's.
 
     Returns:
         `bounds`, the steps between the parts in grey levels; `lesions` in each part; `before` and `after`, the
@@ -123,7 +121,7 @@ def compare_edges(lesions: Sequence[Floats], before: int = 5, after: int = 6) ->
     sums, numbers = np.zeros((len(lesions), 3, 3)), np.zeros(3, np.int64)  # images × parts × band, before, after
     for image, table in enumerate(lesions):
         part = np.searchsorted(bounds, table[:, 3])
-        np.add.at(sums[image], part, table[:, [4, before, after]].astype(np.float64))
+        np.add.at(sums[image], part, table[:, 4:7].astype(np.float64))
         numbers += np.bincount(part, minlength=3)
 
     def gain(some: NDArray[np.float64]) -> NDArray[np.float64]:

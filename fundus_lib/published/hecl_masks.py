@@ -56,13 +56,12 @@ STORED: dict[str, Callable[[Pixels, Size], Pixels]] = {
 """How masks may be stored, and what resizing does then; `"half"` is ours, by area."""
 
 
-def draw_densities(masks: Tensor, draws: int, seed: int = 0, side: int = WHOLE["crop"]) -> NDArray[np.float32]:
+def draw_densities(masks: Tensor, draws: int, side: int = WHOLE["crop"]) -> NDArray[np.float32]:
     """Fractions of lesion pixels in the patches of rotated random crops, as training has them.
 
     Args:
         masks: 0 and 1, (N, L, H, W).
         draws: Crops of each image.
-        seed: Of the draws.
         side: Of the crops in pixels.
 
     Returns:
@@ -70,7 +69,7 @@ def draw_densities(masks: Tensor, draws: int, seed: int = 0, side: int = WHOLE["
     """
     criterion, found = HECLCriterion(strip="left out"), []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         for mask in masks:
             several = mask.float().expand(draws, *mask.shape)
             _, crops = rotate_and_crop(several[:, :1] * 0, several, side)  # (draws, L, side, side)
@@ -79,14 +78,13 @@ def draw_densities(masks: Tensor, draws: int, seed: int = 0, side: int = WHOLE["
     return np.stack(found)
 
 
-def count_batches(dense: NDArray[np.int64], batch: int = 6, draws: int = 2000, seed: int = 0) -> dict[str, float]:
+def count_batches(dense: NDArray[np.int64], batch: int = 6, draws: int = 2000) -> dict[str, float]:
     """How often a batch and an epoch have enough dense patches.
 
     Args:
         dense: Dense patches of each crop of each image, (N, crops).
         batch: Images in a batch.
         draws: Orders of the images that the last is the mean of.
-        seed: Of these.
 
     Returns:
         `none`: fraction of batches without a dense patch, exact for the given crops; `one`: with a single one;
@@ -98,7 +96,7 @@ def count_batches(dense: NDArray[np.int64], batch: int = 6, draws: int = 2000, s
     for q, p in zip(none, one, strict=True):
         ways[1:] += np.stack([ways[:-1, 0] * q, ways[:-1, 1] * q + ways[:-1, 0] * p], axis=1)
     without, single = ways[batch] / math.comb(len(dense), batch)
-    rng, full = np.random.default_rng(seed), len(dense) // batch * batch
+    rng, full = np.random.default_rng(0), len(dense) // batch * batch
     orders = rng.permuted(np.tile(none, (draws, 1)), axis=1)[:, :full].reshape(draws, -1, batch)
     epochs = (1 - orders.prod(2)).prod(1).mean()
     return {"none": float(without), "one": float(single), "epochs": float(epochs)}

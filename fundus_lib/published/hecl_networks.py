@@ -22,6 +22,7 @@ from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.experiment import create_task
 from fundus_lib.losses.hecl import HECLCriterion
 from fundus_lib.metrics import average_precision, pixel_counts
+from fundus_lib.protocols.lesions import breakeven_threshold
 from fundus_lib.published.hecl_edges import compare, compare_edges, count_by_distance, measure_distance, measure_lesions
 from fundus_lib.published.measured import read_measured
 from fundus_lib.weights import load
@@ -165,12 +166,6 @@ def separate(vectors: Floats, labels: Bools, images: Whole) -> dict[str, float]:
     }
 
 
-def find_breakeven(probability: Floats, target: Bools) -> float:
-    """The threshold at which as many pixels are predicted as lesion as are lesion."""
-    lesion = int(target.sum())
-    return float(np.partition(probability, -lesion, axis=None)[-lesion]) if lesion else float("inf")
-
-
 def measure(root: str | Path, again: str | Path, count: int | None = None, points: int = 250) -> dict[str, Any]:
     """Measure the networks that ship on the test images of a copy of IDRiD; takes some minutes.
 
@@ -201,7 +196,9 @@ def measure(root: str | Path, again: str | Path, count: int | None = None, point
     distances = [measure_distance(mask) for mask in target]
     tasks = {"untrained": start_again(runs["without"].task)} | {name: run.task for name, run in runs.items()}
     seen = {name: look(task, samples, trained=name != "untrained") for name, task in tasks.items()}
-    cuts = {name: {"half": 0.5, "even": find_breakeven(s.probability, target)} for name, s in seen.items()}
+    lesion = torch.from_numpy(target)
+    even = {name: breakeven_threshold(torch.from_numpy(s.probability), lesion) for name, s in seen.items()}
+    cuts = {name: {"half": 0.5, "even": threshold} for name, threshold in even.items()}
     decisions = {
         name: {at: s.probability >= threshold for at, threshold in cuts[name].items()} for name, s in seen.items()
     }

@@ -6,14 +6,12 @@ from fractions import Fraction
 from math import sqrt
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.published.digits import Reading, interval
+from fundus_lib.published.digits import interval
 from fundus_lib.published.laws import iou_of
 
 
-def implied_spread(
-    f1: str, iou: str, *, unit: Fraction = Fraction(1), reading: Reading = "rounded"
-) -> tuple[float, float]:
-    r"""Bound the standard deviation of F1 over images by the printed mean F1 and mean IoU.
+def implied_spread(f1: str, iou: str, *, unit: Fraction = Fraction(1)) -> tuple[float, float]:
+    r"""Bound the standard deviation of F1 over images by the printed mean F1 and mean IoU, both rounded.
 
     For one image IoU = g(F1) with g(F) = F/(2 - F). Written out, with D the mean of F1,
     g(F) - g(D) - g'(D)(F - D) = 2 (F - D)^2 / ((2 - D)^2 (2 - F)). The mean of the left side is the gap
@@ -23,7 +21,6 @@ def implied_spread(
         f1: Mean F1 or Dice, digits as printed.
         iou: Mean IoU of the same images, digits as printed.
         unit: What one printed unit is worth: 1/100 for percent.
-        reading: See :func:`fundus_lib.published.interval`.
 
     Returns:
         Lower and upper bound, as fractions of 1. The lower one is 0 where all images may have the same score; pooled
@@ -38,7 +35,7 @@ def implied_spread(
         >>> f"between {low:.3f} and {high:.3f}"
         'between 0.132 and 0.188'
     """
-    dice, overlap = interval(f1, reading, unit), interval(iou, reading, unit)
+    dice, overlap = (interval(printed, unit=unit) for printed in (f1, iou))
     least, most = overlap.low - iou_of(dice.high), overlap.high - iou_of(dice.low)
     if most < 0:
         return float("nan"), float("nan")

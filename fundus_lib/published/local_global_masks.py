@@ -18,6 +18,8 @@ from fundus_lib.data.field_of_view import field_of_view
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, resize_mask
 from fundus_lib.data.sample import LESIONS, Size
+from fundus_lib.data.summary import find_met
+from fundus_lib.protocols.stored import count_at
 from fundus_lib.published.measured import read_measured
 
 FULL: Size = (2848, 4288)
@@ -52,19 +54,10 @@ def count_survivors(mask: Pixels, sizes: dict[str, Size]) -> dict[str, NDArray[n
     Returns:
         Counts by class of `DIAMETERS`, (5,) each: `"all"`, and those left at each of the sizes.
     """
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    diameters = 2 * np.sqrt(stats[:, cv2.CC_STAT_AREA] / np.pi)
-    classes = np.searchsorted(DIAMETERS, diameters, side="right")
-    rows, columns = np.nonzero(mask)
-    lesion = labels[rows, columns]
-    found = {"all": np.bincount(classes[1:], minlength=len(DIAMETERS) + 1)}
-    for name, size in sizes.items():
-        small = resize_mask(mask, size)
-        met = small[rows * size[0] // mask.shape[0], columns * size[1] // mask.shape[1]] > 0
-        left = np.zeros(count, np.bool_)
-        left[lesion[met]] = True
-        found[name] = np.bincount(classes[left], minlength=len(DIAMETERS) + 1)
-    return found
+    areas, met = find_met(mask, [resize_mask(mask, size) for size in sizes.values()])
+    classes = np.searchsorted(DIAMETERS, 2 * np.sqrt(areas / np.pi), side="right")
+    left = {"all": classes} | {name: classes[own] for name, own in zip(sizes, met, strict=True)}
+    return {name: np.bincount(own, minlength=len(DIAMETERS) + 1) for name, own in left.items()}
 
 
 def count_oracle(mask: Pixels, size: Size) -> NDArray[np.int64]:
@@ -84,11 +77,9 @@ def count_oracle(mask: Pixels, size: Size) -> NDArray[np.int64]:
     return np.stack([np.bincount(scores[mask == value], minlength=256) for value in (0, 1)])
 
 
-def average_precision(counts: NDArray[np.int64]) -> float:
-    """Average precision of counted scores, (2, K) from background and lesion, ascending."""
-    background, lesion = (np.cumsum(row[::-1]) for row in counts)
-    gained = np.diff(lesion, prepend=0)
-    return float((gained * lesion / np.maximum(lesion + background, 1)).sum() / lesion[-1])
+def score_oracle(counts: NDArray[np.int64]) -> float:
+    """Average precision of what :func:`count_oracle` gives, (2, 256), summed over images."""
+    return count_at(counts, np.arange(255, -1, -1)).auprc(interpolation="step")
 
 
 def score_mask(mask: Pixels, size: Size) -> tuple[int, int, int]:
@@ -221,7 +212,7 @@ def _summarise(found: dict[str, list[Any]]) -> dict[str, Any]:
         "left_out": float(f"{1 - inside.sum() / whole.sum():.4g}"),
         "images_cut": int((inside < whole).sum()),
         "survivors": {name: sum(one[name] for one in found["survivors"]).tolist() for name in ("all", *SIZES)},
-        "oracle": {name: round(average_precision(sum(one[name] for one in found["oracle"])), 4) for name in SIZES},
+        "oracle": {name: round(score_oracle(sum(one[name] for one in found["oracle"])), 4) for name in SIZES},
         "binary": {name: _f1([one[name] for one in found["binary"]]) for name in SIZES},
         "contrast": {name: _medians(found["contrast"], name) for name in ("full", *SIZES)},
         "extent": _percentiles(extents),

@@ -12,7 +12,8 @@ import numpy as np
 
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.images import Pixels, resize_mask
-from fundus_lib.metrics import PixelCounts, mean_score
+from fundus_lib.metrics import PixelCounts
+from fundus_lib.protocols.fused_lesions import score_means
 from fundus_lib.published.measured import read_measured
 
 SIDE = 1024
@@ -34,19 +35,10 @@ def score_empty(lesion: list[int], pixels: int) -> dict[str, float]:
         once; `images`: mean over images, an absent class left out. `lesion`: lesion's own Dice, 0 unless no image has
         any.
     """
-    each = [_count_classes(found, pixels) for found in lesion]
-    total = [sum(counts, PixelCounts()) for counts in zip(*each, strict=True)]
-    scores = {}
-    for average in ("micro", "macro"):
-        for name, score in (("mdice", "f1"), ("miou", "iou")):
-            settings: dict[str, Any] = {"background": True, "average": average, "empty": "skip"}
-            scores[f"{name}, {average}, pooled"] = mean_score(total, score, **settings)
-            scores[f"{name}, {average}, images"] = float(np.mean([mean_score(one, score, **settings) for one in each]))
-    return scores | {"mdice, lesion": total[1].f1}
-
-
-def _count_classes(lesion: int, pixels: int) -> list[PixelCounts]:
-    return [PixelCounts(tp=pixels - lesion, fp=lesion), PixelCounts(fn=lesion, tn=pixels - lesion)]
+    counts = [PixelCounts(fn=found, tn=pixels - found) for found in lesion]
+    means = {k if k.endswith("_images") else f"{k}_pooled": value for k, value in score_means(counts).items()}
+    scores = {name.replace("_", ", "): value for name, value in means.items()}
+    return scores | {"mdice, lesion": sum(counts, PixelCounts()).f1}
 
 
 def fuse(mask: Pixels, side: int) -> Pixels:

@@ -1,13 +1,6 @@
-"""Names for the rows and tables of sunet's recipes, as figures and tables of the book show them."""
+"""Names for the rows of sunet's recipes, as figures and tables of the book show them."""
 
 from __future__ import annotations
-
-TABLES: dict[str, str] = {
-    "lite": "EfficientNet-Lite0 from ImageNet, 224²",
-    "lite_512": "EfficientNet-Lite0 from ImageNet, 512²",
-    "small": "ResNet-18 from random weights, 224²",
-}
-"""Table of small runs → its network, start and size."""
 
 NAMES: dict[str, str] = {
     "dr": "Retinopathy alone",
@@ -45,4 +38,4 @@ NAMES: dict[str, str] = {
     "all_photographs": "+ no validation images",
     "as_published": "+ alternating",
 }
-"""Row of those tables and of `ablations` → name."""
+"""Row of the tables `lite`, `lite_512`, `small` and `ablations` → name."""

@@ -64,9 +64,9 @@ class Difference:
 
 
 def scores(
-    paper: str, table: str, row: str, metric: str, *folders: str | Path, variant: str = "", dataset: str = "IDRiD"
+    paper: str, table: str, row: str, metric: str, *folders: str | Path, variant: str = ""
 ) -> dict[tuple[int, str], float]:
-    """A score of every run of a row.
+    """A score of every run of a row, tested on IDRiD.
 
     Args:
         paper: Name of the paper or chapter.
@@ -75,7 +75,6 @@ def scores(
         metric: Such as `EX_aupr`.
         *folders: Folders of records besides those of the library.
         variant: One of the other predictions that a record scores, such as `"small branch"`; empty for its own.
-        dataset: On which it was tested.
 
     Returns:
         (seed, digits of the test data) → score, of the latest run each; the mean over the folds that there are. A
@@ -83,9 +82,9 @@ def scores(
 
     Raises:
         RecordError: A folder does not exist, or a record is damaged.
-        UnknownNameError: There is no such paper, table, row or data set, or no run of it has the score or variant.
+        UnknownNameError: There is no such paper, table or row, or no run of it has the score or variant.
     """
-    found = _find(paper, table, row, metric, folders, variant, dataset)
+    found = _find(paper, table, row, metric, folders, variant, "IDRiD")
     return {run: sum(folds.values()) / len(folds) for run, folds in found.items()}
 
 

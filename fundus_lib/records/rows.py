@@ -268,31 +268,6 @@ def scores_by_seed(runs: pd.DataFrame, metric: str, table: str, row: str, varian
     return own.set_index("seed")[metric].astype(float).groupby(level=0, sort=False).mean()
 
 
-def summarise(
-    runs: pd.DataFrame, metrics: Mapping[str, str], table: str, row: str, variant: str = ""
-) -> dict[str, Any]:
-    """A line of a table: how many seeds, and mean ± standard deviation (n − 1) of each score over them, as text.
-
-    Args:
-        runs: Rows of :func:`fundus_lib.records.load`'s table.
-        metrics: Metric → heading.
-        table: Table of the recipes.
-        row: Which row.
-        variant: Of the scores.
-
-    Returns:
-        Heading → text; a dagger beside the seeds says that code of a run was not committed.
-    """
-    own = select(runs, table, row, variant)
-    line: dict[str, Any] = {"seeds": f"{own['seed'].nunique()}{mark(own)}"}
-    for metric, heading in metrics.items():
-        values = scores_by_seed(runs, metric, table, row, variant)
-        spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
-        nothing = "–" if len(own) else "not run yet"
-        line[heading] = f"{values.mean():.3f}{spread}" if len(values) else nothing
-    return line
-
-
 def mark(runs: pd.DataFrame) -> str:
     """A dagger if one of the runs was made with code that was not committed, otherwise nothing."""
     return DAGGER if (runs["dirty"] == True).any() else ""  # noqa: E712  (it may be None)

@@ -16,7 +16,7 @@ from fundus_lib.data.epochs import cut_into_batches
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
-from fundus_lib.errors import ArgumentError
+from fundus_lib.data.layout import other_data_set
 from fundus_lib.losses import DualBranchCriterion, SingleBranchCriterion, branch_weights
 from fundus_lib.models.imagenet import MEAN_STD
 from fundus_lib.protocols.full_size import AtFullSize
@@ -178,13 +178,7 @@ def read_data(recipe: DualBranchRecipe, root: Path) -> Data:
         ArgumentError: The root holds another data set, or no image is left to train on.
     """
     if _is_ddr(root) != (recipe.dataset == "DDR") and (_is_ddr(root) or title(root) != "synthetic"):
-        raise ArgumentError(
-            root,
-            "this is not the data set that the recipe is for",
-            found="DDR" if _is_ddr(root) else title(root),
-            expected=recipe.dataset,
-            remedy=f"name the folder of {recipe.dataset} with --data, or the folder above it with FUNDUS_DATA",
-        )
+        raise other_data_set(root, "DDR" if _is_ddr(root) else title(root), recipe.dataset)
     training = _read(recipe, root, "train")
     if recipe.fold:
         training, test = training.hold_out(fold=recipe.fold)

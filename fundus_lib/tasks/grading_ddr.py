@@ -9,6 +9,7 @@ from fundus_lib.data.ddr import DDRGrading, DDRSegmentation
 from fundus_lib.data.field_square import FieldSquare
 from fundus_lib.data.image_set import ImageSet
 from fundus_lib.data.inventory import title
+from fundus_lib.data.layout import other_data_set
 from fundus_lib.errors import ArgumentError
 from fundus_lib.tasks.base import Data
 
@@ -27,13 +28,7 @@ def is_ddr(recipe: GradingRecipe, root: Path) -> bool:
     """
     there = (root / "DR_grading").is_dir()
     if there != (recipe.dataset == "DDR") and (there or title(root) != "synthetic"):
-        raise ArgumentError(
-            root,
-            "this is not the data set that the recipe is for",
-            found="DDR" if there else "no DR_grading",
-            expected=recipe.dataset,
-            remedy=f"name the folder of {recipe.dataset} with --data, or the folder above it with FUNDUS_DATA",
-        )
+        raise other_data_set(root, "DDR" if there else "no DR_grading", recipe.dataset)
     return there
 
 

@@ -12,12 +12,11 @@ import torch
 
 from fundus_lib.data.ddr import DDRGrading
 from fundus_lib.data.fused import Fused, FusedDDR, FusedDiaRetDB1, FusedIDRiD
-from fundus_lib.data.idrid import IDRiDGrading
+from fundus_lib.data.graded_lesions import find_grades
 from fundus_lib.data.image_set import ImageSet, combine_fingerprints
 from fundus_lib.data.inventory import title
-from fundus_lib.data.layout import find_beside
+from fundus_lib.data.layout import find_beside, other_data_set
 from fundus_lib.data.pseudo_label_table import read_pseudo_labels
-from fundus_lib.data.splits import overlap
 from fundus_lib.errors import ArgumentError
 from fundus_lib.pseudo_labels import allow_grades
 from fundus_lib.tasks.base import Data
@@ -111,13 +110,7 @@ def find_roots(recipe: PLDMLTRecipe, root: Path) -> list[tuple[str, Path]]:
     if kind == "IDRiD" and title(root) == "synthetic":
         return [("IDRiD", root)]
     if kind != recipe.dataset:
-        raise ArgumentError(
-            root,
-            "this is not the data set that the recipe is for",
-            found=kind,
-            expected=recipe.dataset,
-            remedy=f"name the folder of {recipe.dataset} with --data, or the folder above it with FUNDUS_DATA",
-        )
+        raise other_data_set(root, kind, recipe.dataset)
     reason = f"unless further=() is set, the row joins {recipe.dataset} and"
     return [(kind, root), *((name, find_beside(root, name, reason)) for name in recipe.further)]
 
@@ -180,20 +173,14 @@ def _open(name: str, root: Path, split: str, recipe: PLDMLTRecipe) -> Fused:
 def _read(name: str, root: Path, split: str, recipe: PLDMLTRecipe, count: int | None) -> ImageSet:
     data = _open(name, root, split, recipe)
     images = ImageSet.read(data, title(root) if name == "IDRiD" else name, data.fingerprint(), count=count)
-    grades = _find_grades(name, root, split)
+    grades = _find_grades(name, root)
     return replace(images, dr=torch.tensor([grades.get(one, -1) for one in images.names], dtype=torch.long))
 
 
-def _find_grades(name: str, root: Path, split: str) -> dict[str, int]:
+def _find_grades(name: str, root: Path) -> dict[str, int]:
     """Grades of retinopathy of the images with masks that are in the grading part too, by name."""
     if name == "IDRiD":
-        both, found = overlap(root), dict[str, int]()
-        for part in ("train", "test"):
-            graded = IDRiDGrading(root, part)
-            known = dict(zip(graded.names, graded.dr.tolist(), strict=True))
-            own = both[(both.segmentation_split == split) & (both.grading_split == part)]
-            found |= {str(one): known[twin] for one, twin in zip(own.segmentation, own.grading, strict=True)}
-        return found
+        return find_grades(root)
     if name == "DDR" and (root / "DR_grading").is_dir():  # both parts call an image by one name
         graded_parts = [DDRGrading(root, part) for part in ("train", "val", "test")]
         return {one: int(grade) for part in graded_parts for one, grade in zip(part.names, part.dr, strict=True)}

@@ -15,7 +15,7 @@ from fundus_lib.viz.style import (
     use_style,
 )
 from fundus_lib.viz.unet import draw_unet
-from fundus_lib.viz.windows import Window, windows_at_lesions, windows_of_disagreement
+from fundus_lib.viz.windows import Window, windows_of_disagreement
 from fundus_lib.viz.zoom import compare, zoom
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
     "plot_intervals",
     "slider",
     "use_style",
-    "windows_at_lesions",
     "windows_of_disagreement",
     "zoom",
 ]

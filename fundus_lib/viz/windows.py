@@ -87,45 +87,6 @@ def windows_of_disagreement(predictions: Sequence[ArrayLike], size: tuple[int, i
     return found
 
 
-def windows_at_lesions(
-    mask: ArrayLike, size: tuple[int, int], count: int = 2, *, largest: bool = False
-) -> list[Window]:
-    """Windows around the smallest or the largest lesions of an image.
-
-    Args:
-        mask: (H, W), above 0 where lesion is. Lesions are its 8-connected components.
-        size: (height, width) of a window.
-        count: Number of windows to find.
-        largest: Begin with the largest lesion instead of the smallest. Of lesions of equal area the upper one comes
-            first.
-
-    Returns:
-        At most `count` windows that do not overlap, each centred on a lesion as far as the image's edge permits;
-        fewer if no other lesion has a window that overlaps none.
-
-    Raises:
-        ArgumentError: The mask is not (H, W), or the window does not fit into it.
-    """
-    lesion = np.asarray(mask) > 0
-    _check_size(size, lesion.shape)
-    number, _, stats, _ = cv2.connectedComponentsWithStats(lesion.astype(np.uint8), connectivity=8)
-    sizes = stats[1:, cv2.CC_STAT_AREA] if number > 1 else np.zeros(0, np.int32)
-    found: list[Window] = []
-    for index in np.argsort(-sizes if largest else sizes, kind="stable"):
-        left, top, width, height, _ = (int(value) for value in stats[index + 1])
-        window = _center_window(top + height / 2, left + width / 2, size, lesion.shape)
-        if len(found) < count and not any(window.overlaps(other) for other in found):
-            found.append(window)
-    return found
-
-
-def _center_window(row: float, column: float, size: tuple[int, int], shape: tuple[int, ...]) -> Window:
-    """Center a window on a point, moved inwards where it would leave the image."""
-    top = min(max(round(row - size[0] / 2), 0), shape[0] - size[0])
-    left = min(max(round(column - size[1] / 2), 0), shape[1] - size[1])
-    return Window(top, left, *size)
-
-
 def _check_size(size: tuple[int, int], shape: tuple[int, ...]) -> None:
     if len(shape) != 2 or not (1 <= size[0] <= shape[0] and 1 <= size[1] <= shape[1]):
         raise ArgumentError(

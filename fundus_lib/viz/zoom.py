@@ -112,7 +112,7 @@ def _check_windows(windows: Sequence[Window], shape: tuple[int, ...]) -> None:
             "these windows cannot be shown below this image",
             found=f"{', '.join(map(str, windows))}; an image of {shape[0]}×{shape[1]}",
             expected="windows of one size, inside the image",
-            remedy="choose them with windows_of_disagreement or windows_at_lesions at the size of this image",
+            remedy="choose them with windows_of_disagreement at the size of this image",
         )
 
 

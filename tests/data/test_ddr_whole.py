@@ -97,16 +97,7 @@ def test_images_without_the_lesion_are_named(root):
     assert DDRWholeImages(root, "test", side=64).dropped == []
 
 
-def test_text_pads_only_what_is_small(root):
-    code = DDRWholeImages(root, "train", side=64)
-    text = DDRWholeImages(root, "train", side=64, padding="text")
-    for i, name in enumerate(code.names):
-        assert torch.equal(code[i]["image"], text[i]["image"]), f"{name}: the short side is 60, below 64"
-    wide = DDRWholeImages(root, "train", side=48, padding="text")[code.names.index("wide")]
-    assert (np.asarray(wide["image"]).max(0) > 20).all()
-    assert disagreement(np.asarray(wide["image"]), np.asarray(wide["mask"])[0]) < 0.02
-    with pytest.raises(ArgumentError, match="'code' or 'text'"):
-        DDRWholeImages(root, "train", padding="paper")
+def test_a_side_of_no_pixel_is_refused(root):
     with pytest.raises(ArgumentError, match="not a size"):
         DDRWholeImages(root, "train", side=0)
 

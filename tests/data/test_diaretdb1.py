@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fundus_lib.data import DiaRetDB1
+from fundus_lib.data import DiaRetDB1, diaretdb1
 from fundus_lib.data.regions import Ellipse, Polygon, paint, read_markings
 from fundus_lib.errors import (
     ArgumentError,
@@ -14,13 +14,13 @@ from fundus_lib.errors import (
     UnexpectedFileError,
     UnknownNameError,
 )
-from helpers.small_diaretdb1 import ELLIPSE, SIZE, SURE, disc, marking, polygon, write, xml
+from helpers.small_diaretdb1 import ELLIPSE, SURE, disc, marking, polygon, write, xml
 
 
 def test_a_pixel_is_lesion_where_the_mean_confidence_is_three_quarters(v21):
     data = DiaRetDB1(v21, "train", lesions=("EX",))
     assert data.names == ["diaretdb1_image001", "diaretdb1_image003"]
-    confidence = data.confidence(0, "EX")
+    confidence = data._confidence(data.items[0], "EX")
     # Three are sure; four are likely, of whom one also drew it with less; and (0.25 + 1 + 1 + 0.25) / 4.
     assert confidence[40, 20] == pytest.approx(0.75)
     assert confidence[40, 60] == pytest.approx(0.75)
@@ -31,15 +31,9 @@ def test_a_pixel_is_lesion_where_the_mean_confidence_is_three_quarters(v21):
     assert not data[1]["mask"].any()
 
 
-@pytest.mark.parametrize(("agreement", "discs"), [(0.25, 3), (0.6, 3), (0.75, 2), (0.8, 0)])
-def test_agreement_may_be_chosen(v21, agreement, discs):
-    for size in (None, SIZE):  # decoded and cached: no array is shared between agreements
-        mask = DiaRetDB1(v21, "train", lesions=("EX",), agreement=agreement, size=size)[0]["mask"][0].numpy()
-        assert mask.sum() == discs * disc(20, 40, 9).sum()
-
-
-def test_lesions_and_their_order(v21):
-    mask = DiaRetDB1(v21, "train", lesions=("MA", "HE", "EX", "SE"), agreement=0.25)[0]["mask"].numpy()
+def test_lesions_and_their_order(v21, monkeypatch):
+    monkeypatch.setattr(diaretdb1, "AGREEMENT", 0.25)
+    mask = DiaRetDB1(v21, "train", lesions=("MA", "HE", "EX", "SE"))[0]["mask"].numpy()
     assert np.array_equal(mask[0], disc(60, 40, 9))
     assert np.array_equal(mask[1], disc(20, 40, 9))
     assert not mask[3].any()
@@ -198,7 +192,7 @@ def test_lists_that_name_an_image_twice(v21):
         DiaRetDB1(v21, "test")
 
 
-def test_wrong_root_version_split_and_agreement(v21, v11, tmp_path):
+def test_wrong_root_version_and_split(v21, v11, tmp_path):
     with pytest.raises(DatasetNotFoundError, match=f"name {v21}"):
         DiaRetDB1(tmp_path, "train")
     with pytest.raises(DatasetNotFoundError, match=r"pass version='1\.1'"):
@@ -207,9 +201,8 @@ def test_wrong_root_version_split_and_agreement(v21, v11, tmp_path):
         DiaRetDB1(tmp_path / "nowhere", "train")
     with pytest.raises(UnknownNameError):
         DiaRetDB1(v21, "val")
-    for wrong in ({"agreement": 0}, {"agreement": 1.5}, {"version": "2.0"}):
-        with pytest.raises(ArgumentError):
-            DiaRetDB1(v21, "train", **wrong)
+    with pytest.raises(ArgumentError, match=r"'2\.1' or '1\.1'"):
+        DiaRetDB1(v21, "train", version="2.0")
 
 
 def test_version_1_1(v11):
@@ -218,8 +211,8 @@ def test_version_1_1(v11):
     mask = data[0]["mask"].numpy()
     assert mask[2].all(axis=0).nonzero()[0].tolist() == list(range(60, 120))
     assert not mask[[0, 1, 3]].any()
-    half = DiaRetDB1(v11, "test", version="1.1", lesions=("EX",), agreement=0.5, size=(23, 30))[1]["mask"].numpy()
-    assert half[0].all(axis=0).nonzero()[0].tolist() == list(range(6, 24))
+    small = DiaRetDB1(v11, "test", version="1.1", lesions=("EX",), size=(23, 30))[1]["mask"].numpy()
+    assert small[0].all(axis=0).nonzero()[0].tolist() == list(range(12, 24))
 
 
 def test_version_1_1_with_a_fault(v11):

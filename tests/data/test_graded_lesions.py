@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fundus_lib.data.graded_lesions import graded_lesions, measure_lesions
+from fundus_lib.data.graded_lesions import find_grades, graded_lesions, measure_lesions
 from fundus_lib.errors import ArgumentError
 from helpers import small_idrid as small
 
@@ -73,6 +73,7 @@ def test_one_row_for_each_photograph_with_masks_and_grades(tmp_path):
     table = graded_lesions(root, size=(24, 36))
     assert table.segmentation.tolist() == ["IDRiD_04", "IDRiD_02"]
     assert table[["dr", "dme"]].to_numpy().tolist() == [[2, 1], [4, 2]]  # of IDRiD_003 and IDRiD_004
+    assert find_grades(root) == {"IDRiD_04": 2, "IDRiD_02": 4}
     assert table.HE.tolist() == [1, 0]  # IDRiD_02 has no haemorrhage
     assert table.SE.tolist() == [1, 1]
     assert table.EX_area.tolist() == pytest.approx([48 / (48 * 72)] * 2)

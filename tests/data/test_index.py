@@ -6,7 +6,7 @@ import torch
 
 from fundus_lib.data import DiaRetDB1, IDRiDGrading, IDRiDSegmentation, SyntheticFundus
 from fundus_lib.data.ddr_whole import DDRWholeImages
-from fundus_lib.errors import ArgumentError, ImageIndexError, UnknownNameError
+from fundus_lib.errors import ArgumentError, ImageIndexError
 from helpers import small_idrid as small
 
 
@@ -44,9 +44,3 @@ def test_from_either_end(sets):
 def test_part_of_images_that_are_not_there(sets):
     with pytest.raises(ImageIndexError):
         sets[0].part([0, 3])
-
-
-def test_confidence_of_a_lesion_that_was_not_asked_for(v21):
-    for lesion in ("MA", "XX"):
-        with pytest.raises(UnknownNameError):
-            DiaRetDB1(v21, "train", lesions=("EX",)).confidence(0, lesion)

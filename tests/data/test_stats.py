@@ -67,13 +67,6 @@ def test_components_table(sets):
     assert set(table.split) == {"train", "test"}
 
 
-def test_table1_is_the_row_of_hard_exudates(sets):
-    row = stats.table1(sets[0].root)
-    expected = stats.lesion_statistics(*stats.open_all(sets[0].root)).loc["EX"]
-    assert row == {key: pytest.approx(expected[key]) for key in ("ratio", "p90", "p10")}
-    assert stats.open_all(sets[0].root)[0].size == (960, 1440)
-
-
 def test_figure_shows_the_ratios_and_the_percentiles(sets):
     figure = plot_statistics(*sets)
     assert isinstance(figure, Figure)
@@ -88,6 +81,7 @@ def test_figure_shows_the_ratios_and_the_percentiles(sets):
 
 def test_statistics_of_each_data_set(sets, ddr_root, v21, v11):
     assert [data.size for data in stats.open_any(sets[0].root)] == [(48, 72)] * 2, "a small copy is not enlarged"
+    assert [data.size for data in stats.open_all(sets[0].root)] == [(960, 1440)] * 2
     table = stats.lesion_statistics(*stats.open_any(ddr_root))  # at the sizes on disk
     assert table.images.tolist() == [4] * 4 and table.with_lesion.tolist() == [4, 4, 4, 0]
     assert table.loc["EX", "ratio"] == pytest.approx((2400 + 2500 + 2400 + 1320) / (4 * 32) - 1)

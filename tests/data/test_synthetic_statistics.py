@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from fundus_lib.data.sample import LESIONS
 from fundus_lib.data.stats import component_areas
-from fundus_lib.data.synthetic.fundus import draw_lesion_masks
+from fundus_lib.data.synthetic.camera import draw_field_of_view
+from fundus_lib.data.synthetic.canvas import Canvas
+from fundus_lib.data.synthetic.fundus import create_patient, draw
 
 SIZE = (960, 1440)
 COUNT = 81
@@ -13,9 +16,31 @@ RATIO = 110.0
 SMALL, LARGE = 5.0e-6, 1.1e-4
 
 
+def draw_lesion_masks(index):
+    """Masks of the lesions that an eye has, without its image: several times as fast as drawing all of it."""
+    canvas, subject = Canvas(SIZE), create_patient(0, index, "segmentation")
+    view = draw_field_of_view(np.random.default_rng([0, index, 2]), canvas, subject.eye) > 127
+    masks = {}
+    for kind in LESIONS:
+        outlines = [outline for lesion in subject.lesions if lesion.kind == kind for outline in lesion.outlines]
+        if outlines:
+            surface = canvas.create_surface()
+            for outline in outlines:
+                canvas.fill_polygon(surface, outline)
+            masks[kind] = canvas.to_mask(surface) * view
+    return masks
+
+
+def test_the_masks_measured_here_are_those_of_the_drawing():
+    drawn = draw(0, 1, SIZE, "segmentation").masks
+    masks = draw_lesion_masks(1)
+    assert masks.keys() == drawn.keys()
+    assert all(np.array_equal(masks[kind], drawn[kind]) for kind in drawn)
+
+
 def measure(index):
     """Share of the image and components' shares, by lesion."""
-    masks = draw_lesion_masks(0, index, SIZE, "segmentation")
+    masks = draw_lesion_masks(index)
     pixels = SIZE[0] * SIZE[1]
     return {kind: (float(mask.mean()), component_areas(mask) / pixels) for kind, mask in masks.items()}
 

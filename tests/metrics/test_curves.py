@@ -15,13 +15,11 @@ from fundus_lib.metrics import (
     _inputs,
     auprc,
     average_precision,
-    average_precision_stream,
     pixel_counts,
     precision_recall_curve,
     roc_auc,
     roc_curve,
     threshold_counts,
-    threshold_counts_stream,
 )
 from helpers.random_cases import probabilities, random_case
 
@@ -175,54 +173,21 @@ def test_two_images_pool_by_adding_at_the_same_thresholds():
     one, two = (threshold_counts(s, t, thresholds=11) for s, t in zip(scores, target, strict=True))
     both = threshold_counts(scores, target, thresholds=11)
     assert [(one + two)[k] for k in range(11)] == [both[k] for k in range(11)]
-    stream = threshold_counts_stream(zip(scores, target, strict=True), thresholds=11)
-    assert [stream[k] for k in range(11)] == [both[k] for k in range(11)]
     with pytest.raises(ArgumentError, match="11 and 5 thresholds"):
         one + threshold_counts(scores[1], target[1], thresholds=5)
     with pytest.raises(ArgumentError, match="strict"):
         one + threshold_counts(scores[1], target[1], thresholds=11, strict=True)
 
 
-def test_streams_are_the_whole_on_random_cases():
+def test_pixels_without_a_score_come_last():
     rng = np.random.default_rng(7)
-    for case in range(2000):
-        scores, target = random_case(rng)
-        pieces = np.sort(rng.integers(0, scores.size + 1, size=3))  # some maps are empty
-        maps = list(zip(np.split(scores.ravel(), pieces), np.split(target.ravel(), pieces), strict=True))
-        assert average_precision_stream(maps) == pytest.approx(average_precision(scores, target), abs=0, nan_ok=True)
-        if case % 4 == 0:
-            table = threshold_counts_stream(maps, thresholds=None)
-            assert table.roc_auc() == pytest.approx(roc_auc(scores, target), abs=0, nan_ok=True)
-            whole = auprc(scores, target, thresholds=None, interpolation="trapezoid")
-            assert table.auprc(interpolation="trapezoid") == pytest.approx(whole, abs=0, nan_ok=True)
-
-
-class Changing:
-    """Maps that are others each time."""
-
-    def __init__(self, column):
-        self.column, self.passes = column, 0
-
-    def __iter__(self):
-        self.passes += 1
-        pair = [np.array([0.1, 0.2, 0.7, 0.9]), np.array([0, 0, 0, 1])]
-        pair[self.column] = pair[self.column][:: (-1) ** self.passes]
-        yield tuple(pair)
-
-
-def test_streams_refuse_what_cannot_be_read_twice():
-    maps = [(np.array([0.1, 0.9]), np.array([0, 1]))]
-    with pytest.raises(ArgumentError, match="iterated only once"):
-        average_precision_stream(iter(maps))
-    with pytest.raises(ArgumentError, match="none was given"):
-        average_precision_stream([])
-    with pytest.raises(ArgumentError, match="none was given"):
-        threshold_counts_stream([], thresholds=11)
-    with pytest.raises(ArgumentError, match="NaN"):
-        average_precision_stream([*maps, (np.array([math.nan]), np.array([0]))])
-    for column in (0, 1):
-        with pytest.raises(ArgumentError, match="other maps"):
-            average_precision_stream(Changing(column))
+    scores, target = rng.random(40), rng.random(40) < 0.3
+    more = np.array([1, 1, 0, 0, 0])
+    counts = threshold_counts(scores, target, thresholds=None).with_last(2, 3)
+    assert (counts.positives, counts.negatives) == (target.sum() + 2, (~target).sum() + 3)
+    everything = np.concatenate([scores, np.full(5, -1.0)]), np.concatenate([target, more])
+    assert counts.auprc(interpolation="step") == pytest.approx(average_precision(*everything), abs=1e-15)
+    assert counts[-1] == pixel_counts(np.ones(45), everything[1])
 
 
 def test_infinite_scores_have_their_place():
@@ -262,9 +227,6 @@ def test_a_gpu_gives_the_same():
         for score in (average_precision, roc_auc):
             ours = score(scores.cuda(), target.cuda())
             assert ours == pytest.approx(score(scores, target), abs=1e-15, nan_ok=True)
-        assert average_precision_stream([(scores.cuda(), target.cuda())]) == pytest.approx(
-            average_precision(scores, target), abs=1e-15, nan_ok=True
-        )
 
 
 def test_counting_goes_by_pieces(monkeypatch):

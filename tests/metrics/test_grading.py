@@ -77,9 +77,7 @@ def test_report_of_both_diseases():
         assert scores.accuracy.value == accuracy_score(true, given)
         kappa = cohen_kappa_score(true, given, labels=range(grades), weights="quadratic")
         assert scores.kappa.value == pytest.approx(kappa)
-        assert np.array_equal(scores.confusion.value, confusion_matrix(given, true, grades))
-        assert (scores.confusion.low <= scores.confusion.value).all()
-        assert (scores.confusion.high >= scores.confusion.value).all()
+        assert np.array_equal(scores.confusion, confusion_matrix(given, true, grades))
     joint = [dr[0][i] == dr[1][i] and dme[0][i] == dme[1][i] for i in range(103)]
     assert report.joint_accuracy == bootstrap(joint, np.mean, resamples=200)
 
@@ -92,14 +90,9 @@ def test_intervals_are_those_of_scores_computed_anew():
     draws = np.random.default_rng(9).integers(60, size=(150, 60))
     kappas = [cohen_kappa_score(true[draw], given[draw], labels=range(5), weights="quadratic") for draw in draws]
     accuracies = [accuracy_score(true[draw], given[draw]) for draw in draws]
-    cells = [sklearn_confusion_matrix(true[draw], given[draw], labels=range(5)) for draw in draws]
-    for scores, estimate in (
-        (kappas, report.dr.kappa),
-        (accuracies, report.dr.accuracy),
-        (cells, report.dr.confusion),
-    ):
-        assert np.allclose(estimate.low, np.quantile(scores, 0.1, axis=0), atol=1e-12)
-        assert np.allclose(estimate.high, np.quantile(scores, 0.9, axis=0), atol=1e-12)
+    for scores, estimate in ((kappas, report.dr.kappa), (accuracies, report.dr.accuracy)):
+        assert np.allclose(estimate.low, np.quantile(scores, 0.1), atol=1e-12)
+        assert np.allclose(estimate.high, np.quantile(scores, 0.9), atol=1e-12)
 
 
 def test_metrics_of_a_report_are_flat():

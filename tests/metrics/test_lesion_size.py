@@ -17,16 +17,15 @@ def test_counts_are_a_flood_fills_on_random_cases():
     for _ in range(2000):
         pred, target = slow.random_masks(rng)
         edges = sorted({int(edge) for edge in rng.integers(1, 30, size=rng.integers(0, 4))})
-        overlap = float(rng.choice([0, 0.2, 0.5, 1]))
         expected = np.zeros((4, len(edges) + 1), int)
         for component in slow.flood_fill(target):
             covered = sum(bool(pred[place]) for place in component)
             size_class = sum(len(component) >= edge for edge in edges)
-            found = covered > overlap * len(component)
+            found = covered > 0
             seen["found" if found else "missed"] += 1
             expected[:, size_class] += [1, found, len(component), covered]
         seen["empty"] += not target.any()
-        counted = lesion_recall(pred, target, edges, overlap=overlap)
+        counted = lesion_recall(pred, target, edges)
         assert (counted.lesions, counted.found, counted.pixels, counted.found_pixels) == tuple(
             tuple(row) for row in expected.tolist()
         )
@@ -48,8 +47,6 @@ def test_fractions_of_a_known_case():
     assert counted.pixel_recall[:3] == (0, 1 / 2, 1 / 3)
     assert math.isnan(counted.recall[3])
     assert math.isnan(counted.pixel_recall[3])
-    assert lesion_recall(pred, target, (2, 10, 100), overlap=0.4).found == (0, 1, 0, 0)
-    assert lesion_recall(pred, target, (2, 10, 100), overlap=0.5).found == (0, 0, 0, 0)
     everything = lesion_recall(pred, target, ())
     assert (everything.names, everything.lesions, everything.found) == (("all",), (3,), (2,))
 
@@ -87,8 +84,6 @@ def test_tensors_and_other_types_count_alike():
         (np.zeros((4, 4)), np.full((4, 4), math.nan), {}, "0 and 1"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (5, 5)}, "ascending"),
         (np.zeros((4, 4)), np.zeros((4, 4)), {"edges": (0, 5)}, "1 pixel or more"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": 50}, "fraction"),
-        (np.zeros((4, 4)), np.zeros((4, 4)), {"overlap": math.nan}, "fraction"),
     ],
 )
 def test_lesion_recall_refuses(pred, target, options, says):

@@ -61,12 +61,12 @@ def test_recall_by_size_is_a_flood_fills(target):
     lesions = slow.flood_fill(target)
     found = []
     for pred in predictions(target):
-        counted = lesion_recall(pred, target, EDGES, overlap=0.25)
+        counted = lesion_recall(pred, target, EDGES)
         expected = np.zeros((4, len(EDGES) + 1), int)
         for lesion in lesions:
             covered = sum(bool(pred[place]) for place in lesion)
             size_class = sum(len(lesion) >= edge for edge in EDGES)
-            expected[:, size_class] += [1, covered > 0.25 * len(lesion), len(lesion), covered]
+            expected[:, size_class] += [1, covered > 0, len(lesion), covered]
         assert [list(row) for row in (counted.lesions, counted.found, counted.pixels, counted.found_pixels)] == (
             expected.tolist()
         )

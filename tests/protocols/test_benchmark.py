@@ -16,10 +16,11 @@ from fundus_lib.metrics import average_precision
 from fundus_lib.metrics.score_bins import average_precision_from_bins, read_counts
 from fundus_lib.protocols import benchmark, image_counts
 from fundus_lib.protocols.benchmark import IMAGE_MEANS, MIDDLE, Benchmark, cut_squares
-from fundus_lib.protocols.full_size import AtFullSize, count_values, store_steps
+from fundus_lib.protocols.full_size import AtFullSize
 from fundus_lib.protocols.fused_lesions import FusedLesions
 from fundus_lib.protocols.image_counts import ImageCounts
 from fundus_lib.protocols.image_means import ImageMeans
+from fundus_lib.protocols.stored import count_values, store_steps
 from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.recipes import LocalGlobalRecipe
 from helpers.images import image_set

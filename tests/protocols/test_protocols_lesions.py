@@ -14,8 +14,9 @@ from fundus_lib.data.image_set import ImageSet
 from fundus_lib.metrics import average_precision, pixel_counts
 from fundus_lib.models.dualbranch import average_probabilities
 from fundus_lib.protocols.base import Scores
-from fundus_lib.protocols.full_size import AtFullSize, read_steps, resize_prediction, store_levels, store_steps
+from fundus_lib.protocols.full_size import AtFullSize
 from fundus_lib.protocols.lesions import AtTrainingSize, breakeven_threshold, score_quickly, size_edges
+from fundus_lib.protocols.stored import read_steps, resize_prediction, store_levels, store_steps
 from helpers.images import image_set
 
 SIGMAS = ("0.2", "0.35", "0.5", "0.65", "0.8")

@@ -9,10 +9,9 @@ import torch
 from fundus_lib.data.centre_crop import find_middle
 from fundus_lib.errors import FileAccessError
 from fundus_lib.metrics import average_precision, lesion_recall, pixel_counts
-from fundus_lib.metrics.average_precision import average_precision_stream
 from fundus_lib.protocols import whole_crops
-from fundus_lib.protocols.full_size import resize_prediction
 from fundus_lib.protocols.lesions import size_edges
+from fundus_lib.protocols.stored import resize_prediction
 from fundus_lib.protocols.whole_crops import CropTest, WholeCrops
 from helpers.images import image_set
 from helpers.memory import SCORE_CROPS, measure_process
@@ -90,11 +89,11 @@ def test_scores_are_those_of_all_pixels_at_once():
     assert found.predictions["names"] == list(test.names) and found.predictions["EX_aupr"][-1] is None
 
 
-def test_it_is_the_streaming_average_precision_of_the_library():
+def test_it_is_the_average_precision_of_the_library_over_all_maps_together():
     test, logits, full = made()
     found = WholeCrops(RECIPE, test).full(Task(logits), variants=False)
-    pairs = list(zip(enlarged(logits, 0), full[:, 0][:, *PLACE], strict=True))
-    assert found.metrics["EX_aupr"] == average_precision_stream(pairs) and found.variants == {}
+    pooled = average_precision(enlarged(logits, 0), full[:, 0][:, *PLACE])
+    assert found.metrics["EX_aupr"] == pooled and found.variants == {}
 
 
 def test_a_lesion_that_no_image_has_is_no_number():

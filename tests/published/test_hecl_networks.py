@@ -74,12 +74,6 @@ def test_two_numbers_for_how_far_kinds_are_apart() -> None:
     assert np.isnan(alone["auc"])
 
 
-def test_breakeven() -> None:
-    probability = np.array([0.1, 0.9, 0.4, 0.3], np.float32)
-    assert hecl_networks.find_breakeven(probability, np.array([1, 0, 1, 0]) > 0) == pytest.approx(0.4)
-    assert hecl_networks.find_breakeven(probability, np.zeros(4, bool)) == np.inf
-
-
 def test_stored_numbers_are_of_the_networks_that_ship() -> None:
     known = hecl_networks.measured()
     for name, shipped in hecl_networks.NETWORKS.items():

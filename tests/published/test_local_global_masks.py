@@ -36,13 +36,13 @@ def test_the_oracle_is_perfect_where_nothing_is_resized() -> None:
     mask = draw((300, 300, 15))
     same = masks.count_oracle(mask, mask.shape)
     assert same[:, [0, 255]].tolist() == [[(mask == 0).sum(), 0], [0, mask.sum()]]
-    assert masks.average_precision(same) == 1
+    assert masks.score_oracle(same) == 1
     small = masks.count_oracle(mask, (60, 80))
     assert small.sum() == mask.size
     fraction = cv2.resize(mask * np.uint8(255), (80, 60), interpolation=cv2.INTER_AREA)
     scores = cv2.resize(fraction, (800, 600), interpolation=cv2.INTER_LINEAR)
-    assert masks.average_precision(small) == pytest.approx(average_precision(scores / 255, mask))
-    assert 0.8 < masks.average_precision(small) < 1
+    assert masks.score_oracle(small) == pytest.approx(average_precision(scores / 255, mask))
+    assert 0.8 < masks.score_oracle(small) < 1
 
 
 def test_what_resizing_leaves_of_contrast() -> None:
@@ -93,7 +93,7 @@ def test_stored_numbers_are_those_of_the_real_masks(idrid_root: Path) -> None:
     middle = find_middle(masks.FULL, masks.MIDDLE)
     pooled = sum(masks.count_oracle(np.ascontiguousarray(data.mask(i)[0][middle]), (640, 640)) for i in range(27))
     known = KNOWN["lesions"]["SE"]
-    assert known["oracle"]["640²"] == pytest.approx(masks.average_precision(pooled), abs=1e-4)
+    assert known["oracle"]["640²"] == pytest.approx(masks.score_oracle(pooled), abs=1e-4)
     train = IDRiDSegmentation(idrid_root, "train", lesions=("SE",), cache=False)
     having = [i for i in range(54) if train.annotated[i, 0]]
     patches = [(masks.count_patches(train.mask(i)[0][middle]) > 0).sum() for i in having]

@@ -10,7 +10,7 @@ from fundus_lib.recipes import recipes
     ("paper", "names", "tables"),
     [
         ("dual_branch", dual_branch_names.NAMES, ("small", "paper_size", "ablations")),
-        ("sunet", sunet_names.NAMES, (*sunet_names.TABLES, "ablations")),
+        ("sunet", sunet_names.NAMES, ("lite", "lite_512", "small", "ablations")),
     ],
 )
 def test_every_row_has_a_name_of_its_own(paper, names, tables):

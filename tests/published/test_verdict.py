@@ -350,7 +350,7 @@ def test_pldmlts_table_3_is_looked_for_on_its_own_data_sets(monkeypatch: pytest.
 def test_controls_are_no_ideas(monkeypatch: pytest.MonkeyPatch) -> None:
     gain = Gain(benchmark_leaderboard.BASE, {"mean": Estimate(0.02, 0.01, 0.03)}, (0, 1, 2))
     rows = [benchmark_leaderboard.BASE, *(("ideas", row) for row in ("wide", "grades_control", "hecl"))]
-    board = [Standing(row, row[1], (0, 1, 2), {}, gain, (), 0, 0, 0) for row in rows]
+    board = [Standing(row, row[1], (0, 1, 2), {}, gain, (), 0, 0) for row in rows]
     monkeypatch.setattr(benchmark_verdict, "leaderboard", lambda: board)
     assert benchmark_verdict.judge().answer == "A gain is shown: hecl +0.020 [+0.010, +0.030]."
     board[-1] = replace(board[-1], gain=replace(gain, seeds=(0,)))

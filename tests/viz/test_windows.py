@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fundus_lib.errors import ArgumentError
-from fundus_lib.viz import Window, windows_at_lesions, windows_of_disagreement
+from fundus_lib.viz import Window, windows_of_disagreement
 
 
 def maps(*places: tuple[int, int, int, int]) -> list[np.ndarray]:
@@ -58,33 +58,6 @@ def test_identical_predictions_have_no_window():
     assert windows_of_disagreement(maps(), (5, 5)) == []
 
 
-def test_windows_at_the_smallest_and_the_largest_lesions():
-    mask = np.zeros((60, 80), np.uint8)
-    mask[10, 10] = mask[40:50, 20:30] = mask[20:23, 60:63] = 1
-    mask[12, 12] = 1  # a second lesion of one pixel, in the window of the first
-    small = windows_at_lesions(mask, (8, 8), count=2)
-    assert [window.crop(mask).sum() for window in small] == [2, 9]
-    large = windows_at_lesions(mask, (12, 12), count=1, largest=True)
-    assert large == [Window(39, 19, 12, 12)], "the lesion of 10×10 is in the middle"
-
-
-def test_lesions_touching_by_a_corner_are_one():
-    mask = np.zeros((30, 30), np.uint8)
-    mask[5, 5] = mask[6, 6] = mask[20, 20] = 1
-    assert windows_at_lesions(mask, (3, 3), count=1)[0].crop(mask)[1, 1] == 1
-    assert windows_at_lesions(mask, (3, 3), count=1)[0].overlaps(Window(20, 20, 1, 1))
-
-
-def test_a_window_at_a_lesion_stays_inside_and_windows_do_not_overlap():
-    mask = np.zeros((30, 30), np.uint8)
-    mask[0, 0] = mask[29, 29] = mask[28, 26] = 1
-    found = windows_at_lesions(mask, (7, 5), count=5)
-    assert found == [Window(0, 0, 7, 5), Window(23, 24, 7, 5)]
-    mask[28, 26] = 0
-    assert windows_at_lesions(mask, (7, 5)) == [Window(0, 0, 7, 5), Window(23, 25, 7, 5)]
-    assert windows_at_lesions(np.zeros((30, 30)), (7, 5)) == []
-
-
 def test_overlap_is_a_pixel_in_common():
     window = Window(10, 20, 5, 6)
     assert window.overlaps(window) and window.overlaps(Window(14, 25, 1, 1)) and window.overlaps(Window(0, 0, 40, 40))
@@ -100,7 +73,3 @@ def test_what_cannot_be_compared_is_refused():
     for size in ((21, 5), (5, 31), (0, 5)):
         with pytest.raises(ArgumentError, match="does not fit"):
             windows_of_disagreement([one, one], size)
-        with pytest.raises(ArgumentError, match="does not fit"):
-            windows_at_lesions(one, size)
-    with pytest.raises(ArgumentError):
-        windows_at_lesions(one[None], (5, 5))

@@ -88,14 +88,10 @@ def expose(rng: np.random.Generator, painting: Painting, view: Layer, eye: Eye, 
     return out
 
 
-def encode_jpeg(image: Layer, quality: int = JPEG_QUALITY) -> bytes:
-    """Encode an RGB image as JPEG.
-
-    Args:
-        image: uint8 (height, width, 3).
-        quality: 0-100.
-    """
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422]
+def encode_jpeg(image: Layer) -> bytes:
+    """Encode an RGB image, uint8 (height, width, 3), as JPEG."""
+    sampling = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
+    flags = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *sampling)
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
 
 

@@ -56,31 +56,6 @@ def create_patient(seed: int, index: int, population: Population) -> Patient:
     return sample_patient(rng, choose_grades(seed, index, population), population)
 
 
-def draw_lesion_masks(seed: int, index: int, size: Size, population: Population) -> dict[str, Layer]:
-    """Draw the lesion masks of image `index` alone, several times as fast as :func:`draw`.
-
-    Args:
-        seed: Seed of the data set.
-        index: Index of the image.
-        size: (height, width) in pixels.
-        population: Population of patients.
-
-    Returns:
-        From lesion (only those that the eye has) to uint8 {0, 1} (height, width).
-    """
-    canvas, subject = Canvas(size), create_patient(seed, index, population)
-    view = camera.draw_field_of_view(np.random.default_rng([seed, index, 2]), canvas, subject.eye) > 127
-    masks = {}
-    for kind in LESIONS:
-        outlines = [outline for lesion in subject.lesions if lesion.kind == kind for outline in lesion.outlines]
-        if outlines:
-            surface = canvas.create_surface()
-            for outline in outlines:
-                canvas.fill_polygon(surface, outline)
-            masks[kind] = canvas.to_mask(surface) * view
-    return masks
-
-
 def draw(seed: int, index: int, size: Size, population: Population = "segmentation") -> Fundus:
     """Draw image `index` of the data set of a seed: the same eye at every size, the same bytes on every machine.
 

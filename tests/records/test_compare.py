@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-from test_records import RECORD
 from typer.testing import CliRunner
 
 from fundus_lib import records
@@ -13,7 +12,8 @@ from fundus_lib.published.ledger import _groups
 from fundus_lib.recipes import recipes
 from fundus_lib.records.compare import compare, find_profile, list_scores
 from fundus_lib.records.differences import difference
-from fundus_lib.records.rows import experiment, latest, scores_by_seed, summarise
+from fundus_lib.records.rows import experiment, latest, scores_by_seed
+from helpers.records import RECORD
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
 NAME = {"paper": "sunet", "table": "lite", "row": "sunet_mixed", "trained_on_fingerprint": "cd", "processes": 1}
@@ -84,7 +84,6 @@ def test_tables_and_the_ledger_count_a_copied_file_once(save, load, tmp_path):
         0.5,
         0.8,
     ]
-    assert summarise(latest(load()), {"joint_accuracy": "both"}, "lite", "sunet_mixed")["both"] == "0.700 ± 0.173"
     (group,) = _groups(load())
     assert sorted(run["metrics"]["joint_accuracy"] for run in group.runs) == [0.5, 0.8, 0.8]
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from test_records import RECORD
 
 from fundus_lib import records
 from fundus_lib.errors import ArgumentError, RecordError, UnknownNameError
@@ -18,8 +17,8 @@ from fundus_lib.records.rows import (
     mark,
     scores_by_seed,
     select,
-    summarise,
 )
+from helpers.records import RECORD
 
 RECIPE = recipes("sunet", "lite", "sunet_mixed")[0]
 NAN = float("nan")
@@ -57,19 +56,15 @@ def test_runs_in_another_precision_and_shrunk_ones_are_not_of_the_row(runs):
     assert scores_by_seed(latest(runs[0], "bf16"), "joint_accuracy", "lite", "sunet_mixed").to_dict() == {1: 0.1}
 
 
-def test_a_line_has_mean_spread_and_a_dagger_for_uncommitted_code(runs):
-    names = {"joint_accuracy": "both right", "EX_f1": "F1"}
-    line = summarise(latest(runs[0]), names, "lite", "sunet_mixed")
-    assert line == {"seeds": "2†", "both right": "0.600 ± 0.141", "F1": "–"}
-    with pytest.raises(UnknownNameError, match="did you mean sunet_mixed"):
-        summarise(runs[0], names, "lite", "sunet_mixd")
-    assert summarise(runs[0], names, "lite", "sunet") == {
-        "seeds": "0",
-        "both right": "not run yet",
-        "F1": "not run yet",
-    }
+def test_a_dagger_marks_uncommitted_code(runs):
     clean = runs[0][runs[0].seed == 0]
     assert mark(clean) == "" and mark(runs[0]) == "†"
+
+
+def test_a_misspelt_row_is_refused_and_one_not_run_has_no_scores(runs):
+    with pytest.raises(UnknownNameError, match="did you mean sunet_mixed"):
+        scores_by_seed(runs[0], "joint_accuracy", "lite", "sunet_mixd")
+    assert scores_by_seed(runs[0], "joint_accuracy", "lite", "sunet").empty
 
 
 def test_curves_come_with_the_chosen_epoch(runs):
@@ -98,7 +93,7 @@ def test_no_mean_is_taken_over_runs_of_one_seed_or_of_a_variant_that_is_not_ther
     with pytest.raises(UnknownNameError, match="last epoch"):
         scores_by_seed(latest(runs[0]), "joint_accuracy", "lite", "sunet_mixed", "lst epoch")
     with pytest.raises(UnknownNameError, match="joint_accuracy"):
-        summarise(latest(runs[0]), {"joint_acuracy": "both"}, "lite", "sunet_mixed")
+        scores_by_seed(latest(runs[0]), "joint_acuracy", "lite", "sunet_mixed")
 
 
 def test_seeds_of_synthetic_training_are_one_experiment():

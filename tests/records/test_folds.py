@@ -11,7 +11,7 @@ from fundus_lib.published import ledger
 from fundus_lib.recipes import recipes
 from fundus_lib.records.differences import difference, scores
 from fundus_lib.records.image_gains import fold_gains, image_gain, image_scores
-from fundus_lib.records.rows import as_it_is, latest, scores_by_seed, summarise
+from fundus_lib.records.rows import as_it_is, latest, scores_by_seed
 from helpers.records import RECORD
 
 ROW = recipes("pldmlt", "small", "weight")[0]
@@ -89,7 +89,6 @@ def test_folds_are_pooled(tmp_path):
     assert gain.images == 6 and gain.difference.value == pytest.approx(0.05)
     kept = latest(records.load(tmp_path, packaged=False))
     assert scores_by_seed(kept, "mdice_micro", "small", "weight").to_dict() == {0: pytest.approx(0.2)}
-    assert summarise(kept, {"mdice_micro": "mDice"}, "small", "weight") == {"seeds": "1", "mDice": "0.200"}
     line = ledger("pldmlt", tmp_path, nearest=True).query("table == 3 and recipe == 'small/grades'")
     assert "fold 1, 2, 3 of 5" in line.deviations.item()
 
