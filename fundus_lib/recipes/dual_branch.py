@@ -55,14 +55,12 @@ class DualBranchRecipe(Recipe):
     optimiser: Literal["sgd", "hed", "adamw"] = "sgd"
     learning_rate: float = 0.03
     weight_decay: float = 5e-4
-    choose_by: str = "aupr"
+    choose_by: Literal["aupr", "f1"] = "aupr"
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
         if not 1 <= self.dihedral <= 6:
             return f"dihedral={self.dihedral}: there are six"
-        if self.choose_by not in ("aupr", "f1"):
-            return f"choose_by={self.choose_by!r}: 'aupr' or 'f1'"
         if self.optimiser == "hed" and self.base not in ("hed", "lseg"):
             return f"optimiser='hed' knows the layers of 'hed' and 'lseg', not those of {self.base!r}"
         if self.dataset == "DDR" and self.validation is not None and self.validation % 1:
