@@ -189,6 +189,7 @@ def test_recipes_refuse_what_does_not_go_together(recipe, bad):
         ("first_segmenter", {"train_on": "DDR"}),
         ("first_segmenter", {"pretraining_optimizer": "same"}),
         ("first_segmenter", {"precision": 32}),
+        *((paper, {"choose_by": "auprc"}) for paper in ("first_segmenter", "hecl", "local_global", "benchmark")),
         ("dual_branch", {"optimiser": "SGD"}),
         ("dual_branch", {"normalise_by": "training set"}),
         ("dual_branch", {"choose_by": ""}),
