@@ -84,7 +84,8 @@ def test_curve_of_a_record_and_of_a_row(tmp_path):
         ("[]", "lacks"),
         (json.dumps({k: v for k, v in RECORD.items() if k != "curve"}), "no curve"),
         (json.dumps({**RECORD, "seed": "one"}), "seed: 'one'"),
-        (json.dumps({**RECORD, "metrics": {"EX_aupr": "high"}}), r"metrics\.EX_aupr"),
+        (json.dumps({**RECORD, "metrics": {"EX_aupr": "0.7"}}), r"metrics\.EX_aupr: '0\.7'"),
+        (json.dumps({**RECORD, "variants": {"small branch": {"EX_f1": [1]}}}), r"small branch\.EX_f1: \[1\]"),
     ],
 )
 def test_damaged_records_are_named(content, says, tmp_path):

@@ -107,20 +107,21 @@ def _parse(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
             expected=", ".join(REQUIRED),
             remedy=REMEDY,
         )
-    bad = [name for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
-    if not bad:
+    wrong = [(name, record[name]) for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
+    if not wrong:
         tested = {"metrics": record["metrics"]} | dict(_mapping(record.get("variants", {})))
-        bad = [
-            f"{variant}.{name}"
+        wrong = [
+            (f"{variant}.{name}", value)
             for variant, scores in tested.items()
             for name, value in _mapping(scores).items()
             if not isinstance(value, int | float)
         ]
-    if bad:
+    if wrong:
+        name, value = wrong[0]
         raise RecordError(
             path,
             "a field of this record is of the wrong type",
-            found=f"{bad[0]}: {record.get(bad[0])!r}",
+            found=f"{name}: {value!r}",
             expected="what `fundus run` writes: texts, numbers, lists and objects in their places",
             remedy=REMEDY,
         )
