@@ -228,6 +228,7 @@ class ImageSet:
             dr=self.dr.to(device),
             dme=self.dme.to(device),
             statistics=self.statistics.to(device),
+            field_widths=self.field_widths.to(device),
         )
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
