@@ -113,10 +113,10 @@ def test_what_a_stage_shows():
 
 def test_the_global_network_sees_in_training_what_it_sees_in_the_test():
     task = task_of(SMALL, "joint")
-    wholes, masks = task.shrink(IMAGES)
+    wholes, masks = task.shrunk.get(IMAGES, task.model)
     seen = task.model.shrink(task.prepare(IMAGES.images[1][None]))[0]
     assert (task.prepare(wholes[1:2])[0] - seen).abs().max() < 0.51 / 20, "half a grey level, by the deviation"
-    assert set(masks.unique().tolist()) == {0, 1} and task.shrink(IMAGES)[0] is wholes
+    assert set(masks.unique().tolist()) == {0, 1} and task.shrunk.get(IMAGES, task.model)[0] is wholes
 
 
 def test_patches_lie_on_the_global_map_where_they_lie_in_the_image():
