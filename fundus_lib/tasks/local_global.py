@@ -21,6 +21,7 @@ from fundus_lib.losses import LocalGlobalCriterion
 from fundus_lib.models import create_model
 from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.models.patch_grid import PatchGrid
+from fundus_lib.modes import evaluating
 from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.base import Data, Stage
@@ -243,17 +244,14 @@ class Task(first_segmenter.Task):
         recipe = self.recipe
         if recipe.last in ("global", "local"):
             return {}
-        training = self.training
-        self.eval()
         prepared = self.prepare(image[None].to(self.device), None if statistics is None else statistics[None])
         shift = round(SHIFT * self._fused().global_size)
         changed: dict[str, Any] = {"global map zeroed": {"zero": True}, "global map shifted": {"shift": (shift, shift)}}
-        found = {
-            name: self.model(prepared, overlap=recipe.overlap, chunk=CHUNK, **change)["logits"][0].float()
-            for name, change in changed.items()
-        }
-        self.train(training)
-        return found
+        with evaluating(self):
+            return {
+                name: self.model(prepared, overlap=recipe.overlap, chunk=CHUNK, **change)["logits"][0].float()
+                for name, change in changed.items()
+            }
 
     def _fused(self) -> LocalGlobal:
         assert isinstance(self.model, LocalGlobal), "another network has no global map"

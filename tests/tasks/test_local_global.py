@@ -170,6 +170,23 @@ def test_rates_of_both_optimisers():
     assert type(cycle["optimizer"]).__name__ == "AdamW" and cycle["lr_scheduler"]["scheduler"].total_steps == 10
 
 
+def test_predicting_leaves_each_module_in_its_own_mode(monkeypatch):
+    task, image = task_of(SMALL).train(), IMAGES.images[0]
+    task.model.global_net.eval()  # as a frozen part
+    modes = [module.training for module in task.modules()]
+
+    def fail(*_, **__):
+        raise RuntimeError("a mistake in the network")
+
+    for predict in (task.predict, task.predict_variants):
+        predict(image)
+        assert [module.training for module in task.modules()] == modes
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="mistake"):
+            patch.setattr(task.model, "forward", fail)
+            predict(image)
+        assert [module.training for module in task.modules()] == modes
+
+
 def test_what_each_row_predicts():
     image = IMAGES.images[0]
     for name, row in ROWS.items():
