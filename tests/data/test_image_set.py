@@ -127,14 +127,6 @@ def test_a_moved_set_lies_on_one_device_and_is_as_usable():
     assert len(moved.part([1, 0]).field_widths) == 2
 
 
-def test_channel_mean_and_deviation_are_those_of_all_pixels():
-    images = squares(size=(8, 12))
-    pixels = np.concatenate([image.numpy().reshape(3, -1) for image in images.images], axis=1).astype(float)
-    mean = images.mean_colour()
-    np.testing.assert_allclose(mean, pixels.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(images.deviation(mean), pixels.std(1), rtol=1e-5)
-
-
 def test_two_processes_share_out_each_batch_of_the_epoch_under_way():
     images = squares(12)
 
