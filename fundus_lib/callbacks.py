@@ -11,7 +11,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from fundus_lib.errors import naming
+from fundus_lib.errors import UnknownNameError, naming, suggest
 from fundus_lib.provenance import commit
 
 
@@ -92,8 +92,16 @@ class Best(L.Callback):
         return f"Best {self.score}"
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the weights, if the last point is the best."""
+        """Keep the weights, if the last point is the best; raises UnknownNameError if it does not have the score."""
         point = self.curve.points[-1]
+        if self.score not in point:
+            raise UnknownNameError(
+                "the choice of the epoch",
+                "there is no such score after an epoch",
+                found=repr(self.score),
+                expected=", ".join(point),
+                remedy=suggest(self.score, point),
+            )
         if point[self.score] > self.highest:
             self.epoch, self.highest = int(point["epoch"]), point[self.score]
             self.weights = {name: value.cpu().clone() for name, value in pl_module.model.state_dict().items()}  # type: ignore[union-attr,operator]

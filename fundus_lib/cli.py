@@ -183,7 +183,7 @@ def predict(
     """
     from fundus_lib import weights
     from fundus_lib.atomic import write_atomically
-    from fundus_lib.prediction.about import describe
+    from fundus_lib.prediction.about import averages_views, describe
     from fundus_lib.prediction.folder import find_images, name_left_out, predict_all
     from fundus_lib.prediction.tables import AS_CSV
 
@@ -201,7 +201,7 @@ def predict(
         typer.echo(shown.to_string(index=False, na_rep="", float_format="{:.3g}".format))
     for name, caution in cautions.itertuples(index=False):
         typer.echo(f"caution, {name}: {caution}")
-    about = describe(model, threshold=threshold, mirrored=mirror)
+    about = describe(model, threshold=threshold, mirrored=averages_views(model, mirror))
     for line in (about["model"], *about["verdicts"], *about["limits"]):
         typer.echo(line)
     for line in name_left_out(images):

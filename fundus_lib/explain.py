@@ -8,8 +8,7 @@ All maps are computed in evaluation mode; mode, gradients and hooks of the netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 from fundus_lib.checks import check_images, check_shapes
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.metrics._inputs import as_binary, as_scores
+from fundus_lib.modes import evaluating
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -50,7 +50,7 @@ def compute_class_map(model: nn.Module, images: Tensor, disease: str, grade: int
             "a model with compute_class_maps",
             "use compute_grad_cam",
         )
-    with _evaluate(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         maps = model.compute_class_maps(images)  # type: ignore[operator]
     if disease not in maps:
         _refuse(repr(disease), "the network does not grade this disease", f"one of {list(maps)}", "name one of these")
@@ -107,7 +107,7 @@ def compute_grad_cam(
         kept.append(output)
         return output.clone()  # later layers may work in place
 
-    with _evaluate(model), torch.inference_mode(False), torch.enable_grad():
+    with evaluating(model), torch.inference_mode(False), torch.enable_grad():
         hooks = [module.register_forward_hook(keep) for module in watched]
         try:
             each = score(model(images.detach().clone().requires_grad_()))
@@ -154,18 +154,6 @@ def _find_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
             remedy="dict(model.named_modules()) has all names",
         )
     return layers[layer]
-
-
-@contextmanager
-def _evaluate(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, and back to each module's own mode afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 def _refuse(found: str, problem: str, expected: str, remedy: str) -> NoReturn:

@@ -182,6 +182,37 @@ def test_recipes_refuse_what_does_not_go_together(recipe, bad):
         recipe.replace(**bad)
 
 
+@pytest.mark.parametrize(
+    ("paper", "wrong"),
+    [
+        ("first_segmenter", {"normalise_by": "training_set"}),
+        ("first_segmenter", {"train_on": "DDR"}),
+        ("first_segmenter", {"pretraining_optimizer": "same"}),
+        ("first_segmenter", {"precision": 32}),
+        *((paper, {"choose_by": "auprc"}) for paper in ("first_segmenter", "hecl", "local_global", "benchmark")),
+        ("dual_branch", {"optimiser": "SGD"}),
+        ("dual_branch", {"normalise_by": "training set"}),
+        ("dual_branch", {"choose_by": ""}),
+        ("sunet", {"model": "unet"}),
+        ("hecl", {"masks": "inflate"}),
+        ("hecl", {"normalise_by": "imagenet"}),
+        ("local_global", {"last": "both"}),
+        ("local_global", {"optimiser": "sgd"}),
+        *(("pldmlt", {name: "x"}) for name in ("labels", "order", "outer", "derivative", "form", "allowed")),
+        ("pldmlt", {"optimiser": "sgd"}),
+        ("pldmlt", {"choose_by": "kappa"}),
+        ("benchmark", {"sampling": "lesions"}),
+        ("benchmark", {"labels": "graders"}),
+        ("benchmark", {"test_on": "IDRiD"}),
+    ],
+)  # fmt: skip
+def test_a_setting_with_fixed_choices_takes_no_other(paper, wrong):
+    (name, value), recipe = *wrong.items(), recipes(paper)[0]
+    with pytest.raises(ArgumentError, match=f"{name}={value!r}: one of '.*'") as caught:
+        recipe.replace(**wrong)
+    assert repr(getattr(recipe, name)) in str(caught.value)
+
+
 def test_the_rows_of_a_race_differ_in_their_loss_alone():
     tables = {table: recipes("losses", table) for table in ("race", "anywhere", "faster")}
     for rows in tables.values():

@@ -221,6 +221,21 @@ def test_the_first_of_equal_epochs_is_kept_and_nothing_for_scores_that_are_not_n
     assert best.state_key != Best(curve, "other").state_key
 
 
+def test_a_score_that_no_epoch_has_is_answered_with_those_that_it_has():
+    curve = Curve(dict)
+    curve.points.append({"epoch": 1, "validation_EX_f1": 0.5, "validation_EX_aupr": 0.4})
+    with pytest.raises(ArgumentError, match="validation_EX_f1, validation_EX_aupr"):
+        Best(curve, "validation_EX_auprc").on_train_epoch_end(None, None)
+
+
+@pytest.mark.parametrize("score", ["f1", "aupr"])
+def test_the_epoch_is_chosen_by_either_score(score, synthetic_root, tmp_path):
+    record = here(TINY.replace(choose_by=score, epochs=3), synthetic_root, tmp_path)
+    scores = [point[f"validation_EX_{score}"] for point in record["curve"]]
+    assert record["selection"]["by"] == f"validation_EX_{score}"
+    assert record["selection"]["epoch"] == 1 + scores.index(max(scores))
+
+
 def test_rows_whose_data_set_is_not_there_are_named_and_left_out(synthetic_root, tmp_path, capsys):
     settings = {"smoke": True, "device": "cpu", "progress": False, "minutes": 0}
     assert run_table("dual_branch", {"IDRiD": synthetic_root}, tmp_path, **settings) == []

@@ -228,6 +228,7 @@ class ImageSet:
             dr=self.dr.to(device),
             dme=self.dme.to(device),
             statistics=self.statistics.to(device),
+            field_widths=self.field_widths.to(device),
         )
 
     def batch(self, indices: Sequence[int]) -> dict[str, Tensor]:
@@ -254,16 +255,6 @@ class ImageSet:
             places = [place for place, mask in enumerate(masks) if mask is not None]
             batch["masked"] = torch.tensor(places, dtype=torch.long, device=device)
         return batch
-
-    def mean_colour(self) -> Tensor:
-        """Mean of each channel over all pixels of all images, black border included: float32 (3,), 0-255."""
-        sums = torch.stack([image.double().sum((1, 2)) for image in self.images]).sum(0)
-        return (sums / sum(image[0].numel() for image in self.images)).float()
-
-    def deviation(self, mean: Tensor) -> Tensor:
-        """Standard deviation of each channel about a mean (3,), over the same pixels."""
-        squares = torch.stack([((image.float() - mean[:, None, None]) ** 2).sum((1, 2)) for image in self.images])
-        return (squares.sum(0) / sum(image[0].numel() for image in self.images)).sqrt()
 
     @cached_property
     def hashes(self) -> dict[str, str]:

@@ -122,7 +122,9 @@ class SUNetCriterion(nn.Module):
         }
         self.grades = nn.ModuleDict({name: GradeLoss(form, (weights or {}).get(name)) for name in GRADES})
 
-    def forward(self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], progress: float = 0.0
+    ) -> dict[str, Tensor]:
         """The loss of a batch.
 
         Args:
@@ -132,6 +134,7 @@ class SUNetCriterion(nn.Module):
                 (B, L, H, W), 0 and 1, with ``"masked"``, their indices in the batch, or bool (B,) (all, if it is
                 missing). Without masks, or with none in ``"masked"``, there is no lesion loss: "L_R would be set to
                 zero".
+            progress: Not used; all criteria have the same arguments.
 
         Returns:
             ``"total"``, and of ``"lesions"``, ``"dr"`` and ``"dme"`` those that exist. NaN for wrong values on an

@@ -25,6 +25,16 @@ OF_GRADES = (
 """What limits a model that segments, and one that grades."""
 
 
+def averages_views(model: Checkpoint, mirror: bool) -> bool:
+    """Whether a prediction is averaged over all views that a model is tested with: always, where that is one view.
+
+    Args:
+        model: What predicts.
+        mirror: Whether mirrored views are asked for.
+    """
+    return mirror or len(model.task.mirrored) == 1
+
+
 def describe(model: Checkpoint, *, threshold: float, mirrored: bool) -> dict[str, Any]:
     """The model's origin, the settings, the rules of its verdicts and its limits, as plain values.
 

@@ -12,6 +12,7 @@ from fundus_lib.atomic import check_folder
 from fundus_lib.checkpoints import save_model
 from fundus_lib.errors import ArgumentError, LabelFormatError, MissingFileError
 from fundus_lib.image_verdicts import Areas, Rule, make_rules
+from fundus_lib.prediction.about import averages_views
 from fundus_lib.prediction.image import check_threshold, predict
 from fundus_lib.weights import find
 
@@ -54,6 +55,7 @@ def calibrate(
     """
     check_threshold(threshold)
     model, out = find(checkpoint), Path(out)
+    mirror = averages_views(model, mirror)
     lesions = model.task.recipe.lesions if model.task.segments else ()
     if not lesions:
         raise ArgumentError(

@@ -14,7 +14,7 @@ from fundus_lib.atomic import write_atomically
 from fundus_lib.checkpoints import Checkpoint
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, FundusError, MissingFileError, naming
-from fundus_lib.prediction.about import describe, read_json
+from fundus_lib.prediction.about import averages_views, describe, read_json
 from fundus_lib.prediction.image import check_threshold, hash_file, predict
 from fundus_lib.prediction.tables import AS_CSV
 from fundus_lib.weights import find
@@ -89,6 +89,7 @@ def predict_all(
     choose_device(device)
     out, files = Path(out), find_images(images)
     model = find(checkpoint)
+    mirror = averages_views(model, mirror)
     about = describe(model, threshold=threshold, mirrored=mirror)
     _open_output(out, about)
     errors: dict[str, FundusError] = {}

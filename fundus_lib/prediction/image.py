@@ -25,7 +25,7 @@ from fundus_lib.data.sample import LESION_NAMES
 from fundus_lib.devices import choose_device
 from fundus_lib.errors import ArgumentError, CheckpointError, UnreadableImageError
 from fundus_lib.grades import GRADES
-from fundus_lib.prediction.about import NO_DEVICE, check_unmixed, describe
+from fundus_lib.prediction.about import NO_DEVICE, averages_views, check_unmixed, describe
 from fundus_lib.prediction.cautions import find_cautions
 from fundus_lib.prediction.place import Place, find_field, place
 from fundus_lib.prediction.tables import AS_CSV, count_lesions, list_regions, table_grades
@@ -204,6 +204,7 @@ def predict(
         )
     path, start = Path(image_path), time.perf_counter()
     model = find(checkpoint)
+    mirror = averages_views(model, mirror)
     task = model.task.to(choose_device(device))
     image = read_image(path, upright=True)  # (H, W, 3)
     field = find_field(path, image)

@@ -15,6 +15,7 @@ from fundus_lib.grades import GRADES
 from fundus_lib.metrics import average_precision, grading_report
 from fundus_lib.metrics.classes import confusion_matrix
 from fundus_lib.metrics.grading import grade_scores, quadratic_weighted_kappa
+from fundus_lib.modes import evaluating
 from fundus_lib.processes import share_out
 from fundus_lib.protocols.base import Scores
 from fundus_lib.protocols.lesions import stack_masks
@@ -134,8 +135,6 @@ def predict_all(task: FundusTask, images: ImageSet) -> dict[str, Tensor]:
 @torch.inference_mode()
 def compute_class_maps(task: FundusTask, images: ImageSet) -> dict[str, Tensor]:
     """Class activation maps of all images, ``"dr"`` (N, 5, h, w) and ``"dme"`` (N, 3, h, w), on the CPU."""
-    training = task.training
-    task.eval()
 
     def compute(start: int) -> dict[str, Tensor]:
         rows = slice(start * BATCH, (start + 1) * BATCH)
@@ -143,9 +142,8 @@ def compute_class_maps(task: FundusTask, images: ImageSet) -> dict[str, Tensor]:
         x = task.prepare(torch.stack(images.images[rows]).to(device), images.statistics[rows].to(device))
         return {name: value.float().cpu() for name, value in task.model.compute_class_maps(x).items()}  # type: ignore[operator,union-attr]
 
-    found = _join(share_out(task.model, -(-len(images) // BATCH), compute))
-    task.train(training)
-    return found
+    with evaluating(task):
+        return _join(share_out(task.model, -(-len(images) // BATCH), compute))
 
 
 def _join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

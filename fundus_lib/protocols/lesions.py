@@ -70,8 +70,8 @@ class AtTrainingSize:
         )
 
     def quick(self, task: FundusTask, images: ImageSet) -> dict[str, float]:
-        """Exact AUPR of each lesion, such as `EX_aupr`, pooled."""
-        return {name: value for name, value in score_quickly(task, images).items() if name.endswith("_aupr")}
+        """`EX_f1` at a probability of 0.5 and exact `EX_aupr`, pooled."""
+        return score_quickly(task, images)
 
     def full(self, task: FundusTask, variants: bool = True) -> Scores:
         """Score whole images, lesion by lesion, see :meth:`score`."""

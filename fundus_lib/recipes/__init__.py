@@ -9,12 +9,12 @@ from typing import Any
 from fundus_lib.errors import UnknownNameError, suggest
 from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.benchmark import BenchmarkRecipe
-from fundus_lib.recipes.dual_branch import DualBranchRecipe
 from fundus_lib.recipes.first_segmenter import SegmentationRecipe
 from fundus_lib.recipes.grading import GradingRecipe
 from fundus_lib.recipes.hecl import HECLRecipe
 from fundus_lib.recipes.local_global import LocalGlobalRecipe
 from fundus_lib.recipes.pldmlt import PLDMLTRecipe
+from fundus_lib.recipes.whole_images import DualBranchRecipe
 
 __all__ = [
     "PAPERS",

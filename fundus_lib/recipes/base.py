@@ -7,12 +7,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from functools import cache
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from fundus_lib.errors import ArgumentError
 
 Precision = Literal["32", "bf16"]
-PRECISIONS: tuple[Precision, ...] = ("32", "bf16")
 
 
 class Settings(Mapping[str, Any]):
@@ -122,7 +122,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             object.__setattr__(self, setting.name, freeze(getattr(self, setting.name)))
-        problem = self.problem()
+        problem = self._unknown_choice() or self.problem()
         if problem:
             raise ArgumentError(
                 f"recipe {self.row!r}",
@@ -140,12 +140,17 @@ class Recipe:
             return f"seed={self.seed}: must not be negative"
         if bool(self.pretraining_images) != bool(self.pretraining_epochs):
             return f"pretraining_images={self.pretraining_images}, pretraining_epochs={self.pretraining_epochs}"
-        if self.precision not in PRECISIONS:
-            return f"precision={self.precision!r}: there are {' and '.join(PRECISIONS)}"
         if self.validation is not None and (self.validation < 0 or (self.validation > 1 and self.validation % 1)):
             return f"validation={self.validation}: a number of images, or a fraction below 1"
         if self.fold is not None and not (len(self.fold) == 2 and 1 <= self.fold[0] <= self.fold[1] >= 2):
             return f"fold={self.fold}: (k, n), the k-th of n"
+        return None
+
+    def _unknown_choice(self) -> str | None:
+        """The first setting that is none of its choices, in words; None if all are."""
+        for name, choices in find_choices(type(self)).items():  # type: ignore[arg-type]
+            if getattr(self, name) not in choices:
+                return f"{name}={getattr(self, name)!r}: one of {', '.join(map(repr, choices))}"
         return None
 
     @property
@@ -228,6 +233,12 @@ class Recipe:
         old = thaw(self.defaults_of_old(plain))
         kept = {self.RENAMED.get(n, n): v for n, v in plain.items() if n not in old or v != old[n]}
         return hashlib.sha256(json.dumps(self.downgrade(kept), sort_keys=True).encode()).hexdigest()[:8]
+
+
+@cache
+def find_choices(kind: type[Recipe]) -> dict[str, tuple[Any, ...]]:
+    """The settings of a class of recipes that have fixed choices, those that are annotated as `Literal`."""
+    return {name: get_args(hint) for name, hint in get_type_hints(kind).items() if get_origin(hint) is Literal}
 
 
 def before_stages(plain: Mapping[str, Any], precision: Precision = "bf16") -> dict[str, Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fundus_lib.recipes.grading import GradingRecipe
 
 
 def _grader(
-    row: str, model: str = "sunet", criterion: Mapping[str, Any] | None = None, **model_args: Any
+    row: str,
+    model: Literal["sunet", "grader"] = "sunet",
+    criterion: Mapping[str, Any] | None = None,
+    **model_args: Any,
 ) -> GradingRecipe:
     """Grades of both diseases from ImageNet's EfficientNet-Lite0, each image once in an epoch: minutes of one core."""
     return GradingRecipe(

@@ -32,6 +32,8 @@ class SegmentationRecipe(Recipe):
         weight_decay: That of AdamW (Loshchilov & Hutter 2019).
         clip: Largest norm of the gradient.
         test_flips: Whether the test averages the logits of an image and its three mirror images.
+        choose_by: Score of the first lesion on the validation images: `"aupr"`, or `"f1"` at a probability of 0.5;
+            empty: the last epoch counts.
     """
 
     kind: ClassVar[str] = "segmentation"
@@ -48,6 +50,7 @@ class SegmentationRecipe(Recipe):
     weight_decay: float = 0.01
     clip: float = 1.0
     test_flips: bool = False
+    choose_by: Literal["", "f1", "aupr"] = ""
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""

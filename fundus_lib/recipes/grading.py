@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Literal
 
 from fundus_lib.recipes.base import Precision, Recipe, before_stages
 
-CHOICES = {"model": ("sunet", "grader"), "order": ("alternate", "once", "mixed"), "choose_by": ("accuracy", "kappa")}
-
 
 @dataclass(frozen=True, kw_only=True)
 class GradingRecipe(Recipe):
@@ -44,7 +42,7 @@ class GradingRecipe(Recipe):
     epochs: int = 50
     batch: int = 16
     lesions: tuple[str, ...] = ("MA", "HE", "EX", "SE")
-    model: str = "sunet"
+    model: Literal["sunet", "grader"] = "sunet"
     side: int = 512
     mask_images: int | None = None
     masks: int | None = None
@@ -54,14 +52,10 @@ class GradingRecipe(Recipe):
     order: Literal["alternate", "once", "mixed"] = "alternate"
     rotate: bool = True
     learning_rate: float = 1e-4
-    choose_by: str = "accuracy"
+    choose_by: Literal["accuracy", "kappa"] = "accuracy"
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
-        chosen = {name: getattr(self, name) for name in CHOICES}
-        unknown = [f"{name}={value!r}" for name, value in chosen.items() if value not in CHOICES[name]]
-        if unknown:
-            return f"{', '.join(unknown)}: there is no such choice"
         if self.masks is not None and self.masks < self.regulariser:
             return f"masks={self.masks}"
         if self.validation is None or self.validation >= 1:

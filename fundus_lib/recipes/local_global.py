@@ -72,7 +72,7 @@ class LocalGlobalRecipe(SegmentationRecipe):
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
-        if self.last not in PARTS or not set(self.before) <= set(PARTS[: PARTS.index(self.last)]):
+        if not set(self.before) <= set(PARTS[: PARTS.index(self.last)]):
             return f"last={self.last!r} after before={dict(self.before)}: parts are, in this order, {', '.join(PARTS)}"
         if self.before and min(self.before.values()) < 1:
             return f"before={dict(self.before)}: a stage has at least one epoch, or is left out"
@@ -84,8 +84,6 @@ class LocalGlobalRecipe(SegmentationRecipe):
             return f"crop={self.crop}, middle={self.middle}, size={self.size}: each must fit into the next"
         if self.patches < 1 or not 0 <= self.overlap < self.crop or self.zoom < 1 or self.noise < 0:
             return f"patches={self.patches}, overlap={self.overlap}, zoom={self.zoom}, noise={self.noise}"
-        if self.optimiser not in ("adam", "one-cycle"):
-            return f"optimiser={self.optimiser!r}: 'adam' or 'one-cycle'"
         if self.train_on != "IDRiD" or self.pretraining_epochs or self.test_flips:
             return "there are no synthetic training images and no mirrored views (train_on, pretraining_*, test_flips)"
         return super().problem()

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from fundus_lib.recipes.base import Recipe
 from fundus_lib.recipes.grading import GradingRecipe
 from fundus_lib.recipes.pldmlt_graders import LITE
-
-Labels = Literal["corrected", "graders", "rule", "true"]
-Order = Literal["batch", "nested"]
-
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "labels": get_args(Labels),
-    "order": get_args(Order),
-    "outer": ("segmentation", "grading", "total"),
-    "derivative": ("second", "first"),
-    "form": ("equation", "maxl"),
-    "allowed": ("all", "rule"),
-    "optimiser": ("adam", "one-cycle"),
-    "choose_by": ("", "f1", "aupr"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,33 +60,30 @@ class PLDMLTRecipe(Recipe):
     pooled: bool = True
     side: int = 1024
     model: str = "pldmlt"
-    labels: Labels = "corrected"
+    labels: Literal["corrected", "graders", "rule", "true"] = "corrected"
     label_leaks: bool = False
     update: bool = False
     label_args: Mapping[str, Any] = field(default_factory=dict)
     label_rate: float = 5e-5
     start: float = 0.9
-    order: Order = "batch"
+    order: Literal["batch", "nested"] = "batch"
     block: int = 1
     every: int = 1
     virtual_rate: float = 5e-5
-    outer: str = "segmentation"
-    derivative: str = "second"
+    outer: Literal["segmentation", "grading", "total"] = "segmentation"
+    derivative: Literal["second", "first"] = "second"
     entropy: float = 0.0
-    form: str = "equation"
-    allowed: str = "all"
+    form: Literal["equation", "maxl"] = "equation"
+    allowed: Literal["all", "rule"] = "all"
     optimiser: Literal["adam", "one-cycle"] = "adam"
     learning_rate: float = 5e-5
     epochs: int = 100
     batch: int = 4
     zoom: float = 1.2
+    choose_by: Literal["", "f1", "aupr"] = ""
 
     def problem(self) -> str | None:
         """What does not go together, in words; None if everything does."""
-        chosen = {name: getattr(self, name) for name in CHOICES}
-        unknown = [f"{name}={value!r}" for name, value in chosen.items() if value not in CHOICES[name]]
-        if unknown:
-            return f"{', '.join(unknown)}: there is no such choice"
         if self.lesions != ("ANY",):
             return f"lesions={self.lesions}: all lesions are fused, ('ANY',)"
         if self.update and not self.grades:

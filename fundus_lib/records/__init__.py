@@ -6,8 +6,10 @@ memory, device, versions and commit. It holds numbers and curves only, no pictur
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +49,9 @@ DAGGER = "†"
 UNCOMMITTED = "A run among these was made with changes to the library that were not committed."
 """What the dagger says."""
 
+REMEDY = "delete the file and run its recipe again, or restore it from the repository"
+"""What to do about a damaged record."""
+
 _COLUMNS = ["paper", "table", "row", "dataset", "trained_on", "split", "images", "seed", "device", "precision"]
 _LATER_COLUMNS = ["peak_memory_mb", "commit", "dirty", "date"]
 
@@ -64,23 +69,35 @@ def read(path: str | Path) -> dict[str, Any]:
     Raises:
         RecordError: There is none, it is not JSON, or a field is missing or of another type.
     """
-    remedy = "delete the file and run its recipe again, or restore it from the repository"
+    return copy.deepcopy(_read(Path(path)))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """As :func:`read`, of which it is one object for all who ask for a file that has not changed: never change it."""
     try:
-        record = json.loads(Path(path).read_text("utf-8"))
+        file = path.stat()
+        return _parse(path.absolute(), (file.st_mtime_ns, file.st_size, file.st_ino))
     except (FileNotFoundError, IsADirectoryError) as error:
-        remedy = "correct the path; the column `file` of records.load() has those of all records"
-        found = "a folder" if Path(path).is_dir() else "no file"
         raise RecordError(
             path,
             "there is no such record",
-            found=found,
+            found="a folder" if path.is_dir() else "no file",
             expected="a JSON file",
-            remedy=remedy,
+            remedy="correct the path; the column `file` of records.load() has those of all records",
         ) from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RecordError(
-            path, "this record cannot be read", found=error, expected="a JSON object", remedy=remedy
+            path, "this record cannot be read", found=error, expected="a JSON object", remedy=REMEDY
         ) from error
+
+
+@lru_cache(maxsize=4096)
+def _parse(path: Path, state: tuple[int, ...]) -> dict[str, Any]:
+    """The record that a file holds in a state (time of its last change, size, inode), if its fields are as they should.
+
+    One claim reads all records a dozen times, and parsing is most of it.
+    """
+    record = json.loads(path.read_text("utf-8"))
     bad = [name for name in REQUIRED if not isinstance(record, dict) or name not in record]
     if bad:
         raise RecordError(
@@ -88,24 +105,25 @@ def read(path: str | Path) -> dict[str, Any]:
             "this record lacks a field",
             found=f"no {', '.join(bad)}",
             expected=", ".join(REQUIRED),
-            remedy=remedy,
+            remedy=REMEDY,
         )
-    bad = [name for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
-    if not bad:
+    wrong = [(name, record[name]) for name, kind in REQUIRED.items() if not isinstance(record[name], kind)]
+    if not wrong:
         tested = {"metrics": record["metrics"]} | dict(_mapping(record.get("variants", {})))
-        bad = [
-            f"{variant}.{name}"
+        wrong = [
+            (f"{variant}.{name}", value)
             for variant, scores in tested.items()
             for name, value in _mapping(scores).items()
             if not isinstance(value, int | float)
         ]
-    if bad:
+    if wrong:
+        name, value = wrong[0]
         raise RecordError(
             path,
             "a field of this record is of the wrong type",
-            found=f"{bad[0]}: {record.get(bad[0])!r}",
+            found=f"{name}: {value!r}",
             expected="what `fundus run` writes: texts, numbers, lists and objects in their places",
-            remedy=remedy,
+            remedy=REMEDY,
         )
     return dict(record)
 
@@ -168,7 +186,7 @@ def load(
     metrics: dict[str, None] = {}
     for number, path in enumerate(paths):
         try:
-            record = read(path)
+            record = _read(path)
         except RecordError as error:
             if left_out is None or number < len(own):
                 raise

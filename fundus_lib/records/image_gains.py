@@ -91,7 +91,8 @@ def image_gain(
         dataset: On which both were tested.
 
     Returns:
-        The gain; as text "+0.014 [−0.002, +0.031] (3 seeds)", or "not run yet".
+        The gain; as text "+0.014 [−0.002, +0.031] (3 seeds)", or "not run yet", also where no image has the score in
+        all runs.
 
     Raises:
         RecordError: A folder does not exist, a record is damaged, or both were run on several copies of the data.
@@ -105,10 +106,10 @@ def image_gain(
     folds = {run: one[run].keys() & other[run].keys() for run in shared}
     most = max(folds.values(), key=len, default=set())
     kept = [run for run in shared if folds[run] == most] if most else []
-    if not kept:
-        return ImageGain((), 0, Estimate(*[float("nan")] * 3))
     a, b = (pd.DataFrame([_join(row[run][fold] for fold in most) for run in kept]) for row in (one, other))
     gains = (a - b).sort_index(axis=1).dropna(axis=1).to_numpy()  # (seeds, images)
+    if not gains.size:
+        return ImageGain((), 0, Estimate(*[float("nan")] * 3))
     return ImageGain(tuple(seed for seed, _ in kept), gains.shape[1], paired_interval(gains), tell_folds(most))
 
 

@@ -16,6 +16,7 @@ from fundus_lib.data.augment import normalise
 from fundus_lib.data.field_of_view import statistics as measure_statistics
 from fundus_lib.grades import GRADES
 from fundus_lib.models import create_model
+from fundus_lib.modes import evaluating
 
 if TYPE_CHECKING:
     from fundus_lib.data.epochs import Batches
@@ -200,15 +201,13 @@ class FundusTask(L.LightningModule, ABC):
         if images.ndim == 3:
             own = None if statistics is None else statistics[None]
             return {name: value[0] for name, value in self.predict(images[None], own).items()}
-        training = self.training
-        self.eval()
         images = images.to(self.device)
         statistics = None if statistics is None else statistics.to(self.device)
         views = []
-        for axes in self.mirrored:
-            output = self(images.flip(axes), statistics)
-            views.append({n: v.flip(axes) if n.endswith("logits") else v for n, v in output.items() if _predicted(n)})
-        self.train(training)
+        with evaluating(self):
+            for axes in self.mirrored:
+                found = {name: value for name, value in self(images.flip(axes), statistics).items() if _predicted(name)}
+                views.append({name: v.flip(axes) if name.endswith("logits") else v for name, v in found.items()})
         return {name: torch.stack([view[name] for view in views]).mean(0) for name in views[0]}
 
 

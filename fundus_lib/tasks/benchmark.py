@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from fundus_lib.data.augment import jitter_colour, turn, turn_boxes
 from fundus_lib.data.image_set import ImageSet
-from fundus_lib.data.images import resize_mask
 from fundus_lib.data.patches import Crops
 from fundus_lib.losses import DualBranchCriterion, GradeLoss, HECLCriterion, LocalGlobalCriterion
 from fundus_lib.models.gradedunet import GradedUNet
@@ -24,6 +23,7 @@ from fundus_lib.tasks.base import Data, Stage
 from fundus_lib.tasks.benchmark_cameras import fingerprint_camera
 from fundus_lib.tasks.benchmark_data import BenchmarkData, GradedOrder
 from fundus_lib.tasks.benchmark_data import read_data as read_data
+from fundus_lib.tasks.shrunk import Shrunk
 
 if TYPE_CHECKING:
     from fundus_lib.recipes import BenchmarkRecipe
@@ -45,7 +45,7 @@ class Task(first_segmenter.Task):
         self.average = Average(self.model, recipe.average) if recipe.average else None
         if self.average is not None:  # each process computes its own, and all the same
             self._ddp_params_and_buffers_to_ignore = [n for n in self.state_dict() if n.startswith("average.")]
-        self._shrunk: tuple[int, Tensor, Tensor] | None = None
+        self.shrunk = Shrunk()
         self.graded: GradedOrder | None = None
         self.grade_loss = GradeLoss()
 
@@ -94,7 +94,7 @@ class Task(first_segmenter.Task):
         """
         batch = super().load_batch(images, items)
         if isinstance(self.model, LocalGlobal):
-            wholes, masks = self.shrink(images, self.model)
+            wholes, masks = self.shrunk.get(images, self.model)
             turns = [(int(quarters), bool(mirror)) for quarters, mirror in batch.pop("turn").tolist()]
             numbers, boxes = batch.pop("number").tolist(), batch.pop("box")
             placed = [turn_boxes(box[None], *how) for box, how in zip(boxes, turns, strict=True)]
@@ -106,12 +106,6 @@ class Task(first_segmenter.Task):
             shown = self.graded.draw([self._crops.epoch * self._crops.length + item for item in items])
             batch |= {f"graded_{name}": value.to(batch["image"].device) for name, value in shown.items()}
         return batch
-
-    def shrink(self, images: ImageSet, model: LocalGlobal) -> tuple[Tensor, Tensor]:
-        """All images as the global network sees them, uint8 (N, 3, g, g), and masks (N, L, g, g); made once."""
-        if self._shrunk is None or self._shrunk[0] != id(images.images):
-            self._shrunk = id(images.images), *shrink_images(images, model)
-        return self._shrunk[1:]
 
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """The loss of a batch."""
@@ -169,18 +163,6 @@ class Task(first_segmenter.Task):
             self.average.update(self.model, self.steps_before + self.global_step)
             if self.trainer.is_last_batch:
                 self.average.exchange(self.model)
-
-
-def shrink_images(images: ImageSet, model: LocalGlobal) -> tuple[Tensor, Tensor]:
-    """Images and masks at the side of a global network, uint8 (N, 3, g, g) and (N, L, g, g).
-
-    A pixel of a mask is lesion where lesion covers at least half of it.
-    """
-    side = (model.global_size, model.global_size)
-    wholes = [model.shrink(i[None].float()).round_().clamp_(0, 255).to(torch.uint8)[0] for i in images.images]
-    known = [mask.cpu().numpy() for mask in images.masks if mask is not None]
-    small = [torch.stack([torch.from_numpy(resize_mask(lesion, side)) for lesion in mask]) for mask in known]
-    return torch.stack(wholes), torch.stack(small).to(images.dr.device)
 
 
 def test_fingerprint(recipe: BenchmarkRecipe, root: Path) -> str:

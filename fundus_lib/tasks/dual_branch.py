@@ -163,8 +163,20 @@ def measure_channels(recipe: DualBranchRecipe, training: ImageSet) -> Tensor:
     """What images are normalised by, mean and divisor of each channel, (2, 3)."""
     if recipe.normalise_by == "imagenet":
         return MEAN_STD.clone()
-    mean = training.mean_colour()
-    return torch.stack([mean, torch.ones(3) if recipe.normalise_by == "mean" else training.deviation(mean)])
+    mean = mean_colour(training)
+    return torch.stack([mean, torch.ones(3) if recipe.normalise_by == "mean" else deviation(training, mean)])
+
+
+def mean_colour(images: ImageSet) -> Tensor:
+    """Mean of each channel over all pixels of all images, black border included: float32 (3,), 0-255."""
+    sums = torch.stack([image.double().sum((1, 2)) for image in images.images]).sum(0)
+    return (sums / sum(image[0].numel() for image in images.images)).float()
+
+
+def deviation(images: ImageSet, mean: Tensor) -> Tensor:
+    """Standard deviation of each channel about a mean (3,), over the same pixels."""
+    squares = torch.stack([((image.float() - mean[:, None, None]) ** 2).sum((1, 2)) for image in images.images])
+    return (squares.sum(0) / sum(image[0].numel() for image in images.images)).sqrt()
 
 
 def read_data(recipe: DualBranchRecipe, root: Path) -> Data:

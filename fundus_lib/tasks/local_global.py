@@ -16,15 +16,16 @@ from fundus_lib.data.centre_crop import CentreCrop
 from fundus_lib.data.idrid import IDRiDSegmentation
 from fundus_lib.data.image_patches import ImagePatches
 from fundus_lib.data.image_set import ImageSet
-from fundus_lib.data.images import resize_mask
 from fundus_lib.data.inventory import title
 from fundus_lib.losses import LocalGlobalCriterion
 from fundus_lib.models import create_model
 from fundus_lib.models.localglobal import LocalGlobal
 from fundus_lib.models.patch_grid import PatchGrid
+from fundus_lib.modes import evaluating
 from fundus_lib.protocols.whole_crops import WholeCrops
 from fundus_lib.tasks import first_segmenter
 from fundus_lib.tasks.base import Data, Stage
+from fundus_lib.tasks.shrunk import Shrunk
 
 if TYPE_CHECKING:
     from fundus_lib.data.epochs import Batches
@@ -53,8 +54,8 @@ class Task(first_segmenter.Task):
     def __init__(self, recipe: LocalGlobalRecipe, *, start: bool = True):
         super().__init__(recipe, start=start)
         self.clip = recipe.clip or None
-        self._drawn: tuple[Any, ImagePatches] | None = None
-        self._shrunk: tuple[Any, Tensor, Tensor] | None = None
+        self.shrunk = Shrunk()
+        self._drawn: tuple[str, ImagePatches] | None = None
 
     @property
     def part(self) -> str:
@@ -102,7 +103,7 @@ class Task(first_segmenter.Task):
     def epoch_batches(self, images: ImageSet, epoch: int) -> Batches:
         """Images and patches by number, see `fundus_lib.data.image_patches.ImagePatches`."""
         recipe = self.recipe
-        if self._drawn is None or self._drawn[0] != (id(images.images), self.part):
+        if self._drawn is None or self._drawn[0] != self.part or self._drawn[1].images is not images.images:
             rotated = self.part == "local"
             window = 2 * math.ceil(recipe.crop * recipe.zoom * math.sqrt(0.5)) if rotated else recipe.crop
             drawn = ImagePatches(
@@ -116,7 +117,7 @@ class Task(first_segmenter.Task):
                 turned=not rotated,
                 seed=recipe.seed,
             )
-            self._drawn = (id(images.images), self.part), drawn
+            self._drawn = self.part, drawn
         self._drawn[1].epoch = epoch
         return [range(step * recipe.batch, (step + 1) * recipe.batch) for step in range(recipe.steps)]
 
@@ -141,25 +142,11 @@ class Task(first_segmenter.Task):
             boxes = [F.pad(one["boxes"], (1, 0), value=place) for place, one in enumerate(drawn)]
             batch["places"] = torch.cat(boxes).to(batch["image"].device)
         if self.part != "local":
-            wholes, masks = self.shrink(images)
+            wholes, masks = self.shrunk.get(images, self._fused())
             pairs = list(zip(numbers, turns, strict=True))
             batch["whole"] = torch.stack([turn(wholes[number], *how) for number, how in pairs])
             batch["whole_mask"] = torch.stack([turn(masks[number], *how) for number, how in pairs])
         return batch | {"statistics": images.statistics[numbers]}
-
-    def shrink(self, images: ImageSet) -> tuple[Tensor, Tensor]:
-        """All images as the global network sees them, uint8 (N, 3, g, g), and masks (N, L, g, g); made once.
-
-        A pixel of a mask is lesion where lesion covers at least half of it.
-        """
-        if self._shrunk is None or self._shrunk[0] != id(images.images):
-            model = self._fused()
-            side = (model.global_size, model.global_size)
-            wholes = [model.shrink(i[None].float()).round_().clamp_(0, 255).to(torch.uint8)[0] for i in images.images]
-            known = [mask.cpu().numpy() for mask in images.masks if mask is not None]
-            small = [torch.stack([torch.from_numpy(resize_mask(le, side)) for le in mask]) for mask in known]
-            self._shrunk = id(images.images), torch.stack(wholes), torch.stack(small).to(images.dr.device)
-        return self._shrunk[1:]
 
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """Fix what is random in the step; networks that are not trained do not adapt their running means either."""
@@ -257,17 +244,14 @@ class Task(first_segmenter.Task):
         recipe = self.recipe
         if recipe.last in ("global", "local"):
             return {}
-        training = self.training
-        self.eval()
         prepared = self.prepare(image[None].to(self.device), None if statistics is None else statistics[None])
         shift = round(SHIFT * self._fused().global_size)
         changed: dict[str, Any] = {"global map zeroed": {"zero": True}, "global map shifted": {"shift": (shift, shift)}}
-        found = {
-            name: self.model(prepared, overlap=recipe.overlap, chunk=CHUNK, **change)["logits"][0].float()
-            for name, change in changed.items()
-        }
-        self.train(training)
-        return found
+        with evaluating(self):
+            return {
+                name: self.model(prepared, overlap=recipe.overlap, chunk=CHUNK, **change)["logits"][0].float()
+                for name, change in changed.items()
+            }
 
     def _fused(self) -> LocalGlobal:
         assert isinstance(self.model, LocalGlobal), "another network has no global map"

@@ -61,6 +61,8 @@ def _measure(network: UNet, size: tuple[int, int]) -> tuple[list[str], list[str]
     """Channels and size of each level, down and up, as text; and of the logits."""
     import torch
 
+    from fundus_lib.modes import evaluating
+
     found: dict[nn.Module, str] = {}
 
     def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -68,12 +70,11 @@ def _measure(network: UNet, size: tuple[int, int]) -> tuple[list[str], list[str]
 
     down, up = (list(cast("nn.ModuleList", network.parts[name].blocks)) for name in ("encoder", "decoder"))
     hooks: list[RemovableHandle] = [block.register_forward_hook(note) for block in (*down, *up)]
-    training, device = network.training, next(network.parameters()).device
+    device = next(network.parameters()).device
     try:
-        with torch.inference_mode():
-            logits = network.eval()(torch.zeros(1, 3, *size, device=device))["logits"]
+        with evaluating(network), torch.inference_mode():
+            logits = network(torch.zeros(1, 3, *size, device=device))["logits"]
     finally:
-        network.train(training)
         for hook in hooks:
             hook.remove()
     return [found[block] for block in down], [found[block] for block in up], _describe(logits)

@@ -42,7 +42,7 @@ def test_patches(benchmark, compare, root, part):
     task.statistics, task.stage = STATISTICS.clone(), SimpleNamespace(name=part)
     batches, fastest = task.epoch_batches(images, 0), []
     if part == "joint":
-        task.shrink(images)
+        task.shrunk.get(images, task.model)
 
     def cut():
         start = time.process_time()

@@ -118,12 +118,13 @@ def test_a_batch_holds_each_image_with_its_own_grades_and_masks():
     assert (images.with_masks, images.without_masks) == ([7, 8, 9], [*range(7)])
 
 
-def test_channel_mean_and_deviation_are_those_of_all_pixels():
-    images = squares(size=(8, 12))
-    pixels = np.concatenate([image.numpy().reshape(3, -1) for image in images.images], axis=1).astype(float)
-    mean = images.mean_colour()
-    np.testing.assert_allclose(mean, pixels.mean(1), rtol=1e-6)
-    np.testing.assert_allclose(images.deviation(mean), pixels.std(1), rtol=1e-5)
+def test_a_moved_set_lies_on_one_device_and_is_as_usable():
+    device = torch.device("meta")  # stands for a GPU
+    moved = squares(3, (16, 16)).to(device)
+    held = [value if isinstance(value, tuple) else (value,) for value in vars(moved).values()]
+    tensors = [tensor for values in held for tensor in values if torch.is_tensor(tensor)]
+    assert len(tensors) == 3 + 3 + 4 and {tensor.device for tensor in tensors} == {device}
+    assert len(moved.part([1, 0]).field_widths) == 2
 
 
 def test_two_processes_share_out_each_batch_of_the_epoch_under_way():

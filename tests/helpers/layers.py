@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers.imports import LIBRARY, ROOT, Arrow, all_arrows, arrows, modules
 
 LAYERS = (
-    ("errors", "atomic", "registry", "devices", "environment", "provenance", "processes", "checks", "grades"),
+    ("errors", "atomic", "registry", "devices", "environment", "provenance", "processes", "checks", "grades", "modes"),
     ("data", "models", "losses", "metrics"),
     ("explain", "pseudo_labels", "settings", "short_training", "viz"),
     ("recipes",),

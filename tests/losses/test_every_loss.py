@@ -1,5 +1,6 @@
 """What holds for every loss: names, gradients, extreme logits, narrow types, any device, clear refusals."""
 
+import inspect
 import itertools
 import math
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from fundus_lib import losses
 from fundus_lib.errors import ArgumentError, UnknownNameError
 from fundus_lib.losses import create_loss, list_losses
 
@@ -254,3 +256,14 @@ def test_training_learns_a_lesion(name, settings):
         optimiser.step()
     assert loss(logits, target).item() < before / 2
     assert logits[target == 1].min() > logits[target == 0].max() + 1
+
+
+def test_criteria_are_called_alike():
+    forwards = {name: getattr(losses, name).forward for name in losses.__all__ if name.endswith("Criterion")}
+    given = {
+        name: {argument: kind.default for argument, kind in inspect.signature(forward).parameters.items()}
+        for name, forward in forwards.items()
+    }
+    needed = inspect.Parameter.empty
+    same = {"self": needed, "output": needed, "batch": needed, "progress": 0.0}
+    assert len(given) >= 6 and given == dict.fromkeys(given, same)

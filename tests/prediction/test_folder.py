@@ -145,6 +145,7 @@ def test_an_image_that_cannot_be_predicted_is_named_and_the_others_go_on(eyes, m
 
 
 def test_predictions_of_another_model_or_setting_are_not_mixed_in(eyes, model, tmp_path):
+    model = save(tmp_path / "four.pt", SEGMENTS.replace(test_flips=True))
     run(eyes, model, tmp_path / "out")
     before = (tmp_path / "out" / "predictions.csv").read_bytes()
     for other, how in (
@@ -319,6 +320,21 @@ def test_nothing_is_predicted_for_a_calibration_that_could_not_be_kept(tmp_path,
     for there in (model, eyes):
         with pytest.raises(ArgumentError, match="a new file is meant"):
             calibrate(model, table, there, progress=False)
+
+
+def test_a_model_of_one_view_keeps_its_verdicts_without_mirrored_views(tmp_path, model, eyes):
+    rule = Rule("EX", 9, 9, 0.0, 0.0, threshold=0.5, mirrored=True, source="s")
+    save_model(tmp_path / "ruled.pt", load_model(model).task, trained_on="nothing", rules=[rule])
+    ruled = load_model(tmp_path / "ruled.pt")
+    with_views, without = (run(eyes, ruled, tmp_path / str(m), mirror=m).table for m in (True, False))
+    pd.testing.assert_frame_equal(with_views, without)
+    assert "not calibrated" not in set(without[without["lesion"] == "EX"]["verdict"])
+    assert run(eyes, ruled, tmp_path / "True", mirror=False).done_before == 3, "it is the same setting"
+    call_it = ["predict", str(eyes), "--checkpoint", str(tmp_path / "ruled.pt"), "--out", str(tmp_path / "False")]
+    assert "No verdict for EX here" not in call(app, [*call_it, "--device", "cpu", "--no-mirror"]).output
+    pd.DataFrame({"image": [str(eyes / "eye0.png")], "EX": [1]}).to_csv(tmp_path / "known.csv", index=False)
+    made = calibrate(model, tmp_path / "known.csv", tmp_path / "new.pt", mirror=False, device="cpu", progress=False)
+    assert {rule.mirrored for rule in made} == {True}, "predictions of either setting find it"
 
 
 def test_a_rule_that_does_not_apply_is_said_not_to(tmp_path, model):

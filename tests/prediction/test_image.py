@@ -281,8 +281,9 @@ def test_two_eyes_in_an_image_are_cautioned(checkpoint, tmp_path):
     assert any("2 regions are large enough to be an eye" in caution for caution in told)
 
 
-def test_verdicts_count_only_at_the_settings_they_were_made_with(checkpoint, tmp_path):
-    path = write(tmp_path / "a.png", photograph())
+def test_verdicts_count_only_at_the_settings_they_were_made_with(tmp_path):
+    path, checkpoint = write(tmp_path / "a.png", photograph()), tmp_path / "model.pt"
+    save(checkpoint, RECIPE.replace(test_flips=True))
     rules = tuple(Rule(lesion, 9, 9, 0.0, 0.0, 0.01, True, "tests") for lesion in ("HE", "EX"))
     model = replace(load_model(checkpoint), rules=rules)
     found = predict(path, model, threshold=0.01, device="cpu").counts

@@ -31,6 +31,15 @@ def test_pairs_images_by_name_and_runs_by_seed(tmp_path: Path) -> None:
     assert str(image_gain("made_up", ("2", "new"), ("2", "none"), "EX_iou", tmp_path)) == "not run yet"
 
 
+def test_no_image_that_has_the_score_in_all_runs_is_no_gain(tmp_path: Path) -> None:
+    write(tmp_path, "new", 0, [0.5, None, None])
+    write(tmp_path, "new", 1, [0.7, 0.9, None])
+    write(tmp_path, "old", 0, [None, 0.5, 0.4])
+    write(tmp_path, "old", 1, [0.6, 0.6, 0.8])
+    found = image_gain("made_up", ("2", "new"), ("2", "old"), "EX_iou", tmp_path)
+    assert not found and found.images == 0 and str(found) == "not run yet"
+
+
 def test_scores_stand_by_run_and_image(tmp_path: Path) -> None:
     write(tmp_path, "new", 1, [0.7, None, 0.9])
     write(tmp_path, "new", 0, [0.5, 0.6, 0.1], names="bac")

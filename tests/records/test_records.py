@@ -43,6 +43,27 @@ def test_a_missing_record_is_not_called_damaged(tmp_path):
         records.read(tmp_path / "none.json")
 
 
+def test_a_record_is_parsed_once_until_it_changes(tmp_path, monkeypatch):
+    parsed, loads = [], json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    path = records.save(RECORD, tmp_path / "a.json")
+    for _ in range(3):
+        assert list(records.load(tmp_path, packaged=False)["seed"]) == [records.read(path)["seed"]] == [1]
+    assert len(parsed) == 1
+    records.save({**RECORD, "seed": 2}, path)  # as long as before, and maybe within the same tick of the clock
+    assert list(records.load(tmp_path, packaged=False)["seed"]) == [records.read(path)["seed"]] == [2]
+    assert len(parsed) == 2
+
+
+def test_who_changes_a_record_that_was_read_changes_it_for_nobody_else(tmp_path):
+    path = records.save(RECORD, tmp_path / "a.json")
+    mine = records.read(path)
+    mine["curve"][0]["loss"] = mine["metrics"]["EX_aupr"] = 7.0
+    mine["recipe"].clear()
+    assert json.dumps(records.read(path)) == json.dumps(RECORD)  # as text, where NaN equals NaN
+    assert records.load(tmp_path, packaged=False)["EX_aupr"].tolist() == [0.5]
+
+
 def test_packaged_records_can_be_read():
     table = records.load()
     assert len(table) == len(records.load(packaged=True))
@@ -63,7 +84,8 @@ def test_curve_of_a_record_and_of_a_row(tmp_path):
         ("[]", "lacks"),
         (json.dumps({k: v for k, v in RECORD.items() if k != "curve"}), "no curve"),
         (json.dumps({**RECORD, "seed": "one"}), "seed: 'one'"),
-        (json.dumps({**RECORD, "metrics": {"EX_aupr": "high"}}), r"metrics\.EX_aupr"),
+        (json.dumps({**RECORD, "metrics": {"EX_aupr": "0.7"}}), r"metrics\.EX_aupr: '0\.7'"),
+        (json.dumps({**RECORD, "variants": {"small branch": {"EX_f1": [1]}}}), r"small branch\.EX_f1: \[1\]"),
     ],
 )
 def test_damaged_records_are_named(content, says, tmp_path):

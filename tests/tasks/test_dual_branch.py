@@ -16,7 +16,7 @@ from fundus_lib.losses import DiceLoss, RebalancedDiceLoss, branch_weights
 from fundus_lib.models import create_model
 from fundus_lib.recipes import DualBranchRecipe, recipes
 from fundus_lib.recipes.dual_branch import TABLE_4, dual, single
-from fundus_lib.tasks.dual_branch import HELD_OUT, Task, group_parameters, measure_channels
+from fundus_lib.tasks.dual_branch import HELD_OUT, Task, group_parameters, mean_colour, measure_channels
 from helpers.images import squares
 
 UNET = {"base": "unet", "width": 4, "depth": 2}
@@ -262,4 +262,4 @@ def test_the_mean_colour_of_idrid_is_the_one_in_the_authors_code(idrid_root: Pat
     recipe = TABLE_4[0].replace(size=(240, 360), validation=0)
     data = read_data(recipe, idrid_root)
     assert (len(data.training), len(data.validation)) == (54, 0)
-    np.testing.assert_allclose(data.training.mean_colour().flip(0), [16.423, 56.430, 116.540], atol=0.6)
+    np.testing.assert_allclose(mean_colour(data.training).flip(0), [16.423, 56.430, 116.540], atol=0.6)

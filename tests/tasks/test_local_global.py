@@ -113,10 +113,10 @@ def test_what_a_stage_shows():
 
 def test_the_global_network_sees_in_training_what_it_sees_in_the_test():
     task = task_of(SMALL, "joint")
-    wholes, masks = task.shrink(IMAGES)
+    wholes, masks = task.shrunk.get(IMAGES, task.model)
     seen = task.model.shrink(task.prepare(IMAGES.images[1][None]))[0]
     assert (task.prepare(wholes[1:2])[0] - seen).abs().max() < 0.51 / 20, "half a grey level, by the deviation"
-    assert set(masks.unique().tolist()) == {0, 1} and task.shrink(IMAGES)[0] is wholes
+    assert set(masks.unique().tolist()) == {0, 1} and task.shrunk.get(IMAGES, task.model)[0] is wholes
 
 
 def test_patches_lie_on_the_global_map_where_they_lie_in_the_image():
@@ -168,6 +168,23 @@ def test_rates_of_both_optimisers():
         assert found["optimizer"].param_groups[0]["lr"] == pytest.approx(rate * 0.5**0.9)
     cycle = task_of(SMALL.replace(optimiser="one-cycle", learning_rate=1e-2), "local").optimise(10)
     assert type(cycle["optimizer"]).__name__ == "AdamW" and cycle["lr_scheduler"]["scheduler"].total_steps == 10
+
+
+def test_predicting_leaves_each_module_in_its_own_mode(monkeypatch):
+    task, image = task_of(SMALL).train(), IMAGES.images[0]
+    task.model.global_net.eval()  # as a frozen part
+    modes = [module.training for module in task.modules()]
+
+    def fail(*_, **__):
+        raise RuntimeError("a mistake in the network")
+
+    for predict in (task.predict, task.predict_variants):
+        predict(image)
+        assert [module.training for module in task.modules()] == modes
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="mistake"):
+            patch.setattr(task.model, "forward", fail)
+            predict(image)
+        assert [module.training for module in task.modules()] == modes
 
 
 def test_what_each_row_predicts():
@@ -232,7 +249,7 @@ def test_the_record_of_a_fused_network(undisturbed):
 
 def test_impossible_settings_are_refused():
     for changes, words in (
-        ({"last": "both"}, "parts are"),
+        ({"last": "both"}, "one of 'global'"),
         ({"before": {"joint": 1}}, "parts are"),
         ({"before": {"global": 0}}, "at least one epoch"),
         ({"last": "fusion", "before": {"global": 1}}, "two networks"),

@@ -337,8 +337,10 @@ def test_weights_of_grades_are_those_of_the_training_images():
 def test_what_the_network_predicts_of_all_images():
     shown = graded(5, 13, side=64)
     task = create_task(small()).train()
+    frozen = next(module for module in task.model.modules() if not list(module.children())).eval()
+    modes = [module.training for module in task.modules()]
     output, maps = predict_all(task, shown), compute_class_maps(task, shown)
-    assert task.training and task.model.training
+    assert [module.training for module in task.modules()] == modes and task.training and not frozen.training
     task.eval()
     x = task.prepare(torch.stack(shown.images), shown.statistics)
     with torch.inference_mode():
