@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,11 +176,29 @@ def leaderboard(
 
 
 def gain(
-    row: Key, over: Key, *folders: str | Path, resamples: int = 2000, seed: int = 0, dataset: str = "IDRiD"
+    row: Key,
+    over: Key,
+    *folders: str | Path,
+    seeds: Container[int] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    dataset: str = "IDRiD",
 ) -> Gain:
-    """What one row of the benchmark gains over another, as in the leaderboard; of no seed if both were not run."""
-    drawn = _draw(find([row, over], *folders, dataset=dataset), resamples, seed)
-    return _gain(drawn, row, over, seed)
+    """What one row of the benchmark gains over another, as in the leaderboard; of no seed if both were not run.
+
+    Args:
+        row: Table and row.
+        over: The other one.
+        *folders: Folders of records besides those of the library.
+        seeds: Of the runs that count; None for all.
+        resamples: How many selections of images are drawn.
+        seed: Of the drawing.
+        dataset: On which they were tested.
+    """
+    runs = find([row, over], *folders, dataset=dataset)
+    if seeds is not None:
+        runs = {key: {n: record for n, record in own.items() if n in seeds} for key, own in runs.items()}
+    return _gain(_draw(runs, resamples, seed), row, over, seed)
 
 
 def gains_by_size(

@@ -15,6 +15,7 @@ from fundus_lib.published.benchmark_leaderboard import (
     BASE,
     CONTROLLED,
     cheapest,
+    gain,
     gains_by_size,
     leaderboard,
     tell_seeds,
@@ -76,6 +77,11 @@ def test_an_idea_is_compared_with_its_controls(tmp_path):
     assert over.scores["mean"].value == pytest.approx(means["global_context"] - means["wide"])
     assert over.tell().startswith(f"+{over.scores['mean'].value:.3f} [") and not board["wide"].controlled
     assert not any(board["two_branches_dsm"].controlled)  # neither control was run
+    every, one, none = (gain(("ideas", "wide"), BASE, tmp_path, seeds=s) for s in (None, {1}, {7}))
+    first = gain(("ideas", "wide"), BASE, tmp_path, seeds={0}).scores["mean"].value
+    assert (every.seeds, one.seeds, none.seeds) == ((0, 1), (1,), ()) and not none
+    assert every.scores["mean"].value == pytest.approx((one.scores["mean"].value + first) / 2)
+    assert one.scores["mean"].value != pytest.approx(first)
     known = {row.row for row in recipes("benchmark", "ideas")}
     assert {row for pair in CONTROLLED.items() for _, row in (pair[0], *pair[1])} <= known
 
