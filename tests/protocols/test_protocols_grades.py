@@ -38,6 +38,7 @@ class Network:
     training = False
     device = torch.device("cpu")
     eval = train = lambda self, mode=True: self
+    modules = staticmethod(tuple)
     prepare = staticmethod(lambda images, statistics: images)
 
     def __init__(self, *sets: ImageSet, diseases=("dr", "dme"), lesions: bool = True, **model_args):
