@@ -6,6 +6,7 @@ takes `runs=FOLDER`; their `measure` says of what. `pldmlt_graders` writes `pldm
 labels.
 """
 
+import inspect
 import json
 from importlib import import_module
 from pathlib import Path
@@ -30,9 +31,18 @@ def main(
     file = FOLDER / f"{STORED_AS.get(name, name)}.json"
     if name not in list_names():
         raise typer.BadParameter(f"{name} is none of {', '.join(list_names())}")
-    pairs = dict(setting.split("=", 1) for setting in settings or [])
-    known = {key: int(value) if value.isdigit() else value for key, value in pairs.items()}
-    found = import_module(f"fundus_lib.published.{name}").measure(root, **known)
+    known: dict[str, Any] = {}
+    for setting in settings or []:
+        key, sign, value = setting.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"{setting}: write KEY=VALUE")
+        known[key] = int(value) if value.isdigit() else value
+    measure = import_module(f"fundus_lib.published.{name}").measure
+    try:
+        inspect.signature(measure).bind(root, **known)
+    except TypeError as error:
+        raise typer.BadParameter(f"{name}: {error}; it takes {inspect.signature(measure)}") from error
+    found = measure(root, **known)
     if name == "pldmlt_graders":
         from fundus_lib.data.pseudo_label_table import TABLE
         from fundus_lib.protocols.pseudo_labels import write_labels

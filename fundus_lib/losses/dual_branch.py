@@ -151,9 +151,7 @@ class DualBranchCriterion(nn.Module):
         self.schedule = check_choice(type(self).__name__, "schedule", schedule, SCHEDULES)
         self.auxiliary = check_setting(type(self).__name__, "auxiliary", auxiliary, 0)
 
-    def forward(
-        self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], progress: float = 0.0
-    ) -> dict[str, Tensor]:
+    def forward(self, output: Mapping[str, Tensor], batch: Mapping[str, Tensor], progress: float) -> dict[str, Tensor]:
         """The loss of a batch.
 
         Args:

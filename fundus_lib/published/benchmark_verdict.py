@@ -9,7 +9,7 @@ from fundus_lib import weights
 from fundus_lib.published import benchmark_shipped
 from fundus_lib.published.benchmark_leaderboard import BASE, CONTROLS, Standing, leaderboard
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, Result, Verdict, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, Result, Verdict, find_runs, judge_gain, tell_seeds
 
 QUESTION = (
     "Each of five papers adds an idea to a network, and reports that it gains. On one base, under one protocol, what "
@@ -72,9 +72,11 @@ def headline() -> Result:
     task = weights.find().task
     millions = sum(one.numel() for one in task.model.parameters()) / 1e6
     runs = find_runs(task.recipe.paper, task.recipe.table, [task.recipe.row])
+    device = " or ".join(sorted(set(runs.device)))
     words = (
-        f"AUPR of hard exudates of a U-Net with {millions:.1f} million parameters, trained "
-        f"with cross-entropy on crops at {height}×{width}, {runs.train_seconds.mean() / 60:.0f} minutes of a GPU, one "
-        f"seed; `dual_branch` prints {printed:.3f} at best, under the same protocol and from 960×1440"
+        f"AUPR of hard exudates of a U-Net with {millions:.1f} million parameters, trained with cross-entropy on crops "
+        f"at {height}×{width}, {runs.train_seconds.mean() / 60:.0f} minutes of an {device}, "
+        f"{tell_seeds(set(runs.seed))}; `dual_branch` prints {printed:.3f} at best, under the same protocol and from "
+        "960×1440"
     )
     return Result(f"{own['metrics']['EX_aupr_11']:.3f}", words)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records.image_gains import ImageGain, image_gain
 
 if TYPE_CHECKING:
@@ -68,11 +68,12 @@ def judge() -> Verdict:
     found = {regime: gains for regime in REGIMES if (gains := regime.gains())}
     if not found:
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", f"A run of each with {ENOUGH} seeds would tell.")
+    ran = "; ".join(f"{regime.words}, {count_seeds(_runs(regime))}" for regime in found)
     shown = [regime for regime in found if regime.close or regime == deciding(found)] or list(found)
     devices = " or ".join(sorted({device for regime in found for device in _runs(regime).device}))
     return Verdict(
         claim,
-        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}.",
+        f"Networks without and with both terms, trained and tested on real IDRiD, on {devices}: {ran}.",
         f"{decide(found)}{_count_others(found)}",
         _how_sure(found),
         Evidence(

@@ -106,7 +106,7 @@ def _explain(found: dict[Regime, tuple[str, ImageGain]]) -> str:
     smaller = "" if any(regime.close for regime in found) or not found else f" {SMALLER}"
     light = _weigh_little()
     if light and light.difference.low <= 0 <= light.difference.high:
-        return f" With a hundredth of the weight of the grades no loss is shown.{smaller}"
+        return f" With fixed labels and a hundredth of the weight of the grades no loss is shown.{smaller}"
     return smaller
 
 

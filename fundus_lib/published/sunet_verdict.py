@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fundus_lib.grades import SCORES
 from fundus_lib.published.printed import table
-from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, find_runs, judge_gain
+from fundus_lib.published.verdict import ENOUGH, NOT_YET, Evidence, Result, Verdict, count_seeds, find_runs, judge_gain
 from fundus_lib.records import load
 from fundus_lib.records.answers import Paired, answers, paired
 from fundus_lib.records.rows import latest
@@ -65,12 +65,13 @@ def judge() -> Verdict:
         need = f"Both networks with {ENOUGH} seeds would tell."
         return Verdict(claim, "Nothing yet.", "Cannot be told yet.", need)
     own = {regime: find_runs("sunet", regime.table, (OURS, PLAIN)) for regime in found}
+    ran = "; ".join(f"{regime.words}, {count_seeds(runs)}" for regime, runs in own.items())
     shown = [regime for regime in found if regime.close or regime == deciding(found)] or list(found)
     lesions = max(float(runs[runs.row == OURS].EX_aupr.max()) for runs in own.values())
     devices = " or ".join(sorted({device for runs in own.values() for device in runs.device}))
     return Verdict(
         claim,
-        f"The network with and without the lesion loss, trained and tested on real IDRiD, on {devices}.",
+        f"The network with and without the lesion loss, trained and tested on real IDRiD, on {devices}: {ran}.",
         decide(found),
         _how_sure(lesions),
         Evidence(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
-from fundus_lib.errors import ArgumentError
+from fundus_lib.errors import ArgumentError, UnknownNameError, suggest
 
 Precision = Literal["32", "bf16"]
 
@@ -122,8 +122,16 @@ class Recipe:
     def __post_init__(self) -> None:
         for setting in dataclasses.fields(self):
             object.__setattr__(self, setting.name, freeze(getattr(self, setting.name)))
-        problem = self._unknown_choice() or self.problem()
-        if problem:
+        for name, choices in find_choices(type(self)).items():  # type: ignore[arg-type]
+            if getattr(self, name) not in choices:
+                raise UnknownNameError(
+                    f"recipe {self.row!r}",
+                    f"the setting {name} has fixed choices",
+                    found=repr(getattr(self, name)),
+                    expected=", ".join(map(repr, choices)),
+                    remedy=suggest(str(getattr(self, name)), [str(one) for one in choices]),
+                )
+        if problem := self.problem():
             raise ArgumentError(
                 f"recipe {self.row!r}",
                 "settings that do not go together",
@@ -144,13 +152,6 @@ class Recipe:
             return f"validation={self.validation}: a number of images, or a fraction below 1"
         if self.fold is not None and not (len(self.fold) == 2 and 1 <= self.fold[0] <= self.fold[1] >= 2):
             return f"fold={self.fold}: (k, n), the k-th of n"
-        return None
-
-    def _unknown_choice(self) -> str | None:
-        """The first setting that is none of its choices, in words; None if all are."""
-        for name, choices in find_choices(type(self)).items():  # type: ignore[arg-type]
-            if getattr(self, name) not in choices:
-                return f"{name}={getattr(self, name)!r}: one of {', '.join(map(repr, choices))}"
         return None
 
     @property

@@ -150,18 +150,20 @@ def test_runs_of_uncommitted_code_are_marked(tmp_path):
 def test_what_sunet_leaves_unsaid_is_told_apart_from_what_differs(tmp_path):
     as_it_is = recipe("1/sunet", "sunet")
     said = deviations("sunet", "1/sunet", save(tmp_path, as_it_is))
-    assert {text for text in said if "unsaid" not in text} == {
-        "images that training and test sets share, and contradictory twins, left out",
+    assert {text for text in said if "not given" not in text} == {
+        "images shared by training and test set, and duplicates with different grades, left out",
         f"a fraction of {as_it_is.validation} of the training images chooses the epoch instead of training",
         "mixed precision (bf16)",
     }
-    assert f"squares of {as_it_is.side} pixels (unsaid)" in said and not any("instead of None" in text for text in said)
+    assert f"squares of {as_it_is.side} pixels (paper: not given)" in said and not any(
+        "instead of None" in text for text in said
+    )
     small = deviations("sunet", "1/sunet", save(tmp_path, recipe("small/sunet", "sunet")))
-    assert {"resnet18 instead of ResNet-34", "no ImageNet weights (unsaid whether the paper's start from them)"} <= {
-        *small
-    } - {*said}
+    assert {"resnet18 instead of ResNet-34", "no ImageNet weights (paper: not given)"} <= {*small} - {*said}
     with_leaks = deviations("sunet", "1/sunet", save(tmp_path, recipe("beyond/leaks", "sunet")))
-    assert {*said} - {*with_leaks} == {"images that training and test sets share, and contradictory twins, left out"}
+    assert {*said} - {*with_leaks} == {
+        "images shared by training and test set, and duplicates with different grades, left out"
+    }
     control = deviations("sunet", "1/dr_dme", save(tmp_path, recipe("beyond/dr_dme_alternating", "sunet")))
     assert {*control} - {*said} == {
         "with the layers of the lesion regulariser",

@@ -155,7 +155,8 @@ def test_it_speaks_of_every_network_that_was_run(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(hecl_verdict, "_runs", lambda regime: runs)
     made = verdict("hecl")
     assert "For a U-Net on crops at 640×960, a gain is shown: the interval is above zero." in made.answer
-    assert made.ran.endswith("IDRiD, on a CPU.") and "UNet++" not in made.answer
+    assert made.ran.endswith("IDRiD, on a CPU: a U-Net on crops at 640×960, 1 seed of each.")
+    assert "UNet++" not in made.answer
     gain = "+0.100 [+0.050, +0.200] (3 seeds)"
     assert made.evidence is not None
     assert made.evidence.lines == {"a U-Net on crops at 640×960": {"IoU": gain, "AUPR": gain}}
@@ -171,7 +172,7 @@ def test_every_text_is_shown() -> None:
         "sure",
         "the answer",
         "one &lt; two",
-        "small",
+        "Small",
         "<td>IoU</td><td>+1 [0, 2]</td>",
     )
     assert all(text in page for text in shown)
@@ -218,7 +219,7 @@ def test_pldmlt_begins_with_what_an_empty_prediction_scores(monkeypatch: pytest.
     assert "A loss is shown at a quarter of the width at 256×256" in verdict("pldmlt").answer
     assert "neither confirms nor refutes" in verdict("pldmlt").answer and "AUPR of lesions" in verdict("pldmlt").answer
     found["ablations ANY_f1"] = gain(1, -0.1, 0.1)["IoU"]
-    assert "With a hundredth of the weight of the grades no loss is shown." in verdict("pldmlt").answer
+    assert "With fixed labels and a hundredth of the weight of the grades no loss is shown." in verdict("pldmlt").answer
     assert "β = 0.01" in repr(verdict("pldmlt").evidence)
     found["small ANY_f1"] = gain(3, -0.1, 0.1)["IoU"]
     assert "No gain is shown" in verdict("pldmlt").answer and "Dice of lesions" in verdict("pldmlt").answer

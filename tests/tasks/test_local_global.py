@@ -249,7 +249,7 @@ def test_the_record_of_a_fused_network(undisturbed):
 
 def test_impossible_settings_are_refused():
     for changes, words in (
-        ({"last": "both"}, "one of 'global'"),
+        ({"last": "both"}, "'global'"),
         ({"before": {"joint": 1}}, "parts are"),
         ({"before": {"global": 0}}, "at least one epoch"),
         ({"last": "fusion", "before": {"global": 1}}, "two networks"),

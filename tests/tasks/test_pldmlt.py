@@ -247,8 +247,8 @@ def test_the_rule_gives_the_least_grade():
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({"labels": "guessed"}, "one of 'corrected'"),
-        ({"order": "random"}, "one of 'batch'"),
+        ({"labels": "guessed"}, "'corrected'"),
+        ({"order": "random"}, "'batch'"),
         ({"lesions": ("EX",)}, "fused"),
         ({"update": True, "model_args": {"grades": False}}, "does not grade"),
         ({"start": 0.1}, "start"),
