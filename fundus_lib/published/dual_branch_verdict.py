@@ -157,6 +157,11 @@ def decide_on_base(gain: Gain) -> str:
     plain = gain_on_base(ON_BASE[0], BASE)
     if len(plain.seeds) >= ENOUGH:
         said += f" Beside one branch with cross-entropy: {judge_gain(plain.scores['EX'])[1]}."
+    small, large = ((*ON_BASE[0], f"{size} branch") for size in ("small", "large"))
+    apart = difference("benchmark", small, large, SMALL)
+    if len(apart.by_seed) >= ENOUGH:
+        side = "more" if apart.low > 0 else "fewer" if apart.high < 0 else "with some seeds more, with others fewer"
+        said += f" Their small branch finds {side} of the small exudates than the large one, at equal predicted area."
     return said
 
 

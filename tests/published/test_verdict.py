@@ -316,6 +316,11 @@ def test_dual_branch_is_judged_first_where_networks_learn(monkeypatch: pytest.Mo
     assert made.evidence.lines[over]["AUPR"] == "+0.020 [+0.010, +0.030] (3 seeds)"
     said = dual_branch_verdict.decide_on_base(gained(1, 0.01, 0.03))
     assert said.endswith("not decided (1 of the 3 seeds that it takes).") and "a gain" not in said
+    for changes, words in (((-0.1, -0.2, -0.3), "fewer"), ((0.1, 0.2, 0.3), "more"), ((1, -1, 0), "with some seeds")):
+        apart = Difference(dict(enumerate(changes)))
+        monkeypatch.setattr(dual_branch_verdict, "difference", lambda *rows, apart=apart: apart)
+        said = dual_branch_verdict.decide_on_base(gained(3, 0.01, 0.03))
+        assert f"Their small branch finds {words}" in said
     assert "a loss is shown" in dual_branch_verdict.decide_on_base(gained(3, -0.3, -0.1))
 
 
