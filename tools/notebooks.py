@@ -36,6 +36,7 @@ def execute(
 ) -> None:
     """Run the notebooks whose code or library has changed, and store their outputs.
 
+    A notebook is brought into step with its twin first, as `sync` does, so that no edit of a text is written over.
     With --data and --to the book is copied and the copies run on real data; the committed notebooks stay as they are.
     """
     if (data is None) != (to is None):
@@ -48,12 +49,22 @@ def execute(
         chosen = store.paths(to.resolve() / "book")
     else:
         chosen = _chosen(paths)
+        for path in chosen:
+            _bring_into_step(path)
     todo = [path for path in chosen if force or data is not None or not _is_fresh(path)]
     if any("settings" in path.read_text(encoding="utf-8") for path in todo):
         run.warm_up(data)
     failed = [path for path in todo if not _execute_one(path, data)]
     typer.echo(f"{len(todo) - len(failed)} executed, {len(chosen) - len(todo)} fresh, {len(failed)} failed")
     raise typer.Exit(1 if failed else 0)
+
+
+def _bring_into_step(path: Path) -> None:
+    """Take the side of a notebook that was edited."""
+    try:
+        sync_one(path)
+    except ValueError as error:
+        raise typer.BadParameter(f"{_name(path)}: {error}") from None
 
 
 def _is_fresh(path: Path) -> bool:

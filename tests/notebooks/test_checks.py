@@ -83,6 +83,20 @@ def test_executing_again_gives_the_same_bytes(executed, path):
     assert store.twin(path).read_bytes() == store.twin(executed).read_bytes()
 
 
+def test_executing_takes_an_edited_twin_and_never_writes_over_it(path):
+    twin = store.twin(path)
+    twin.write_text(twin.read_text().replace("round(1 / 3, 2)", "round(2 / 3, 2)"))
+    with pytest.raises(cli.typer.Exit) as end:
+        cli.execute([path])
+    assert end.value.exit_code == 0 and failing(path) == []
+    assert "round(2 / 3, 2)" in twin.read_text() and "0.67" in store.read(path).cells[5].outputs[0]["text"]
+    twin.write_text(twin.read_text().replace("# A chapter", "# The chapter"))
+    edit(path, lambda notebook: notebook.cells[0].update(source="# My chapter"))
+    with pytest.raises(cli.typer.BadParameter, match="--from"):
+        cli.execute([path])
+    assert "# The chapter" in twin.read_text()
+
+
 def test_a_drifted_twin_is_caught(path):
     twin = store.twin(path)
     twin.write_text(twin.read_text().replace("round(1 / 3, 2)", "round(1 / 3, 3)"))
