@@ -102,7 +102,7 @@ def test_counts_of_a_record_pool_to_its_exact_scores(path):
     for lesion in LESIONS:
         pooled = average_precision_from_bins(read_counts(record["predictions"][f"{lesion}_counts"]).sum(0))
         exact = record["metrics"][f"{lesion}_aupr"]
-        assert pooled == pytest.approx(exact, abs=0.004)
+        assert pooled == pytest.approx(exact, abs=0.005)
 
 
 def test_few_records_give_a_shorter_board(tmp_path):
