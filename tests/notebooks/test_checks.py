@@ -348,6 +348,7 @@ def test_an_address_that_was_not_carried_is_found_and_carried(tmp_path):
 
 def test_a_failing_cell_leaves_the_stored_outputs_alone(path):
     edit(path, lambda notebook: notebook.cells[2].update(source="raise ValueError('planted')"))
+    cli.sync_one(path)
     before = path.read_bytes()
     with pytest.raises(cli.typer.Exit):
         cli.execute([path])
