@@ -178,7 +178,7 @@ def test_unknown_names_are_answered_with_those_that_exist():
     ],
 )  # fmt: skip
 def test_recipes_refuse_what_does_not_go_together(recipe, bad):
-    with pytest.raises(ArgumentError, match="do not go together|has fixed choices"):
+    with pytest.raises(ArgumentError, match=r"do not go together|has fixed choices"):
         recipe.replace(**bad)
 
 
